@@ -1,0 +1,139 @@
+/**
+ * The one table of failures. Codes are for ever: a retired code is never used again.
+ *
+ * `delivery` says what becomes of a queue message whose task failed so; `retryable` says whether the same
+ * task may be executed again, which also decides whether its outcome is final in the store.
+ */
+export const failures = {
+  invalid_request: {
+    status: 400,
+    title: 'The request is not valid',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
+  unauthorized: {
+    status: 401,
+    title: 'A valid token is required',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
+  not_found: {
+    status: 404,
+    title: 'There is nothing under this name',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'The route does not take this method',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
+  not_acceptable: {
+    status: 406,
+    title: 'No representation suits the Accept header',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
+  request_timeout: {
+    status: 408,
+    title: 'The request body did not arrive in time',
+    retryable: true,
+    delivery: 'requeue',
+  },
+  task_conflict: {
+    status: 409,
+    title: 'The task_id belongs to another task',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
+  cancelled: { status: 409, title: 'The task was cancelled', retryable: false, delivery: 'ack' },
+  payload_too_large: {
+    status: 413,
+    title: 'The body is too large',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The body must be application/json',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
+  unknown_domain: {
+    status: 422,
+    title: 'There is no such domain',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
+  unknown_tier: { status: 422, title: 'There is no such tier', retryable: false, delivery: 'dead_letter' },
+  refused: { status: 422, title: 'The worker refused the task', retryable: false, delivery: 'ack' },
+  needs_clarification: { status: 422, title: 'The worker asks back', retryable: false, delivery: 'ack' },
+  tier_saturated: { status: 429, title: 'The tier has no room', retryable: true, delivery: 'requeue' },
+  internal_error: { status: 500, title: 'The service failed', retryable: true, delivery: 'requeue' },
+  output_invalid: { status: 502, title: 'The output is not valid', retryable: false, delivery: 'ack' },
+  gateway_error: {
+    status: 502,
+    title: 'The model gateway answered wrongly',
+    retryable: true,
+    delivery: 'requeue',
+  },
+  gateway_unavailable: {
+    status: 503,
+    title: 'The model gateway cannot be reached',
+    retryable: true,
+    delivery: 'requeue',
+  },
+  shutting_down: { status: 503, title: 'The service is stopping', retryable: true, delivery: 'requeue' },
+  store_unavailable: {
+    status: 503,
+    title: 'The store does not take writes',
+    retryable: true,
+    delivery: 'requeue',
+  },
+  deadline_exceeded: { status: 504, title: 'The deadline has passed', retryable: true, delivery: 'requeue' },
+} as const satisfies Record<string, FailureRule>;
+
+export type FailureCode = keyof typeof failures;
+
+/** Codes that end a task (the others answer a request that never became one). */
+export const taskFailureCodes = [
+  'cancelled',
+  'refused',
+  'needs_clarification',
+  'tier_saturated',
+  'internal_error',
+  'output_invalid',
+  'gateway_error',
+  'gateway_unavailable',
+  'shutting_down',
+  'store_unavailable',
+  'deadline_exceeded',
+] as const satisfies readonly FailureCode[];
+
+export type TaskFailureCode = (typeof taskFailureCodes)[number];
+
+interface FailureRule {
+  readonly status: number;
+  readonly title: string;
+  readonly retryable: boolean;
+  readonly delivery: 'ack' | 'requeue' | 'dead_letter';
+}
+
+/** Why a worker refuses a task, and what would help. */
+export const refusalReasons = [
+  'complexity',
+  'context_overflow',
+  'out_of_domain',
+  'insufficient_context',
+  'declined_by_model',
+] as const;
+export type RefusalReason = (typeof refusalReasons)[number];
+
+export const recommendations = [
+  'needs_decomposition',
+  'needs_larger_model',
+  'needs_clarification',
+  'needs_domain_specialist',
+] as const;
+export type Recommendation = (typeof recommendations)[number];

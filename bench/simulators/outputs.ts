@@ -21,6 +21,23 @@ export const outputs = {
 if __name__ == "__main__":
     print([fibonacci(n) for n in range(10)])
 `,
+    summary: 'An iterative Fibonacci function: linear time, constant memory, exact for any n.',
+    assumptions: ['The sequence starts with fibonacci(0) == 0.'],
+    language: 'python',
+    tests: `import pytest
+
+from fibonacci import fibonacci
+
+
+@pytest.mark.parametrize(("n", "expected"), [(0, 0), (1, 1), (2, 1), (10, 55), (90, 2880067194370816120)])
+def test_known_values(n, expected):
+    assert fibonacci(n) == expected
+
+
+def test_a_negative_index_is_refused():
+    with pytest.raises(ValueError):
+        fibonacci(-1)
+`,
   }),
 
   'code-vision': completed('code', 'python', 'capture.py', {
@@ -52,6 +69,17 @@ def capture(device: int = 0, frames: int = 300) -> float:
         cv2.destroyAllWindows()
     return seen / max(time.monotonic() - started, 1e-9)
 `,
+    summary: 'Shows the edges of a live camera and measures its frame rate.',
+    assumptions: ['A window can be shown on this machine.'],
+    color_space: { input: 'BGR', working: 'GRAY', output: 'GRAY' },
+    dtype: 'uint8, 0 to 255',
+    frame_rate_fps: 30,
+    latency_budget_ms: 33,
+    capture_failures: [
+      { failure: 'the camera cannot be opened', handling: 'RuntimeError that names the device' },
+      { failure: 'a read fails, e.g. the camera is unplugged', handling: 'the loop ends, all is released' },
+    ],
+    dependencies: ['opencv-python>=4.9'],
   }),
 
   'code-embedded': completed('code', 'c', 'debounce.c', {
@@ -81,6 +109,16 @@ bool debounce_update(debounce_t *button, bool raw)
     return raw;
 }
 `,
+    summary: 'Debounces one button without timers of its own: a few comparisons a tick, no waiting.',
+    assumptions: [
+      'debounce_update is called every millisecond from one context.',
+      'A pressed button reads true.',
+    ],
+    target: 'any microcontroller with a C99 compiler, no RTOS',
+    memory: { flash_bytes: 64, ram_bytes: 2, stack_bytes: 16 },
+    timing: [{ name: 'debounce_update', deadline_us: 10, period_us: 1000 }],
+    interrupts: [{ name: 'tick timer, 1 ms', does: 'Sets a flag; the main loop calls debounce_update.' }],
+    shared_state: [{ name: 'debounce_t', protection: 'used by the main loop only' }],
   }),
 
   documentation: completed('document', 'markdown', 'getting-started.md', {
@@ -107,6 +145,16 @@ The answer is \`{"status": "healthy"}\`.
 | 401 | The token is missing or has run out | Ask for a new one |
 | 429 | Too many requests at once | Wait for the time in \`Retry-After\` |
 `,
+    summary: 'A first request in five minutes, and what to do when it fails.',
+    title: 'Getting started',
+    audience: 'Developers who call the service for the first time and know curl',
+    document_type: 'tutorial',
+    sections: [
+      { heading: 'Getting started', level: 1 },
+      { heading: 'Before you begin', level: 2 },
+      { heading: 'Send the first request', level: 2 },
+      { heading: 'When it does not work', level: 2 },
+    ],
   }),
 
   'ui-design': completed('code', 'tsx', 'SaveButton.tsx', {
@@ -129,6 +177,25 @@ export function SaveButton({ saving, onSave }: SaveButtonProps) {
   );
 }
 `,
+    summary: 'A save button that tells what it does, to the eye and to screen readers.',
+    framework: 'react',
+    components: [
+      {
+        name: 'SaveButton',
+        purpose: 'Saves, and says that it is saving.',
+        props: ['saving: boolean', 'onSave: () => void'],
+        states: ['idle', 'saving'],
+      },
+    ],
+    accessibility: [
+      { criterion: '2.1.1', how: 'A native button: Enter and Space work.' },
+      { criterion: '2.4.3', how: 'Focus stays on the button while it saves.' },
+      { criterion: '4.1.3', how: 'A polite live region announces the saving.' },
+    ],
+    breakpoints: [
+      { name: 'all', min_width_px: 0, layout: 'The button wraps with its text; nothing is fixed.' },
+    ],
+    design_tokens: [{ name: 'target-size-min', value: '24px' }],
   }),
 } satisfies Readonly<Record<string, Output>>;
 
@@ -143,12 +210,12 @@ export interface Output {
   readonly [field: string]: unknown;
 }
 
-/** One file is the whole result. */
+/** One file is the whole result, so its text stands in `content` only. */
 function completed(
   type: string,
   language: string,
   path: string,
   { content, ...fields }: { readonly content: string; readonly [field: string]: unknown },
 ): Output {
-  return { status: 'completed', content, artifacts: [{ type, language, path, content }], ...fields };
+  return { status: 'completed', content, artifacts: [{ type, language, path }], ...fields };
 }

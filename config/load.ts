@@ -1,0 +1,150 @@
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import Type from 'typebox';
+import { compile } from '../contracts/validator.js';
+import { complete, isMapping, type Mapping } from './defaults.js';
+import { type Environment, environmentLayer, environmentVariables, variable } from './environment.js';
+import { ConfigError, type Problem } from './error.js';
+import { expectation, fieldName, keysExpected, schemaAt, shown } from './fields.js';
+import { crossProblems } from './rules.js';
+import { type Config, ConfigSchema } from './schema.js';
+import { parseYaml } from './yaml.js';
+
+export { ConfigError, type Problem } from './error.js';
+
+export interface LoadOptions {
+  /** The configuration file; goes before `--config`, `CONFIG_FILE` and `config/worker-service.yaml`. */
+  readonly path?: string;
+  readonly env: Environment;
+  /** The arguments of the command line; all but `--config PATH` are left alone. */
+  readonly argv?: readonly string[];
+  /** The names of the domains: each gets a worker, and no other may have one. */
+  readonly domains: readonly string[];
+}
+
+const packageRoot = fileURLToPath(new URL('../../', import.meta.url));
+const validator = compile(ConfigSchema);
+
+/**
+ * Reads the file, lays the environment over it and both over the defaults. The result is frozen, its
+ * directories are absolute.
+ * @throws ConfigError with all that is wrong.
+ */
+export function loadConfig({ path, env, argv = [], domains }: LoadOptions): Config {
+  const source = path === undefined ? locate(env, argv) : { name: 'path', file: resolve(path) };
+  const fromFile = readLayer(source);
+  const fromEnvironment = environmentLayer(env);
+  const problems = [
+    ...('problems' in fromFile ? fromFile.problems : fileProblems(fromFile.layer, domains)),
+    ...schemaProblems(complete(fromEnvironment, domains), variableName),
+  ];
+  if (problems.length > 0 || 'problems' in fromFile) throw new ConfigError(source.file, problems);
+  const config = complete(overlay(fromFile.layer, fromEnvironment), domains);
+  if (!validator.check(config)) throw new Error('two layers that are valid have become one that is not');
+  return frozen(withAbsoluteDirectories(config));
+}
+
+/** Where the file is, and who said so. */
+interface Source {
+  readonly name: string;
+  readonly file: string;
+}
+
+function locate(env: Environment, argv: readonly string[]): Source {
+  const name = '--config';
+  const given = argv.findLastIndex((argument) => argument === name || argument.startsWith(`${name}=`));
+  if (given !== -1) {
+    const file = argv[given] === name ? argv[given + 1] : argv[given]!.slice(name.length + 1);
+    if (file) return { name, file: resolve(file) };
+    throw new ConfigError('none', [{ path: name, found: 'missing', expected: 'the path of a file' }]);
+  }
+  const file = variable(env, 'CONFIG_FILE');
+  if (file !== undefined) return { name: 'CONFIG_FILE', file: resolve(file) };
+  return { name: 'default file', file: join(packageRoot, 'config', 'worker-service.yaml') };
+}
+
+function readLayer({ name, file }: Source): { readonly layer: Mapping } | { readonly problems: Problem[] } {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    return { problems: [{ path: name, found: `${file} (${reason})`, expected: 'a file that can be read' }] };
+  }
+  const parsed = parseYaml(text);
+  if ('problems' in parsed) return parsed;
+  // An empty file, or one of comments, is null.
+  const layer = parsed.value ?? {};
+  if (isMapping(layer)) return { layer };
+  return {
+    problems: [{ path: 'line 1, column 1', found: shown(ConfigSchema, layer), expected: 'a mapping' }],
+  };
+}
+
+function fileProblems(layer: Mapping, domains: readonly string[]): Problem[] {
+  const draft = complete(layer, domains);
+  const found = schemaProblems(draft, fieldName);
+  const paths = new Set(found.map(({ path }) => path));
+  return [...found, ...crossProblems(draft, domains).filter(({ path }) => !paths.has(path))];
+}
+
+function schemaProblems(draft: Mapping, nameOf: (keys: readonly string[]) => string): Problem[] {
+  const paths = new Set(validator.violations(draft).map(({ path }) => path));
+  return [...paths].map((path) => {
+    const keys = keysIn(path);
+    const schema = schemaAt(keys);
+    const parent = schemaAt(keys.slice(0, -1));
+    if (schema === undefined && parent !== undefined) {
+      const found = Type.IsRecord(parent) ? 'not a valid name' : 'not a known field';
+      return { path: nameOf(keys), found, expected: keysExpected(parent) };
+    }
+    return {
+      path: nameOf(keys),
+      found: shown(schema, valueAt(draft, keys)),
+      expected: schema === undefined ? 'nothing' : expectation(schema),
+    };
+  });
+}
+
+/** The keys of an RFC 6901 JSON pointer. */
+function keysIn(pointer: string): string[] {
+  const keys = pointer.split('/').slice(1);
+  return keys.map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
+function valueAt(value: unknown, keys: readonly string[]): unknown {
+  return keys.reduce<unknown>(
+    (at, key) => (Array.isArray(at) || isMapping(at) ? Reflect.get(at, key) : undefined),
+    value,
+  );
+}
+
+function variableName(keys: readonly string[]): string {
+  const set = environmentVariables.find(({ field }) => field[0] === keys[0] && field[1] === keys[1]);
+  return set?.name ?? fieldName(keys);
+}
+
+function overlay(below: Mapping, above: Mapping): Mapping {
+  const sections = Object.entries(above).map(([name, section]): [string, unknown] => {
+    const under = below[name];
+    return [name, isMapping(under) && isMapping(section) ? { ...under, ...section } : section];
+  });
+  return { ...below, ...Object.fromEntries(sections) };
+}
+
+function withAbsoluteDirectories(config: Config): Config {
+  const { store, prompts, embedded } = config;
+  return {
+    ...config,
+    store: { ...store, directory: resolve(packageRoot, store.directory) },
+    prompts: { ...prompts, directory: resolve(packageRoot, prompts.directory) },
+    embedded: { ...embedded, documents: resolve(packageRoot, embedded.documents) },
+  };
+}
+
+function frozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const child of Object.values(value)) frozen(child);
+  return Object.freeze(value);
+}

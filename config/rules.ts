@@ -1,0 +1,98 @@
+import { entriesOf, isMapping, keysOf, type Mapping } from './defaults.js';
+import type { Problem } from './error.js';
+import { fieldName, schemaAt, shown } from './fields.js';
+
+/**
+ * What a schema cannot say: the names that fields give to each other. The draft may be wrong elsewhere; what
+ * has the wrong type is passed over here.
+ */
+export function crossProblems(draft: Mapping, domains: readonly string[]): Problem[] {
+  return [
+    ...unknownDomains(draft, domains),
+    ...unknownTiers(draft),
+    ...escalationCycles(draft),
+    ...outputsBeyondWindow(draft),
+  ];
+}
+
+function unknownDomains(draft: Mapping, domains: readonly string[]): Problem[] {
+  return keysOf(draft.workers)
+    .filter((name) => !domains.includes(name))
+    .map((name) => ({
+      path: fieldName(['workers', name]),
+      found: 'an unknown domain',
+      expected: `one of ${domains.join(', ')}`,
+    }));
+}
+
+function unknownTiers(draft: Mapping): Problem[] {
+  if (!isMapping(draft.tier_models)) return [];
+  const known = keysOf(draft.tier_models);
+  const expected = `a tier of tier_models (${known.join(', ')})`;
+  const references: [keys: string[], tier: unknown][] = [
+    ...entriesOf(draft.workers).map(([name, worker]): [string[], unknown] => [
+      ['workers', name, 'default_tier'],
+      worker.default_tier,
+    ]),
+    ...entriesOf(draft.tier_models).flatMap(([name, tier]): [string[], unknown][] => [
+      [['tier_models', name, 'escalate_to'], tier.escalate_to],
+      ...(Array.isArray(tier.fallback) ? tier.fallback : []).map((other, at): [string[], unknown] => [
+        ['tier_models', name, 'fallback', String(at)],
+        other,
+      ]),
+    ]),
+  ];
+  return [
+    ...references
+      .filter(([, tier]) => typeof tier === 'string' && tier !== '' && !known.includes(tier))
+      .map(([keys, tier]) => ({ path: fieldName(keys), found: shown(schemaAt(keys), tier), expected })),
+    ...keysOf(draft.queues)
+      .filter((tier) => !known.includes(tier))
+      .map((tier) => ({ path: fieldName(['queues', tier]), found: 'an unknown tier', expected })),
+  ];
+}
+
+function escalationCycles(draft: Mapping): Problem[] {
+  const next = new Map(entriesOf(draft.tier_models).map(([tier, { escalate_to }]) => [tier, escalate_to]));
+  const reported = new Set<string>();
+  const problems: Problem[] = [];
+  for (const start of next.keys()) {
+    const path = walk(start, next);
+    const end = path.at(-1)!;
+    const cycle = path.slice(path.indexOf(end));
+    if (cycle.length === 1 || cycle.some((tier) => reported.has(tier))) continue;
+    for (const tier of cycle) reported.add(tier);
+    problems.push({
+      path: fieldName(['tier_models', end, 'escalate_to']),
+      found: `the cycle ${cycle.join(' → ')}`,
+      expected: 'escalation that comes to an end',
+    });
+  }
+  return problems;
+}
+
+/** The tiers from `start` on; the last one stands twice in it when the walk ends in a cycle. */
+function walk(start: string, next: ReadonlyMap<string, unknown>): string[] {
+  const path = [start];
+  for (let tier = next.get(start); typeof tier === 'string' && next.has(tier); tier = next.get(tier)) {
+    const again = path.includes(tier);
+    path.push(tier);
+    if (again) break;
+  }
+  return path;
+}
+
+function outputsBeyondWindow(draft: Mapping): Problem[] {
+  return entriesOf(draft.models)
+    .filter(
+      ([, { context_window, max_output_tokens }]) => Number(max_output_tokens) >= Number(context_window),
+    )
+    .filter(
+      ([, model]) => typeof model.max_output_tokens === 'number' && typeof model.context_window === 'number',
+    )
+    .map(([name, { context_window, max_output_tokens }]) => ({
+      path: fieldName(['models', name, 'max_output_tokens']),
+      found: String(max_output_tokens),
+      expected: `less than context_window (${context_window})`,
+    }));
+}

@@ -1,0 +1,476 @@
+import Type, { type Static } from 'typebox';
+
+const kib = 1024;
+const mib = 1024 * kib;
+const gib = 1024 * mib;
+
+/** Of tiers, domains and endpoints. */
+const namePattern = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$';
+const modelNamePattern = '^[A-Za-z0-9@][!-~]{0,255}$';
+const Name = Type.String({ pattern: namePattern });
+const ModelName = Type.String({ pattern: modelNamePattern });
+
+/** What is asked of texts whose rule is not readable from the schema; for errors and the reference. */
+export const expectations = {
+  name: 'a name of 1 to 64 letters, digits, `.`, `_` and `-`',
+  modelName: 'a model name of 1 to 256 visible ASCII characters',
+  url: 'an http or https URL without query and fragment',
+  secret: 'visible ASCII characters without spaces',
+  template: 'a relative path without `..`',
+} as const;
+
+/** The default tier of each domain. */
+export const defaultTiers: ReadonlyMap<string, string> = new Map([
+  ['code-general', 'small'],
+  ['code-vision', 'large'],
+  ['code-embedded', 'small'],
+  ['documentation', 'small'],
+  ['ui-design', 'large'],
+]);
+
+/** The tiers of a file that has none. */
+export const defaultTierModels = {
+  tiny: { model: 'gemma3:4b', endpoint: 'ollama_gpu_general' },
+  small: { model: 'gemma3:12b', endpoint: 'ollama_gpu_general' },
+  large: { model: 'openai/gpt-oss-20b', endpoint: 'vllm_gpu' },
+  coding: { model: 'qwen3-coder:30b-a3b-q8_0-64k', endpoint: 'ollama_cpu_large' },
+  frontier: { model: 'claude-sonnet-4-20250514', endpoint: 'anthropic' },
+};
+
+/** The queues of the default tiers, timeouts in seconds; any other tier's has the default of each field. */
+export const defaultQueues: ReadonlyMap<string, { concurrency: number; timeout: number }> = new Map([
+  ['tiny', { concurrency: 10, timeout: 60 }],
+  ['small', { concurrency: 5, timeout: 120 }],
+  ['large', { concurrency: 2, timeout: 300 }],
+  ['coding', { concurrency: 2, timeout: 300 }],
+  ['frontier', { concurrency: 1, timeout: 600 }],
+]);
+
+/** Share of a model's context window that its output may take when `max_output_tokens` is not set. */
+export const outputShare = 0.3;
+
+/** What is assumed of a model by its name; the first match counts. Windows in tokens. */
+export const modelFamilies = [
+  { prefix: 'gemma3', contextWindow: 32_768, tokenizer: 'gemma3' },
+  { part: 'gpt-oss', contextWindow: 32_768, tokenizer: 'o200k_harmony' },
+  { prefix: 'qwen3', contextWindow: 65_536, tokenizer: 'qwen3' },
+  { part: 'claude', contextWindow: 200_000, tokenizer: 'claude' },
+  { part: '', contextWindow: 32_768, tokenizer: 'o200k_harmony' },
+] as const;
+
+const Server = Type.Object(
+  {
+    host: Type.String({
+      default: '0.0.0.0',
+      pattern: '^[^\\s/]+$',
+      expected: 'an IP address or a host name',
+      description: 'Address to listen on, an IP address or a host name.',
+    }),
+    port: Type.Integer({
+      default: 8000,
+      minimum: 0,
+      maximum: 65_535,
+      description: 'TCP port to listen on; 0 is any free one.',
+    }),
+    max_body_bytes: Type.Integer({
+      default: 8 * mib,
+      minimum: kib,
+      maximum: gib,
+      description: 'Largest request body, in bytes; a larger one is answered 413.',
+    }),
+    body_timeout_ms: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 600_000,
+      description: 'Longest time for a request body to arrive whole, in milliseconds.',
+    }),
+    grace_period_ms: Type.Integer({
+      default: 30_000,
+      minimum: 0,
+      maximum: 3_600_000,
+      description: 'Time that running tasks get to end after SIGTERM, in milliseconds.',
+    }),
+  },
+  { additionalProperties: false, description: 'The HTTP server.' },
+);
+
+const Worker = Type.Object(
+  {
+    prompt_template: Type.Refine(
+      Type.String({
+        expected: expectations.template,
+        description:
+          'Template of the prompt, a path inside `prompts.directory`. Default: `workers/` and the name of the domain, with `_` for `-`, and `.md`.',
+      }),
+      isInnerPath,
+    ),
+    default_tier: Type.String({
+      minLength: 1,
+      description: 'Tier of a task that names none. Default: see the table.',
+    }),
+    temperature: Type.Number({
+      default: 0.2,
+      minimum: 0,
+      maximum: 2,
+      description: 'Sampling temperature, without a unit, 0 to 2.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+const TierModel = Type.Object(
+  {
+    model: Type.String({
+      pattern: modelNamePattern,
+      expected: expectations.modelName,
+      description: 'Name of the model, as the gateway knows it.',
+    }),
+    endpoint: Type.String({
+      pattern: namePattern,
+      expected: expectations.name,
+      description: 'Name of the endpoint that serves it; sent as `X-Model-Endpoint`.',
+    }),
+    escalate_to: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'Tier that takes over when the model says that it needs a larger one. Default: none.',
+      }),
+    ),
+    fallback: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      maxItems: 16,
+      description: 'Tiers to try in this order when the endpoint cannot be had.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+const Queue = Type.Object(
+  {
+    concurrency: Type.Integer({
+      default: 2,
+      minimum: 1,
+      maximum: 10_000,
+      description: 'Tasks of the tier that run at the same time on the node.',
+    }),
+    timeout: Type.Number({
+      default: 300,
+      minimum: 0.001,
+      maximum: 86_400,
+      description: 'Time from admission to outcome, repairs and retries included, in seconds.',
+    }),
+    max_waiting: Type.Integer({
+      default: 256,
+      minimum: 0,
+      maximum: 1_000_000,
+      description: 'Tasks that may wait for a slot; the next one is answered 429.',
+    }),
+    threads: Type.Integer({
+      default: 1,
+      minimum: 1,
+      maximum: 64,
+      description: 'Threads for assembly, counting and validation.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+const Model = Type.Object(
+  {
+    context_window: Type.Integer({
+      minimum: 256,
+      maximum: 100_000_000,
+      description: 'Prompt and output together, in tokens. Default: by family, see the table.',
+    }),
+    max_output_tokens: Type.Integer({
+      minimum: 1,
+      maximum: 100_000_000,
+      description:
+        'Most output of one call, in tokens, less than the window. Default: 30% of `context_window`, rounded down.',
+    }),
+    tokenizer: Type.Enum(['o200k_harmony', 'gemma3', 'qwen3', 'claude'], {
+      description: 'Vocabulary that tokens are counted with. Default: by family, see the table.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+const Endpoint = Type.Object(
+  {
+    protocol: Type.Enum(['chat_completions', 'generate'], {
+      default: 'chat_completions',
+      description:
+        'Wire protocol: `chat_completions` is OpenAI-compatible `POST {url}/chat/completions`, `generate` the gateway’s own `POST {url}/generate`.',
+    }),
+    url: Type.Optional(baseUrl('Base URL, http or https, in place of `gateway.url`. Default: none.')),
+    response_format: Type.Enum(['none', 'json_object', 'json_schema'], {
+      default: 'none',
+      description: 'The structured output that the endpoint is able to give.',
+    }),
+    max_tokens_field: Type.Enum(['max_tokens', 'max_completion_tokens'], {
+      default: 'max_tokens',
+      description: 'Name of the field that bounds the output.',
+    }),
+    api_key: Type.Optional(secret('Bearer token, in place of `gateway.api_key`. Secret. Default: none.')),
+  },
+  { additionalProperties: false },
+);
+
+const Gateway = Type.Object(
+  {
+    url: Type.Optional(
+      baseUrl('Base URL of the Model Gateway, http or https. Default: none, the embedded simulator answers.'),
+    ),
+    api_key: Type.Optional(secret('Bearer token for the gateway. Secret. Default: none.')),
+    max_attempts: Type.Integer({
+      default: 3,
+      minimum: 1,
+      maximum: 100,
+      description: 'Calls to one endpoint for one prompt, the first included.',
+    }),
+    backoff_base_ms: Type.Integer({
+      default: 200,
+      minimum: 0,
+      maximum: 600_000,
+      description: 'Pause before the first retry, in milliseconds; it doubles each time, with jitter.',
+    }),
+    backoff_max_ms: Type.Integer({
+      default: 5_000,
+      minimum: 0,
+      maximum: 600_000,
+      description: 'Longest pause before a retry, in milliseconds.',
+    }),
+    connect_timeout_ms: Type.Integer({
+      default: 5_000,
+      minimum: 1,
+      maximum: 600_000,
+      description: 'Longest time to connect, TLS included, in milliseconds.',
+    }),
+    idle_timeout_ms: Type.Integer({
+      default: 60_000,
+      minimum: 1,
+      maximum: 3_600_000,
+      description: 'Longest silence inside a stream, in milliseconds.',
+    }),
+    connections: Type.Integer({
+      default: 256,
+      minimum: 1,
+      maximum: 65_535,
+      description: 'Most connections to one origin.',
+    }),
+    max_stream_bytes: Type.Integer({
+      default: 128 * mib,
+      minimum: kib,
+      maximum: 16 * gib,
+      description: 'Largest answer of the gateway on the wire, in bytes; a longer one is aborted.',
+    }),
+  },
+  { additionalProperties: false, description: 'Calls to the Model Gateway.' },
+);
+
+const Rag = Type.Object(
+  {
+    url: Type.Optional(
+      baseUrl('Base URL of the RAG service, http or https. Default: none, the embedded retriever answers.'),
+    ),
+    timeout_ms: Type.Integer({
+      default: 2_000,
+      minimum: 1,
+      maximum: 600_000,
+      description: 'Longest time for one query, in milliseconds; then the task goes on without context.',
+    }),
+    retries: Type.Integer({
+      default: 1,
+      minimum: 0,
+      maximum: 10,
+      description: 'Further queries after one that failed.',
+    }),
+    max_response_bytes: Type.Integer({
+      default: 8 * mib,
+      minimum: kib,
+      maximum: gib,
+      description: 'Largest answer, in bytes.',
+    }),
+    cache_ttl_seconds: Type.Number({
+      default: 300,
+      minimum: 0.001,
+      maximum: 604_800,
+      description: 'Age at which a cached answer is dropped, in seconds.',
+    }),
+    cache_max_entries: Type.Integer({
+      default: 1_000,
+      minimum: 0,
+      maximum: 1_000_000,
+      description: 'Most answers in the cache; 0 turns it off.',
+    }),
+    max_context_tokens: Type.Integer({
+      default: 8_192,
+      minimum: 1,
+      maximum: 10_000_000,
+      description: 'Most context asked for, in tokens; less when the model’s window leaves less.',
+    }),
+  },
+  { additionalProperties: false, description: 'Retrieval of context from the RAG service.' },
+);
+
+const Output = Type.Object(
+  {
+    repairs: Type.Integer({
+      default: 1,
+      minimum: 0,
+      maximum: 10,
+      description: 'Further calls to mend an invalid output.',
+    }),
+    max_bytes: Type.Integer({
+      default: 4 * mib,
+      minimum: kib,
+      maximum: gib,
+      description: 'Largest output of a model, in bytes.',
+    }),
+  },
+  { additionalProperties: false, description: 'What becomes of a model’s output.' },
+);
+
+const Store = Type.Object(
+  {
+    directory: Type.String({
+      default: './data',
+      minLength: 1,
+      description: 'Directory of the embedded store.',
+    }),
+    retention_seconds: Type.Number({
+      default: 604_800,
+      minimum: 0.001,
+      maximum: 3_153_600_000,
+      description: 'Age at which an outcome and its artifact are removed, in seconds.',
+    }),
+    max_bytes: Type.Integer({
+      default: 4 * gib,
+      minimum: mib,
+      maximum: 1024 * gib,
+      description: 'Largest size of the store, in bytes; above it the oldest outcomes are removed.',
+    }),
+    prune_interval_seconds: Type.Number({
+      default: 60,
+      minimum: 0.001,
+      maximum: 86_400,
+      description: 'Time between two rounds of removal, in seconds.',
+    }),
+  },
+  { additionalProperties: false, description: 'The store of outcomes and artifacts.' },
+);
+
+const Prompts = Type.Object(
+  {
+    directory: Type.String({
+      default: './prompts',
+      minLength: 1,
+      description: 'Directory of the prompt templates.',
+    }),
+    reload: Type.Boolean({
+      default: false,
+      description: 'Whether a template that changes on disk is read again without a restart.',
+    }),
+  },
+  { additionalProperties: false, description: 'Prompt templates.' },
+);
+
+const Threads = Type.Object(
+  {
+    max_memory_mb: Type.Integer({
+      default: 512,
+      minimum: 32,
+      maximum: 65_536,
+      description: 'Largest heap of one thread, in MiB; a thread that needs more is replaced.',
+    }),
+  },
+  { additionalProperties: false, description: 'The threads of the pools.' },
+);
+
+const Embedded = Type.Object(
+  {
+    documents: Type.String({
+      default: './docs/examples',
+      minLength: 1,
+      description: 'Directory of the documents that the embedded retriever searches.',
+    }),
+    simulator: Type.Record(Type.String(), Type.Unknown(), {
+      default: { ttftMs: 30, tokensPerSecond: 400 },
+      description:
+        'Knobs of the gateway simulator, laid over the default (`ttftMs`: milliseconds to the first byte; see `docs/simulators.md`).',
+    }),
+  },
+  { additionalProperties: false, description: 'Stand-ins for the services that are not configured.' },
+);
+
+const Log = Type.Object(
+  {
+    level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+      default: 'info',
+      description: 'Least severity that is logged.',
+    }),
+  },
+  { additionalProperties: false, description: 'Logs.' },
+);
+
+/** The effective configuration: the file and the environment laid over the defaults. */
+export const ConfigSchema = Type.Object(
+  {
+    server: Server,
+    workers: Type.Record(Name, Worker, {
+      additionalProperties: false,
+      names: expectations.name,
+      description: 'The workers, by domain. A domain without an entry has the defaults.',
+    }),
+    tier_models: Type.Record(Name, TierModel, {
+      additionalProperties: false,
+      names: expectations.name,
+      default: defaultTierModels,
+      description:
+        'The tiers. When the section is given, it is the whole list: a default tier that it leaves out does not exist.',
+    }),
+    queues: Type.Record(Name, Queue, {
+      additionalProperties: false,
+      names: expectations.name,
+      description: 'Limits by tier. A tier without an entry has the defaults.',
+    }),
+    models: Type.Record(ModelName, Model, {
+      additionalProperties: false,
+      names: expectations.modelName,
+      description: 'What is known of the models, by name. A model without an entry has the defaults.',
+    }),
+    endpoints: Type.Record(Name, Endpoint, {
+      additionalProperties: false,
+      names: expectations.name,
+      description: 'How endpoints are spoken to, by name. An endpoint without an entry has the defaults.',
+    }),
+    gateway: Gateway,
+    rag: Rag,
+    output: Output,
+    store: Store,
+    prompts: Prompts,
+    threads: Threads,
+    embedded: Embedded,
+    log: Log,
+  },
+  { additionalProperties: false },
+);
+export type Config = Static<typeof ConfigSchema>;
+
+/** The text of a bearer token: what an HTTP header takes. */
+function secret(description: string) {
+  return Type.String({ pattern: '^[!-~]+$', secret: true, expected: expectations.secret, description });
+}
+
+function baseUrl(description: string) {
+  return Type.Refine(Type.String({ url: true, expected: expectations.url, description }), isBaseUrl);
+}
+
+// Narrower than what URL takes, so that credentials can only stand where they are looked for when masked.
+function isBaseUrl(text: string): boolean {
+  return /^https?:\/\/[^\s/?#\\][^\s?#\\]*$/i.test(text) && URL.canParse(text);
+}
+
+function isInnerPath(path: string): boolean {
+  return /^[^/\\\0][^\\\0]*$/.test(path) && !path.split('/').includes('..');
+}

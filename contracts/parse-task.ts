@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto';
+import { taskValidator } from './task.js';
+import type { ParsedTask } from './threads.js';
+
+/**
+ * Reads a task from the bytes of a body: UTF-8 (RFC 3629, nothing malformed), JSON, the schema of a task.
+ * Never throws; nothing of the caller's content is repeated in what it says.
+ */
+export function parseTask(body: Uint8Array): ParsedTask {
+  let text: string;
+  try {
+    text = utf8.decode(body);
+  } catch {
+    return { kind: 'malformed', detail: 'the body is not valid UTF-8' };
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { kind: 'malformed', detail: text.trim() === '' ? 'the body is empty' : 'the body is not valid JSON' };
+  }
+  if (!taskValidator.check(value)) return { kind: 'invalid', violations: taskValidator.violations(value) };
+  return { kind: 'task', task: value, requestHash: hashOf(value) };
+}
+
+/** SHA-256 over the request in canonical form: the order of its keys does not matter. */
+export function hashOf(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value, sortedKeys)).digest('base64url');
+}
+
+function sortedKeys(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const entries = Object.entries(value);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });

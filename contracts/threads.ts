@@ -1,0 +1,172 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { Recommendation, RefusalReason } from './failures.js';
+import type { ContextSource, Note } from './outcome.js';
+import type { Task } from './task.js';
+import type { Violation } from './validator.js';
+
+/** What the event loop and the threads tell each other. Plain data: it crosses by structured clone. */
+
+export type Protocol = 'chat_completions' | 'generate';
+export type ResponseFormat = 'none' | 'json_object' | 'json_schema';
+export type TokenizerName = 'o200k_harmony' | 'gemma3' | 'qwen3' | 'claude';
+
+/** A prompt template, split into its two messages before anything is rendered. */
+export interface Template {
+  readonly name: string;
+  readonly sha256: string;
+  readonly system: string;
+  readonly user: string;
+}
+
+/** The model a prompt is made for. All sizes in tokens. */
+export interface ModelTarget {
+  readonly model: string;
+  readonly tokenizer: TokenizerName;
+  readonly contextWindow: number;
+  readonly maxOutputTokens: number;
+  readonly temperature: number;
+  readonly protocol: Protocol;
+  readonly responseFormat: ResponseFormat;
+  readonly maxTokensField: 'max_tokens' | 'max_completion_tokens';
+}
+
+/** Context as the RAG service returned it. */
+export interface RetrievedContext {
+  readonly text: string;
+  readonly sources: readonly ContextSource[];
+}
+
+export interface AssembleJob {
+  readonly task: Task;
+  readonly tier: string;
+  readonly target: ModelTarget;
+  readonly template: Template;
+  readonly provided: string | undefined;
+  readonly retrieved: RetrievedContext | undefined;
+  readonly repair: RepairRequest | undefined;
+}
+
+/** An answer that was not valid, and what was wrong with it, to be fed back to the model. */
+export interface RepairRequest {
+  readonly answer: string;
+  readonly violations: readonly Violation[];
+}
+
+export type Assembled =
+  | {
+      readonly kind: 'assembled';
+      /** The request to the gateway, JSON in UTF-8. */
+      readonly body: Uint8Array;
+      readonly promptTokens: number;
+      readonly maxOutputTokens: number;
+      /** Whether the counts come from the model's own vocabulary. */
+      readonly exact: boolean;
+      readonly context: FittedContext;
+    }
+  | { readonly kind: 'overflow'; readonly promptTokens: number; readonly budgetTokens: number };
+
+export interface FittedContext {
+  readonly tokens: number;
+  readonly used: readonly ContextSource[];
+  readonly dropped: readonly ContextSource[];
+}
+
+/** How many tokens the model's window leaves for retrieved context, asked before retrieval. */
+export interface MeasureJob {
+  readonly task: Task;
+  readonly tier: string;
+  readonly target: ModelTarget;
+  readonly template: Template;
+}
+
+export interface ParseTaskJob {
+  readonly body: Uint8Array;
+}
+
+export type ParsedTask =
+  | { readonly kind: 'task'; readonly task: Task; readonly requestHash: string }
+  | { readonly kind: 'malformed'; readonly detail: string }
+  | { readonly kind: 'invalid'; readonly violations: readonly Violation[] };
+
+/** The form of a response body: server-sent events, or one JSON document. */
+export type WireForm = 'event_stream' | 'document';
+
+export interface ReadJob {
+  readonly domain: string;
+  readonly protocol: Protocol;
+  readonly wire: WireForm;
+  readonly tokenizer: TokenizerName;
+  /** True when the endpoint was asked for JSON, so that anything else can never become valid. */
+  readonly structured: boolean;
+  readonly maxOutputTokens: number;
+  readonly maxOutputBytes: number;
+  /** What an earlier thread had read of the same stream before it died. */
+  readonly resume: { readonly text: string; readonly reasoning: string } | undefined;
+  readonly chunk: Uint8Array;
+  readonly ended: StreamEnd | undefined;
+  /** Brings the rest of the stream when it has not ended with `chunk`. */
+  readonly port: MessagePort | undefined;
+}
+
+/** clean: the body came to its end as HTTP says it must; broken: it did not. */
+export type StreamEnd = 'clean' | 'broken';
+
+export interface ReadMore {
+  readonly chunk: Uint8Array;
+  readonly ended: StreamEnd | undefined;
+}
+
+/** What one part of the stream brought. */
+export interface ReadProgress {
+  /** Bytes at the end of what was sent so far that are not understood yet, to be sent again on a resume. */
+  readonly unread: number;
+  readonly text: string;
+  readonly reasoning: string;
+  /** The part of the result that a caller may see. */
+  readonly delta: string;
+  readonly tokens: number;
+}
+
+export interface Usage {
+  readonly prompt: number;
+  readonly completion: number;
+}
+
+/** A whole stream, read and judged. */
+export interface Reading {
+  readonly end: ReadingEnd;
+  readonly finishReason: string | undefined;
+  readonly model: string | undefined;
+  readonly usage: Usage | undefined;
+  /** Our own counts, in tokens. */
+  readonly counted: { readonly content: number; readonly reasoning: number; readonly exact: boolean };
+  readonly firstDelta: boolean;
+  /** What the last part brought for callers. */
+  readonly delta: string;
+}
+
+export type ReadingEnd =
+  | { readonly kind: 'judged'; readonly verdict: Verdict }
+  /** The stream ended before the model did. */
+  | { readonly kind: 'broken'; readonly detail: string }
+  /** The gateway put an error into a 200 stream. */
+  | { readonly kind: 'error'; readonly detail: string; readonly retryable: boolean };
+
+export type Verdict =
+  | { readonly kind: 'valid'; readonly output: Uint8Array; readonly notes: readonly Note[] }
+  | {
+      readonly kind: 'invalid';
+      readonly fault: 'wrong_shape' | 'cut_off' | 'empty' | 'too_large';
+      /** True when the stream was aborted because it could no longer become valid. */
+      readonly early: boolean;
+      readonly violations: readonly Violation[];
+      /** The answer, shortened, for the repair. */
+      readonly answer: string;
+    }
+  | {
+      readonly kind: 'refused';
+      readonly reason: RefusalReason;
+      readonly recommendation: Recommendation;
+      readonly message: string;
+    }
+  | { readonly kind: 'needs_clarification'; readonly questions: readonly string[]; readonly message: string };

@@ -1,0 +1,89 @@
+import type { ContextSource } from '../contracts/outcome.js';
+import type { FittedContext, RetrievedContext } from '../contracts/threads.js';
+import type { Tokenizer } from './tokenizers/index.js';
+
+/**
+ * Fits context into a budget of tokens, most relevant first. What the caller provided comes before what was
+ * retrieved. A section that does not fit as a whole is cut at a line, if a useful part of it fits.
+ */
+export function fitContext(
+  provided: string | undefined,
+  retrieved: RetrievedContext | undefined,
+  budgetTokens: number,
+  tokenizer: Tokenizer,
+): FittedContext & { readonly text: string } {
+  const used: ContextSource[] = [];
+  const dropped: ContextSource[] = [];
+  const parts: string[] = [];
+  let left = budgetTokens;
+  for (const section of sectionsOf(provided, retrieved)) {
+    const part = left > 0 ? fitSection(section.text, left, tokenizer) : undefined;
+    if (part === undefined) {
+      dropped.push(...section.sources);
+      continue;
+    }
+    parts.push(part.text);
+    left -= part.tokens + SEPARATOR_TOKENS;
+    const only = section.sources.length === 1;
+    used.push(...section.sources.map((source) => (only ? { ...source, tokens: part.tokens } : source)));
+  }
+  const text = parts.join('\n\n');
+  return { text, tokens: tokenizer.count(text), used, dropped };
+}
+
+interface Section {
+  readonly text: string;
+  readonly sources: readonly ContextSource[];
+}
+
+function sectionsOf(provided: string | undefined, retrieved: RetrievedContext | undefined): Section[] {
+  const sections: Section[] = [];
+  if (provided !== undefined && provided.trim() !== '') sections.push({ text: provided, sources: [] });
+  if (retrieved !== undefined) sections.push(...retrievedSections(retrieved));
+  return sections;
+}
+
+/**
+ * The RAG service returns one text and a list of sources. Where the text marks its sources
+ * (`<!-- source: ID -->`), or has as many top-level parts as there are sources, each part goes with its
+ * source; otherwise the text is one section with all of them.
+ */
+function retrievedSections({ text, sources }: RetrievedContext): Section[] {
+  if (text.trim() === '') return [];
+  const byId = new Map(sources.map((source) => [source.artifact_id, source]));
+  const marked = text.split(/^<!-- source: (\S{1,256}) -->[ \t]*$/m);
+  if (marked.length > 1) {
+    const sections = marked[0]!.trim() === '' ? [] : [{ text: marked[0]!.trim(), sources: [] }];
+    for (let i = 1; i < marked.length; i += 2) {
+      const id = marked[i]!;
+      const body = marked[i + 1]!.trim();
+      if (body !== '') sections.push({ text: body, sources: [byId.get(id) ?? { artifact_id: id }] as never });
+    }
+    return byRelevance(sections);
+  }
+  const parts = text.split(/\n(?=# |---\n)/).filter((part) => part.trim() !== '');
+  if (parts.length === sources.length) {
+    return byRelevance(parts.map((part, i) => ({ text: part.trim(), sources: [sources[i]!] })));
+  }
+  return [{ text, sources }];
+}
+
+function byRelevance(sections: Section[]): Section[] {
+  const score = (section: Section) => section.sources[0]?.relevance_score ?? 1;
+  return sections.sort((a, b) => score(b) - score(a));
+}
+
+function fitSection(text: string, budget: number, tokenizer: Tokenizer): { text: string; tokens: number } | undefined {
+  const tokens = tokenizer.count(text);
+  if (tokens <= budget) return { text, tokens };
+  if (budget < SMALLEST_PART_TOKENS) return undefined;
+  const prefix = tokenizer.truncate(text, budget);
+  const line = prefix.lastIndexOf('\n');
+  const cut = line > prefix.length / 2 ? prefix.slice(0, line) : prefix;
+  return cut.trim() === '' ? undefined : { text: cut, tokens: tokenizer.count(cut) };
+}
+
+// Joining two texts may cost a token more than they have apart, and the blank line between them one or two.
+const SEPARATOR_TOKENS = 4;
+// Less of a section than this is noise to the model.
+const SMALLEST_PART_TOKENS = 32;

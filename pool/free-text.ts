@@ -1,0 +1,112 @@
+import type { Note, OutputArtifact } from '../contracts/outcome.js';
+
+export interface FreeText {
+  readonly content: string;
+  readonly artifacts: OutputArtifact[];
+  readonly notes: Note[];
+}
+
+/**
+ * Finds the result in an answer that is not the JSON object that was asked for. Code: what stands in fences,
+ * without the chatter around them; a fence whose info string names a path (` ```python src/a.py `) is a file.
+ * Prose: the Markdown as it is, taken out of a fence around the whole.
+ */
+export function readFreeText(text: string, kind: 'code' | 'prose', defaultLanguage: string): FreeText {
+  const fences = findFences(text);
+  if (kind === 'prose') return readProse(text, fences);
+  if (fences.length === 0) return withoutChatter(text);
+  const artifacts = fences.flatMap((fence) => artifactOf(fence, defaultLanguage));
+  const notes: Note[] = outsideIsEmpty(text, fences)
+    ? []
+    : [{ code: 'chatter_removed', message: 'text around the fenced code was left out' }];
+  const only = fences.length === 1 ? fences[0]! : undefined;
+  if (only !== undefined) return { content: only.body, artifacts, notes };
+  const first = fences[0]!;
+  const last = fences[fences.length - 1]!;
+  return { content: text.slice(first.start, last.end), artifacts, notes: [] };
+}
+
+interface Fence {
+  /** Where the opening line begins and the closing line ends, in characters. */
+  readonly start: number;
+  readonly end: number;
+  readonly info: string;
+  readonly body: string;
+}
+
+/** Fenced code blocks as in CommonMark 4.5; one that is never closed runs to the end. Linear in the text. */
+function findFences(text: string): Fence[] {
+  const fences: Fence[] = [];
+  let open: { start: number; bodyFrom: number; marker: string; info: string } | undefined;
+  let at = 0;
+  while (at < text.length) {
+    const newline = text.indexOf('\n', at);
+    const lineEnd = newline < 0 ? text.length : newline;
+    const next = newline < 0 ? text.length : newline + 1;
+    const marker = fenceMarker(text, at, lineEnd);
+    if (marker !== undefined) {
+      const info = text.slice(marker.after, lineEnd).trim();
+      if (open === undefined) {
+        if (!info.includes('`')) open = { start: at, bodyFrom: next, marker: marker.run, info };
+      } else if (info === '' && marker.run.startsWith(open.marker)) {
+        fences.push({ start: open.start, end: lineEnd, info: open.info, body: text.slice(open.bodyFrom, at) });
+        open = undefined;
+      }
+    }
+    at = next;
+  }
+  if (open !== undefined) {
+    fences.push({ start: open.start, end: text.length, info: open.info, body: text.slice(open.bodyFrom) });
+  }
+  return fences;
+}
+
+function fenceMarker(text: string, from: number, to: number): { run: string; after: number } | undefined {
+  let at = from;
+  while (at < to && at - from < 3 && text[at] === ' ') at++;
+  const mark = text[at];
+  if (mark !== '`' && mark !== '~') return undefined;
+  let after = at;
+  while (after < to && text[after] === mark) after++;
+  return after - at >= 3 ? { run: text.slice(at, after), after } : undefined;
+}
+
+function artifactOf(fence: Fence, defaultLanguage: string): OutputArtifact[] {
+  const [language, ...rest] = fence.info.split(/\s+/);
+  const named = /(?:^|\s)(?:path|file|filename|title)=["']?([^"'\s]+)/.exec(fence.info)?.[1];
+  const path = named ?? rest.find((word) => /^[\w@.-]+(?:\/[\w@.-]+)*\.\w+$|^[\w@-]+(?:\/[\w@.-]+)+$/.test(word));
+  if (path === undefined || fence.body.trim() === '') return [];
+  const tag = language === undefined || language === '' || language.includes('=') ? defaultLanguage : language;
+  return [{ type: 'code', language: tag.slice(0, 64), path, content: fence.body }];
+}
+
+function outsideIsEmpty(text: string, fences: readonly Fence[]): boolean {
+  let from = 0;
+  for (const fence of fences) {
+    if (text.slice(from, fence.start).trim() !== '') return false;
+    from = fence.end;
+  }
+  return text.slice(from).trim() === '';
+}
+
+function readProse(text: string, fences: readonly Fence[]): FreeText {
+  const only = fences.length === 1 ? fences[0]! : undefined;
+  if (only !== undefined && /^(?:markdown|md)?$/i.test(only.info)) {
+    const before = text.slice(0, only.start).trim();
+    if (text.slice(only.end).trim() === '' && (before === '' || LEADING_CHATTER.test(`${before}\n`))) {
+      return { content: only.body, artifacts: [], notes: [] };
+    }
+  }
+  return withoutChatter(text);
+}
+
+function withoutChatter(text: string): FreeText {
+  const content = text.replace(LEADING_CHATTER, '');
+  const left = content.trim() === '' ? text : content;
+  const notes = left === text ? [] : [{ code: 'chatter_removed', message: 'a leading line of chatter was left out' }];
+  return { content: left.trim(), artifacts: [], notes };
+}
+
+// One short line that introduces the answer and ends in a colon.
+const LEADING_CHATTER =
+  /^\s*(?:sure|certainly|of course|absolutely|okay|ok|here(?:'s| is| are)|below is)\b[^\n]{0,240}:[ \t]*\r?\n\s*/i;

@@ -1,0 +1,81 @@
+import Mustache from 'mustache';
+import type { Task } from '../contracts/task.js';
+import type { Template } from '../contracts/threads.js';
+
+export interface Prompt {
+  readonly system: string;
+  readonly user: string;
+}
+
+/** Renders a template. What comes from the caller or from retrieval is data: it is neither template nor block. */
+export function renderPrompt(
+  template: Template,
+  task: Task,
+  tier: string,
+  maxOutputTokens: number,
+  context: string,
+): Prompt {
+  const view = viewOf(task, tier, maxOutputTokens, context);
+  return { system: render(template.system, view), user: render(template.user, view) };
+}
+
+/** @throws {Error} when the text is not a template: tags that do not close, sections that do not match. */
+export function checkTemplate(text: string): void {
+  Mustache.parse(text);
+}
+
+function render(text: string, view: object): string {
+  return Mustache.render(text, view, {}, { escape: (value: unknown) => String(value) });
+}
+
+function viewOf(task: Task, tier: string, maxOutputTokens: number, context: string): object {
+  const criteria = (task.acceptance_criteria ?? []).map(asMaterial);
+  const constraints = constraintLines(task.constraints).map(asMaterial);
+  const inputs = (task.inputs ?? []).map((input) => ({
+    path: asAttribute(input.path),
+    language: asAttribute(input.language),
+    type: asAttribute(input.type),
+    artifact_id: asAttribute(input.artifact_id),
+    content: asMaterial(input.content),
+  }));
+  return {
+    task_id: task.task_id,
+    domain: task.domain,
+    tier,
+    project_id: task.project_id ?? '',
+    max_output_tokens: String(maxOutputTokens),
+    description: asMaterial(task.description),
+    context: asMaterial(context),
+    has_acceptance_criteria: criteria.length > 0,
+    acceptance_criteria: criteria,
+    has_inputs: inputs.length > 0,
+    inputs,
+    has_constraints: constraints.length > 0,
+    constraints,
+  };
+}
+
+function constraintLines(constraints: Task['constraints']): string[] {
+  if (constraints === undefined) return [];
+  if (Array.isArray(constraints)) return constraints;
+  return Object.entries(constraints).map(
+    ([name, value]) => `${name}: ${Array.isArray(value) ? value.join(', ') : String(value)}`,
+  );
+}
+
+/**
+ * Text that can neither open nor close a block of the prompt, nor pass for a control token of a chat template.
+ * All other markup stays as it is: it may be the very code that the task is about.
+ */
+export function asMaterial(text: string): string {
+  return text.replace(BLOCK_TAG, '&lt;').replace(CONTROL_TOKEN, '&lt;');
+}
+
+function asAttribute(text: string | undefined): string {
+  return (text ?? '').replace(/["<>\r\n]/g, ' ');
+}
+
+// Invisible characters and spaces between `<`, `/` and the name do not help to get past this.
+const BLOCK_TAG =
+  /<(?=[\s\u00ad\u200b-\u200f\u2060\ufeff/]*(?:context|task|acceptance_criteria|inputs?|constraints)(?![\w-]))/gi;
+const CONTROL_TOKEN = /<(?=\|[a-z_]{2,32}\|>|(?:start|end)_of_turn>|\/?s>|bos>|eos>)/gi;

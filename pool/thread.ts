@@ -1,0 +1,77 @@
+import { isMarkedAsUntransferable, workerData } from 'node:worker_threads';
+import { move } from 'piscina';
+import { parseTask } from '../contracts/parse-task.js';
+import type {
+  AssembleJob,
+  Assembled,
+  MeasureJob,
+  ParsedTask,
+  ParseTaskJob,
+  Reading,
+  ReadJob,
+  ReadMore,
+  TokenizerName,
+} from '../contracts/threads.js';
+import { assemble as assembleJob, measure as measureJob } from './assemble.js';
+import { StreamReader } from './stream-reader.js';
+import { openTokenizer, type Tokenizer } from './tokenizers/index.js';
+
+/** What a thread is born with. */
+export interface ThreadData {
+  readonly vocabularies: Readonly<Partial<Record<TokenizerName, SharedArrayBuffer>>>;
+}
+
+export function parse(job: ParseTaskJob): ParsedTask {
+  return parseTask(job.body);
+}
+
+export function measure(job: MeasureJob): number {
+  return measureJob(job, tokenizerOf(job.target.tokenizer));
+}
+
+export function assemble(job: AssembleJob): Assembled {
+  return assembleJob(job, tokenizerOf(job.target.tokenizer));
+}
+
+/** Reads a stream: whole when it came whole, else part by part through the port until it is over. */
+export function read(job: ReadJob): Reading | Promise<Reading> {
+  const reader = new StreamReader(job, tokenizerOf(job.tokenizer));
+  const { port } = job;
+  const over = reader.push(job.chunk);
+  if (over || job.ended !== undefined || port === undefined) return reader.finish(job.ended);
+  return new Promise((resolve, reject) => {
+    const end = (ended: ReadMore['ended']) => {
+      port.close();
+      resolve(reader.finish(ended));
+    };
+    port.on('message', (more: ReadMore) => {
+      try {
+        if (reader.push(more.chunk) || more.ended !== undefined) end(more.ended);
+        else port.postMessage(reader.progress());
+      } catch (error) {
+        port.close();
+        reject(error);
+      }
+    });
+    port.postMessage(reader.progress());
+  });
+}
+
+/** Opens the tokenizers of this thread ahead of the first task. */
+export function warm(): void {
+  for (const name of Object.keys(vocabularies)) tokenizerOf(name as TokenizerName);
+}
+
+const { vocabularies } = dataOf(workerData);
+const tokenizers = new Map<TokenizerName, Tokenizer>();
+
+function tokenizerOf(name: TokenizerName): Tokenizer {
+  let tokenizer = tokenizers.get(name);
+  if (tokenizer === undefined) {
+    const vocabulary = vocabularies[name];
+    if (vocabulary === undefined) throw new Error(`this thread has no vocabulary ${name}`);
+    tokenizer = openTokenizer(name, vocabulary);
+    tokenizers.set(name, tokenizer);
+  }
+  return tokenizer;
+}

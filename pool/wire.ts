@@ -1,0 +1,185 @@
+import { createParser } from 'eventsource-parser';
+import type { Protocol, Usage, WireForm } from '../contracts/threads.js';
+
+/** What one message of the gateway says. */
+export interface Delta {
+  content?: string;
+  reasoning?: string;
+  refusal?: string;
+  finishReason?: string;
+  usage?: Usage;
+  model?: string;
+  error?: { readonly detail: string; readonly retryable: boolean };
+}
+
+export interface Wire {
+  /** Takes bytes of the body, cut anywhere. */
+  push(chunk: Uint8Array): void;
+  /** The body has come to its end. */
+  end(): void;
+  /** True once the stream has said itself that it is over (`[DONE]`, or a whole document). */
+  readonly done: boolean;
+  /** How many of the bytes pushed so far belong to a message that is not complete. */
+  readonly unread: number;
+  /** Why the body cannot be understood. */
+  readonly fault: string | undefined;
+}
+
+/**
+ * Reads a gateway's answer: OpenAI chat completions or the sister gateway's `generate`, as server-sent events
+ * (WHATWG HTML, 9.2) or as one JSON document.
+ */
+export function openWire(form: WireForm, protocol: Protocol, onDelta: (delta: Delta) => void): Wire {
+  const read = protocol === 'generate' ? readGenerate : readChat;
+  return form === 'event_stream' ? new EventStream(read, onDelta) : new JsonDocument(read, onDelta);
+}
+
+type Read = (message: Record<string, unknown>) => Delta;
+
+class EventStream implements Wire {
+  done = false;
+  fault: string | undefined;
+  unread = 0;
+  readonly #decoder = new TextDecoder();
+  #tail = Buffer.alloc(0);
+  readonly #parser;
+
+  constructor(read: Read, onDelta: (delta: Delta) => void) {
+    this.#parser = createParser({
+      onEvent: ({ data, event }) => {
+        if (this.done || this.fault !== undefined) return;
+        if (data.trim() === '[DONE]') {
+          this.done = true;
+          return;
+        }
+        const message = parseObject(data);
+        if (message === undefined) this.fault = 'an event of the stream is not a JSON object';
+        else onDelta(event === 'error' && message.error === undefined ? read({ error: message }) : read(message));
+      },
+    });
+  }
+
+  push(chunk: Uint8Array): void {
+    // Looked at together with the last bytes before it: a blank line may be cut in two.
+    const joined = Buffer.concat([this.#tail, chunk]);
+    const blank = lastBlankLine(joined);
+    this.unread = blank < 0 ? this.unread + chunk.length : joined.length - blank;
+    this.#tail = joined.subarray(Math.max(0, joined.length - 3));
+    this.#parser.feed(this.#decoder.decode(chunk, { stream: true }));
+  }
+
+  end(): void {
+    // Some servers leave out the last blank line.
+    this.#parser.feed(`${this.#decoder.decode()}\n\n`);
+  }
+}
+
+/** Where the bytes after the last blank line begin, or -1. */
+function lastBlankLine(chunk: Uint8Array): number {
+  for (let at = chunk.length - 1; at > 0; at--) {
+    if (chunk[at] !== LF) continue;
+    if (chunk[at - 1] === LF || (at > 2 && chunk[at - 1] === CR && chunk[at - 2] === LF)) return at + 1;
+  }
+  return -1;
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+class JsonDocument implements Wire {
+  done = false;
+  fault: string | undefined;
+  unread = 0;
+  readonly #parts: Uint8Array[] = [];
+
+  constructor(
+    readonly read: Read,
+    readonly onDelta: (delta: Delta) => void,
+  ) {}
+
+  push(chunk: Uint8Array): void {
+    this.#parts.push(chunk);
+    this.unread += chunk.length;
+  }
+
+  end(): void {
+    const message = parseObject(new TextDecoder().decode(Buffer.concat(this.#parts)));
+    if (message === undefined) {
+      this.fault = 'the body is not a JSON object';
+      return;
+    }
+    const delta = this.read(message);
+    this.done = delta.error === undefined;
+    this.onDelta(delta);
+  }
+}
+
+function readChat(message: Record<string, unknown>): Delta {
+  const delta: Delta = {};
+  const error = errorOf(message.error);
+  if (error !== undefined) return { error };
+  const choices = Array.isArray(message.choices) ? message.choices : [];
+  const choice = asObject(choices.find((c) => (asObject(c)?.index ?? 0) === 0));
+  const part = asObject(choice?.delta) ?? asObject(choice?.message);
+  const content = textOf(part?.content);
+  if (content !== '') delta.content = content;
+  const reasoning = textOf(part?.reasoning_content) || textOf(part?.reasoning);
+  if (reasoning !== '') delta.reasoning = reasoning;
+  if (typeof part?.refusal === 'string' && part.refusal !== '') delta.refusal = part.refusal;
+  if (typeof choice?.finish_reason === 'string') delta.finishReason = choice.finish_reason;
+  if (typeof message.model === 'string') delta.model = message.model;
+  const usage = asObject(message.usage);
+  const prompt = tokenCount(usage?.prompt_tokens);
+  const completion = tokenCount(usage?.completion_tokens);
+  if (prompt !== undefined && completion !== undefined) delta.usage = { prompt, completion };
+  return delta;
+}
+
+function readGenerate(message: Record<string, unknown>): Delta {
+  const delta: Delta = {};
+  const error = errorOf(message.error);
+  if (error !== undefined) return { error };
+  const content = textOf(message.delta) || textOf(message.content);
+  if (content !== '') delta.content = content;
+  if (typeof message.finish_reason === 'string') delta.finishReason = message.finish_reason;
+  if (typeof message.model === 'string') delta.model = message.model;
+  const prompt = tokenCount(message.tokens_input);
+  const completion = tokenCount(message.tokens_output);
+  if (prompt !== undefined && completion !== undefined) delta.usage = { prompt, completion };
+  return delta;
+}
+
+/** Content is a text, or (some servers) a list of parts with texts. */
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (!Array.isArray(value)) return '';
+  return value.map((part) => textOf(asObject(part)?.text)).join('');
+}
+
+function errorOf(value: unknown): Delta['error'] {
+  if (value === undefined || value === null) return undefined;
+  const error = asObject(value);
+  const message = error === undefined ? String(value) : textOf(error.message) || JSON.stringify(error);
+  const status = Number(error?.code ?? error?.status);
+  const isClientFault =
+    (status >= 400 && status < 500 && status !== 429 && status !== 408) || error?.type === 'invalid_request_error';
+  return { detail: message.slice(0, 500), retryable: !isClientFault };
+}
+
+function tokenCount(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    return asObject(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+function asObject(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
+}

@@ -1,0 +1,184 @@
+import { Agent, type Dispatcher } from 'undici';
+import type { Config } from '../../config/schema.js';
+import type { StreamEnd, WireForm } from '../../contracts/threads.js';
+import { version } from '../version.js';
+import { rejectionOf, unreachableOf } from './rejection.js';
+
+/** A request to the model gateway, made ready by a thread. */
+export interface GatewayRequest {
+  readonly endpoint: string;
+  readonly taskId: string;
+  readonly domain: string;
+  /** JSON in UTF-8. */
+  readonly body: Uint8Array;
+  readonly signal: AbortSignal;
+}
+
+/** An answer that has begun. */
+export interface GatewayStream {
+  readonly wire: WireForm;
+  pause(): void;
+  resume(): void;
+  /** Closes the connection, so that the gateway stops generating. */
+  abort(): void;
+}
+
+/** Takes the bytes of an answer; `end` is called once, at last. */
+export interface StreamSink {
+  data(chunk: Uint8Array): void;
+  end(ended: StreamEnd, detail?: string): void;
+}
+
+/** How a call began. */
+export type CallStart =
+  | { readonly kind: 'streaming' }
+  | {
+      readonly kind: 'failed';
+      readonly ended: 'rejected' | 'unreachable';
+      readonly code: 'gateway_error' | 'gateway_unavailable';
+      readonly detail: string;
+      readonly retryable: boolean;
+      readonly retryAfterMs: number | undefined;
+    }
+  | { readonly kind: 'interrupted' };
+
+export interface Gateway {
+  /**
+   * Calls the endpoint's model. `open` is called with the answer when its headers say 200; what it returns
+   * takes the bytes. Never throws, never retries.
+   */
+  call(request: GatewayRequest, open: (stream: GatewayStream) => StreamSink): Promise<CallStart>;
+  /** Whether something answers at the gateway's address. Any HTTP answer counts. */
+  probe(signal: AbortSignal): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** The client of OpenAI-compatible servers and of the sister gateway, on undici with keep-alive connections. */
+export function openGateway(config: Config, gatewayUrl: string): Gateway {
+  const { gateway } = config;
+  const agent = new Agent({
+    connections: gateway.connections,
+    pipelining: 1,
+    keepAliveTimeout: 30_000,
+    connect: { timeout: gateway.connect_timeout_ms },
+    // The first token may take as long as the tier's deadline allows; the deadline aborts the call.
+    headersTimeout: 0,
+    bodyTimeout: gateway.idle_timeout_ms,
+  });
+  const targets = new Map(
+    Object.entries(config.endpoints).map(([name, endpoint]) => {
+      const base = new URL(endpoint.url ?? gatewayUrl);
+      const route = endpoint.protocol === 'generate' ? 'generate' : 'chat/completions';
+      const key = endpoint.api_key ?? gateway.api_key;
+      return [name, { origin: base.origin, path: joinPath(base, route), headers: headersOf(name, key) }] as const;
+    }),
+  );
+  return {
+    call: (request, open) => {
+      const { origin, path, headers } = targets.get(request.endpoint)!;
+      const options: Dispatcher.DispatchOptions = {
+        origin,
+        path,
+        method: 'POST',
+        headers: { ...headers, 'x-task-id': request.taskId, 'x-task-domain': request.domain },
+        body: request.body,
+      };
+      return dispatch(agent, options, request.signal, open, gateway.max_stream_bytes);
+    },
+    probe: async (signal) => {
+      const base = new URL(gatewayUrl);
+      try {
+        const { body } = await agent.request({
+          origin: base.origin,
+          path: joinPath(base, 'models'),
+          method: 'GET',
+          headersTimeout: 2000,
+          signal,
+        });
+        await body.dump();
+        return true;
+      } catch {
+        return false;
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+function dispatch(
+  agent: Agent,
+  options: Dispatcher.DispatchOptions,
+  signal: AbortSignal,
+  open: (stream: GatewayStream) => StreamSink,
+  maxStreamBytes: number,
+): Promise<CallStart> {
+  return new Promise((resolve) => {
+    let controller: Dispatcher.DispatchController | undefined;
+    let sink: StreamSink | undefined;
+    let status = 0;
+    let retryAfter: string | undefined;
+    let bytes = 0;
+    const errorBody: Uint8Array[] = [];
+    const onAbort = () => {
+      controller?.abort(new Error('interrupted'));
+      resolve({ kind: 'interrupted' });
+    };
+    const over = () => signal.removeEventListener('abort', onAbort);
+    signal.addEventListener('abort', onAbort);
+    agent.dispatch(options, {
+      onRequestStart: (started) => {
+        controller = started;
+        if (signal.aborted) started.abort(new Error('interrupted'));
+      },
+      onResponseStart: (started, statusCode, headers) => {
+        if (statusCode < 200) return;
+        status = statusCode;
+        retryAfter = headers['retry-after'] as string | undefined;
+        if (status !== 200) return;
+        const json = /^application\/(?:[\w.-]+\+)?json/i.test(String(headers['content-type'] ?? ''));
+        sink = open({
+          wire: json ? 'document' : 'event_stream',
+          pause: () => started.pause(),
+          resume: () => started.resume(),
+          abort: () => started.abort(new Error('no longer wanted')),
+        });
+        resolve({ kind: 'streaming' });
+      },
+      onResponseData: (started, chunk) => {
+        bytes += chunk.length;
+        if (sink !== undefined) {
+          if (bytes > maxStreamBytes) started.abort(new Error(`the answer is larger than ${maxStreamBytes} bytes`));
+          else sink.data(chunk);
+        } else if (bytes <= ERROR_BODY_BYTES) errorBody.push(Buffer.from(chunk));
+        else started.abort(new Error('the error answer is too large'));
+      },
+      onResponseEnd: () => {
+        over();
+        if (sink !== undefined) sink.end('clean');
+        else resolve(rejectionOf(status, retryAfter, Buffer.concat(errorBody)));
+      },
+      onResponseError: (_controller, error) => {
+        over();
+        if (sink !== undefined) sink.end('broken', error.message);
+        else if (signal.aborted) resolve({ kind: 'interrupted' });
+        else resolve(status === 0 ? unreachableOf(error) : rejectionOf(status, retryAfter, Buffer.concat(errorBody)));
+      },
+    });
+  });
+}
+
+const ERROR_BODY_BYTES = 65_536;
+
+function headersOf(endpoint: string, apiKey: string | undefined): Record<string, string> {
+  return {
+    'content-type': 'application/json',
+    accept: 'text/event-stream, application/json',
+    'user-agent': `worker-service/${version}`,
+    'x-model-endpoint': endpoint,
+    ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
+  };
+}
+
+function joinPath(base: URL, route: string): string {
+  return `${base.pathname.replace(/\/+$/, '')}/${route}`;
+}

@@ -1,0 +1,46 @@
+import type { CallStart } from './gateway.js';
+
+type Failure = CallStart & { kind: 'failed' };
+
+/** What an answer other than 200 means. Whether to retry is decided here and nowhere else. */
+export function rejectionOf(status: number, retryAfter: string | undefined, body: Uint8Array): Failure {
+  const busy = status === 429 || status === 502 || status === 503 || status === 504;
+  return {
+    kind: 'failed',
+    ended: 'rejected',
+    code: busy ? 'gateway_unavailable' : 'gateway_error',
+    detail: `the gateway answered ${status}${messageOf(body)}`,
+    retryable: busy || status === 408 || status === 425 || status >= 500,
+    retryAfterMs: parseRetryAfter(retryAfter, Date.now()),
+  };
+}
+
+/** The gateway could not be reached, or hung up before it answered. */
+export function unreachableOf(error: Error & { code?: string }): Failure {
+  return {
+    kind: 'failed',
+    ended: 'unreachable',
+    code: 'gateway_unavailable',
+    detail: `the gateway did not answer: ${error.code ?? error.message}`,
+    retryable: true,
+    retryAfterMs: undefined,
+  };
+}
+
+/** Retry-After, RFC 9110 10.2.3: seconds, or a date. Returns ms from now. */
+export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+function messageOf(body: Uint8Array): string {
+  try {
+    const { error } = JSON.parse(new TextDecoder().decode(body)) as { error?: { message?: unknown } | string };
+    const message = typeof error === 'string' ? error : error?.message;
+    return typeof message === 'string' ? `: ${message.slice(0, 300)}` : '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,190 @@
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { Reading, ReadJob, ReadMore, ReadProgress, StreamEnd } from '../contracts/threads.js';
+import type { TierPool } from '../pool/pools.js';
+import type { GatewayStream, StreamSink } from './gateway/gateway.js';
+
+/** What a stream is read for; the rest of a `ReadJob` is the stream itself. */
+export type ReadTarget = Omit<ReadJob, 'wire' | 'resume' | 'chunk' | 'ended' | 'port'>;
+
+/** Sees an answer grow. */
+export interface ReadWatcher {
+  /** True when somebody looks at the parts, so that they should not wait for one another. */
+  readonly live: boolean;
+  firstBytes(): void;
+  progress(delta: string, tokens: number): void;
+  /** Resolves when more may come; undefined when it may come now. */
+  ready(): Promise<void> | undefined;
+}
+
+/**
+ * Brings a stream from the socket to a thread. The event loop only moves bytes: a short answer goes to the
+ * thread in one message when it has ended, a long one in parts, one at a time, so that parts grow when the
+ * thread is busy. Bytes wait here until the thread has understood them; when the thread dies, another one
+ * gets what the first had read and the bytes it had not.
+ */
+export class StreamReading implements StreamSink {
+  readonly result: Promise<Reading>;
+  /** Why the connection broke, for the receipt. */
+  detail: string | undefined;
+  readonly #pool: TierPool;
+  readonly #target: ReadTarget;
+  readonly #stream: GatewayStream;
+  readonly #watcher: ReadWatcher;
+  #resolve!: (reading: Reading) => void;
+  #reject!: (error: Error) => void;
+  /** Bytes that no thread has got yet, and those that the thread got but has not understood. */
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #sent: Uint8Array = EMPTY;
+  #ended: StreamEnd | undefined;
+  #endSent = false;
+  #port: MessagePort | undefined;
+  #open = false;
+  #idle = false;
+  #over = false;
+  #paused = false;
+  #timer: NodeJS.Timeout | undefined;
+  #text: string[] = [];
+  #reasoning: string[] = [];
+  #deaths = 0;
+
+  constructor(pool: TierPool, target: ReadTarget, stream: GatewayStream, watcher: ReadWatcher) {
+    this.#pool = pool;
+    this.#target = target;
+    this.#stream = stream;
+    this.#watcher = watcher;
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  data(chunk: Uint8Array): void {
+    if (this.#over) return;
+    if (this.#waitingBytes === 0 && !this.#open) this.#watcher.firstBytes();
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.length;
+    if (this.#open) {
+      if (this.#idle) this.#sendMore();
+    } else if (this.#watcher.live || this.#waitingBytes >= WHOLE_BYTES) this.#openSession();
+    else this.#timer ??= setTimeout(() => this.#openSession(), WHOLE_WAIT_MS);
+    this.#govern();
+  }
+
+  end(ended: StreamEnd, detail?: string): void {
+    if (this.#over) return;
+    this.#ended = ended;
+    this.detail = detail;
+    clearTimeout(this.#timer);
+    if (!this.#open) this.#openSession();
+    else if (this.#idle) this.#sendMore();
+  }
+
+  /** Nobody wants the answer any more. What has arrived of it is still counted. */
+  abandon(): void {
+    this.#stream.abort();
+  }
+
+  #openSession(): void {
+    clearTimeout(this.#timer);
+    this.#open = true;
+    this.#idle = false;
+    const chunk = this.#takeWaiting();
+    const resumed = this.#deaths > 0;
+    let port: MessagePort | undefined;
+    if (this.#ended === undefined) {
+      const channel = new MessageChannel();
+      this.#port = channel.port1;
+      channel.port1.on('message', (progress: ReadProgress) => this.#progressed(progress));
+      port = channel.port2;
+    }
+    this.#endSent = this.#ended !== undefined;
+    const job: ReadJob = {
+      ...this.#target,
+      wire: this.#stream.wire,
+      resume: resumed ? { text: this.#text.join(''), reasoning: this.#reasoning.join('') } : undefined,
+      chunk,
+      ended: this.#ended,
+      port,
+    };
+    this.#pool.read(job).then(
+      (reading) => this.#finished(reading),
+      (error: Error) => this.#died(error),
+    );
+  }
+
+  #sendMore(): void {
+    this.#idle = false;
+    this.#endSent = this.#ended !== undefined;
+    const more: ReadMore = { chunk: this.#takeWaiting(), ended: this.#ended };
+    this.#port!.postMessage(more);
+  }
+
+  #progressed(progress: ReadProgress): void {
+    if (this.#over) return;
+    this.#sent = progress.unread === 0 ? EMPTY : this.#sent.subarray(this.#sent.length - progress.unread);
+    if (progress.text !== '') this.#text.push(progress.text);
+    if (progress.reasoning !== '') this.#reasoning.push(progress.reasoning);
+    this.#watcher.progress(progress.delta, progress.tokens);
+    if (this.#waitingBytes > 0 || (this.#ended !== undefined && !this.#endSent)) this.#sendMore();
+    else this.#idle = true;
+    this.#govern();
+  }
+
+  #finished(reading: Reading): void {
+    this.#close();
+    // A reader that is done before the stream is has no use for the rest of it.
+    if (this.#ended === undefined) this.#stream.abort();
+    if (reading.delta !== '') this.#watcher.progress(reading.delta, reading.counted.content + reading.counted.reasoning);
+    this.#resolve(reading);
+  }
+
+  #died(error: Error): void {
+    this.#port?.close();
+    this.#deaths++;
+    if (this.#over) return;
+    if (this.#deaths > 1) {
+      this.#close();
+      this.#stream.abort();
+      this.#reject(error);
+      return;
+    }
+    this.#waiting.unshift(this.#sent);
+    this.#waitingBytes += this.#sent.length;
+    this.#sent = EMPTY;
+    this.#openSession();
+  }
+
+  #close(): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#port?.close();
+    this.#waiting = [];
+  }
+
+  /** Moves the waiting bytes to the sent ones; at most so many at once that the thread stays responsive. */
+  #takeWaiting(): Uint8Array {
+    const chunk = this.#waiting.length === 1 ? this.#waiting[0]! : Buffer.concat(this.#waiting);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#sent = this.#sent.length === 0 ? chunk : Buffer.concat([this.#sent, chunk]);
+    return chunk;
+  }
+
+  /** Stops the socket while the thread or every reader of the answer is behind. */
+  #govern(): void {
+    const ready = this.#watcher.ready();
+    const behind = this.#waitingBytes > HIGH_WATER_BYTES || ready !== undefined;
+    if (behind === this.#paused || this.#ended !== undefined) return;
+    this.#paused = behind;
+    if (behind) this.#stream.pause();
+    else this.#stream.resume();
+    if (ready !== undefined) void ready.then(() => this.#govern());
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+// An answer that ends within this time and size takes one trip to the thread.
+const WHOLE_BYTES = 65_536;
+const WHOLE_WAIT_MS = 20;
+const HIGH_WATER_BYTES = 1_048_576;

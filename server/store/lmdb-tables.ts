@@ -1,0 +1,86 @@
+import { type Database, open, type RootDatabase } from 'lmdb';
+
+/** Raised with every change of the tables that an older release would misread. */
+export const formatVersion = 1;
+
+/** Orders tasks by age: when they finished (ms since the epoch), then their id. */
+export type AgeKey = [finishedAt: number, taskId: string];
+
+/** An artifact without its output; `bytes` is the length of the output. */
+export interface ArtifactHead {
+  readonly taskId: string;
+  readonly domain: string;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly bytes: number;
+}
+
+/** What one directory holds. Values are JSON, unless said otherwise. */
+export interface Tables {
+  readonly root: RootDatabase<string, string>;
+  /** Task id → TaskRecord. */
+  readonly tasks: Database<string, string>;
+  /** Task id → Receipt. */
+  readonly receipts: Database<string, string>;
+  /** Artifact id → ArtifactHead. */
+  readonly artifacts: Database<string, string>;
+  /** Artifact id → the output's bytes as they were given. */
+  readonly outputs: Database<Uint8Array, string>;
+  /** Every task by age; the value is empty. */
+  readonly ages: Database<string, AgeKey>;
+  /** The tasks whose event is not confirmed; the value is empty. */
+  readonly unpublished: Database<string, AgeKey>;
+  /** `format`, `artifactBytes` (the sum of all outputs) and `probe`. */
+  readonly meta: Database<string, string>;
+}
+
+/**
+ * Opens the tables and, in a fresh directory, writes the format version. Safe to call in several processes at
+ * once, and in several threads of one.
+ * @throws FormatMismatch, and what lmdb throws when the files cannot be opened.
+ */
+export async function openTables(directory: string, mapBytes: number): Promise<Tables> {
+  const root = open<string, string>({
+    path: directory,
+    noSubdir: false,
+    encoding: 'string',
+    mapSize: mapBytes,
+    maxReaders: 1024,
+    // A commit returns after its fsync, with the fsync's error if there is one (decision 0004).
+    overlappingSync: false,
+    ...filePermissions,
+  });
+  const tables: Tables = {
+    root,
+    tasks: root.openDB<string, string>('tasks', { encoding: 'string' }),
+    receipts: root.openDB<string, string>('receipts', { encoding: 'string' }),
+    artifacts: root.openDB<string, string>('artifacts', { encoding: 'string' }),
+    outputs: root.openDB<Uint8Array, string>('outputs', { encoding: 'binary' }),
+    ages: root.openDB<string, AgeKey>('ages', { encoding: 'string' }),
+    unpublished: root.openDB<string, AgeKey>('unpublished', { encoding: 'string' }),
+    meta: root.openDB<string, string>('meta', { encoding: 'string' }),
+  };
+  const found = root.transactionSync(() => {
+    const format = tables.meta.get('format');
+    if (format === undefined) tables.meta.put('format', String(formatVersion));
+    return format ?? String(formatVersion);
+  });
+  if (found === String(formatVersion)) return tables;
+  await root.close();
+  throw new FormatMismatch(directory, found);
+}
+
+/** The directory was written by a release with other tables. */
+export class FormatMismatch extends Error {
+  readonly code = 'store_format_mismatch';
+  constructor(directory: string, found: string) {
+    super(
+      `the store in ${directory} has format ${found}, this release reads format ${formatVersion}: ` +
+        'run the release that wrote it, or point DATA_DIR at another directory',
+    );
+    this.name = 'FormatMismatch';
+  }
+}
+
+/** Of the files in the directory; lmdb reads it, its types do not list it. */
+const filePermissions = { permissionsMode: 0o600 };

@@ -1,0 +1,170 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { Applied, Write } from './lmdb-writes.js';
+import { type ArtifactStore, StoreUnavailable } from './store.js';
+
+export interface ThreadSettings {
+  readonly directory: string;
+  readonly mapBytes: number;
+}
+
+export interface WriterSettings extends ThreadSettings {
+  readonly stallMs: number;
+  readonly probeMs: number;
+}
+
+/** Plain data, and the outputs' buffers change hands. */
+export type ToThread =
+  | { readonly kind: 'commit'; readonly writes: readonly Write[] }
+  | { readonly kind: 'close' };
+
+export type FromThread =
+  | { readonly ok: true; readonly applied: readonly Applied[] }
+  | { readonly ok: false; readonly detail: string };
+
+export interface Writer {
+  /**
+   * Resolves when the write is on disk.
+   * @throws StoreUnavailable when its transaction failed; nothing of it was written.
+   */
+  write(write: Write): Promise<Applied>;
+  state: ArtifactStore['state'];
+  /** Waits for the writes that were called before, then ends the thread. */
+  close(): Promise<void>;
+}
+
+/** Bounds of one transaction: how long it keeps other processes waiting, and what waits for one fsync. */
+const maxWrites = 256;
+const maxBytes = 8 * 2 ** 20;
+
+interface Waiting {
+  readonly write: Write;
+  readonly resolve: (applied: Applied) => void;
+  readonly reject: (error: StoreUnavailable) => void;
+}
+
+/**
+ * Starts the thread that commits. One transaction is under way at a time; what is called meanwhile shares the
+ * next one. A thread that dies is replaced at the next write.
+ * @param onCommit is called after each commit, before its callers hear of it.
+ */
+export function startWriter(settings: WriterSettings, onCommit: () => void): Writer {
+  const { directory, mapBytes, stallMs, probeMs } = settings;
+  const healthy = { ok: true, detail: `lmdb in ${directory}` };
+  let health = { ...healthy, since: Date.now() };
+  let thread: Worker | undefined = start();
+  let queue: Waiting[] = [];
+  let underWay: { readonly batch: readonly Waiting[]; readonly startedAt: number } | undefined;
+  let scheduled = false;
+  let nextProbe: NodeJS.Timeout | undefined;
+  let whenIdle: (() => void) | undefined;
+
+  return { write, state, close };
+
+  function write(write: Write): Promise<Applied> {
+    return new Promise((resolve, reject) => {
+      queue.push({ write, resolve, reject });
+      // What is called in the same turn of the event loop shares one fsync.
+      if (underWay || scheduled) return;
+      scheduled = true;
+      setImmediate(commitNext);
+    });
+  }
+
+  function state(): ReturnType<Writer['state']> {
+    const waitedMs = underWay ? Date.now() - underWay.startedAt : 0;
+    if (!underWay || waitedMs <= stallMs) return health;
+    const detail = `lmdb in ${directory}: a commit has been under way for ${waitedMs} ms`;
+    return { ok: false, since: underWay.startedAt, detail };
+  }
+
+  async function close(): Promise<void> {
+    clearTimeout(nextProbe);
+    if (underWay || queue.length > 0) {
+      await new Promise<void>((resolve) => {
+        whenIdle = resolve;
+      });
+      clearTimeout(nextProbe);
+    }
+    if (!thread) return;
+    const ended = once(thread, 'exit');
+    thread.postMessage({ kind: 'close' } satisfies ToThread);
+    await ended;
+  }
+
+  /** Hot path, held by `test/store/lmdb.test.ts`: main-thread CPU of a record. */
+  function commitNext(): void {
+    scheduled = false;
+    const batch = takeBatch(queue);
+    if (batch.length === 0) {
+      whenIdle?.();
+      return;
+    }
+    queue = queue.slice(batch.length);
+    underWay = { batch, startedAt: Date.now() };
+    thread ??= start();
+    const message: ToThread = { kind: 'commit', writes: batch.map(({ write }) => write) };
+    thread.postMessage(
+      message,
+      batch.flatMap(({ write }) => transferable(write)),
+    );
+  }
+
+  function start(): Worker {
+    const workerData: ThreadSettings = { directory, mapBytes };
+    const started = new Worker(new URL('./lmdb-thread.js', import.meta.url), { workerData });
+    let reason = 'it ended by itself';
+    started.on('message', (end: FromThread) => (end.ok ? succeed(end.applied) : fail(end.detail)));
+    started.on('error', (error) => {
+      reason = error.message;
+    });
+    started.on('exit', () => {
+      thread = undefined;
+      if (underWay) fail(`the writing thread was lost: ${reason}`);
+    });
+    return started;
+  }
+
+  function succeed(applied: readonly Applied[]): void {
+    const batch = underWay?.batch ?? [];
+    underWay = undefined;
+    // A transaction that changed nothing did not touch the disk, so it proves nothing.
+    if (!health.ok && applied.some(({ changed }) => changed > 0)) health = { ...healthy, since: Date.now() };
+    onCommit();
+    batch.forEach(({ resolve }, index) => {
+      resolve(applied[index] ?? { changed: 0 });
+    });
+    commitNext();
+  }
+
+  function fail(reason: string): void {
+    const batch = underWay?.batch ?? [];
+    underWay = undefined;
+    const detail = `${healthy.detail}: ${reason}`;
+    health = { ok: false, since: health.ok ? Date.now() : health.since, detail };
+    const error = new StoreUnavailable(detail);
+    for (const { reject } of batch) reject(error);
+    clearTimeout(nextProbe);
+    nextProbe = setTimeout(probe, probeMs).unref();
+    commitNext();
+  }
+
+  /** Without it, a store that is not asked because it is not ready would never become ready. */
+  function probe(): void {
+    if (health.ok) return;
+    // Its failure is in `health` already.
+    write({ kind: 'probe' }).catch(() => undefined);
+  }
+}
+
+function takeBatch(queue: readonly Waiting[]): Waiting[] {
+  let bytes = 0;
+  const end = queue.findIndex(({ write }, index) => {
+    bytes += write.kind === 'record' ? (write.artifact?.output.byteLength ?? 0) : 0;
+    return index === maxWrites || (index > 0 && bytes > maxBytes);
+  });
+  return queue.slice(0, end === -1 ? queue.length : end);
+}
+
+const transferable = (write: Write): ArrayBuffer[] =>
+  write.kind === 'record' && write.artifact ? [write.artifact.output.buffer] : [];

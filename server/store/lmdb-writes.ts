@@ -1,0 +1,134 @@
+import type { AgeKey, ArtifactHead, Tables } from './lmdb-tables.js';
+import type { TaskRecord } from './store.js';
+
+/** One call's part of a transaction, as it is posted to the writing thread. */
+export type Write =
+  | {
+      readonly kind: 'record';
+      readonly taskId: string;
+      readonly final: boolean;
+      readonly finishedAt: number;
+      /** TaskRecord as JSON. */
+      readonly record: string;
+      /** Receipt as JSON. */
+      readonly receipt: string;
+      readonly artifact: NewArtifact | undefined;
+    }
+  | { readonly kind: 'published'; readonly taskIds: readonly string[] }
+  | {
+      readonly kind: 'prune';
+      /** Milliseconds since the epoch: what finished earlier goes. */
+      readonly before: number;
+      readonly maxBytes: number;
+      /** Where the last step ended. */
+      readonly after: AgeKey | undefined;
+    }
+  | { readonly kind: 'probe' };
+
+export interface NewArtifact {
+  readonly id: string;
+  /** ArtifactHead as JSON. */
+  readonly head: string;
+  readonly output: Uint8Array<ArrayBuffer>;
+}
+
+/** `changed`: tasks changed, or 1 for a probe. `next`: of prune only, where its next step starts, if there is one. */
+export interface Applied {
+  readonly changed: number;
+  readonly next?: AgeKey;
+}
+
+/** Applies one write; only inside a transaction. */
+export function apply(tables: Tables, write: Write): Applied {
+  switch (write.kind) {
+    case 'record':
+      return applyRecord(tables, write);
+    case 'published':
+      return applyPublished(tables, write.taskIds);
+    case 'prune':
+      return applyPrune(tables, write);
+    case 'probe':
+      return applyProbe(tables);
+  }
+}
+
+function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>): Applied {
+  const { taskId, artifact } = write;
+  const age: AgeKey = [write.finishedAt, taskId];
+  const earlier = find(tables, taskId);
+  if (earlier?.final) return { changed: 0 };
+  if (earlier) drop(tables, earlier);
+  tables.tasks.put(taskId, write.record);
+  tables.receipts.put(taskId, write.receipt);
+  tables.ages.put(age, '');
+  if (write.final) tables.unpublished.put(age, '');
+  if (artifact) {
+    tables.artifacts.put(artifact.id, artifact.head);
+    tables.outputs.put(artifact.id, artifact.output);
+    addArtifactBytes(tables, artifact.output.byteLength);
+  }
+  return { changed: 1 };
+}
+
+function applyPublished(tables: Tables, taskIds: readonly string[]): Applied {
+  let changed = 0;
+  for (const taskId of taskIds) {
+    const record = find(tables, taskId);
+    if (record && tables.unpublished.removeSync([record.finishedAt, taskId])) changed += 1;
+  }
+  return { changed };
+}
+
+/** Bounds how long a step of prune keeps other writers of the directory waiting. */
+const tasksPerStep = 100;
+
+function applyPrune(tables: Tables, write: Extract<Write, { kind: 'prune' }>): Applied {
+  const { before, maxBytes, after } = write;
+  // The range is read whole before anything is removed: a cursor does not survive the removal of its entry.
+  const from = after ? { start: after, exclusiveStart: true } : {};
+  const oldest = [...tables.ages.getKeys({ ...from, limit: tasksPerStep })];
+  let changed = 0;
+  for (const age of oldest) {
+    const [finishedAt, taskId] = age;
+    if (finishedAt >= before && artifactBytes(tables) <= maxBytes) return { changed };
+    if (tables.unpublished.doesExist(age)) continue;
+    const record = find(tables, taskId);
+    if (!record) continue;
+    drop(tables, record);
+    changed += 1;
+  }
+  const last = oldest.at(-1);
+  return oldest.length === tasksPerStep && last ? { changed, next: last } : { changed };
+}
+
+/** Large enough not to fit into the crumbs of a full file. */
+const probe = 'x'.repeat(64 * 1024);
+
+function applyProbe(tables: Tables): Applied {
+  tables.meta.put('probe', probe);
+  return { changed: 1 };
+}
+
+function find(tables: Tables, taskId: string): TaskRecord | undefined {
+  const json = tables.tasks.get(taskId);
+  return json === undefined ? undefined : (JSON.parse(json) as TaskRecord);
+}
+
+function drop(tables: Tables, record: TaskRecord): void {
+  const { taskId, finishedAt, outcome } = record;
+  tables.tasks.remove(taskId);
+  tables.receipts.remove(taskId);
+  tables.ages.remove([finishedAt, taskId]);
+  if (outcome.status !== 'completed') return;
+  const head = tables.artifacts.get(outcome.artifact_id);
+  if (head === undefined) return;
+  tables.artifacts.remove(outcome.artifact_id);
+  tables.outputs.remove(outcome.artifact_id);
+  addArtifactBytes(tables, -(JSON.parse(head) as ArtifactHead).bytes);
+}
+
+const artifactBytes = (tables: Tables): number => Number(tables.meta.get('artifactBytes') ?? 0);
+
+const addArtifactBytes = (tables: Tables, bytes: number): void => {
+  tables.meta.put('artifactBytes', String(artifactBytes(tables) + bytes));
+};

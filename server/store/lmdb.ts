@@ -1,0 +1,178 @@
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Receipt } from '../../contracts/outcome.js';
+import { idPattern, taskLimits } from '../../contracts/task.js';
+import { type AgeKey, type ArtifactHead, FormatMismatch, openTables, type Tables } from './lmdb-tables.js';
+import { startWriter } from './lmdb-writer.js';
+import type { NewArtifact } from './lmdb-writes.js';
+import { type ArtifactStore, StoreUnavailable, type TaskRecord } from './store.js';
+
+export interface LmdbOptions {
+  /** Shared by all processes of a node; made with mode 0700 when it is not there. On a local disk, not on NFS. */
+  readonly directory: string;
+  /**
+   * Address space reserved for the map, in bytes. No limit: the file takes what it needs, and beyond this the
+   * map grows at some cost. @default 64 GiB
+   */
+  readonly mapBytes?: number;
+  /** How long one commit may take before `state()` says that the store hangs, in milliseconds. @default 5000 */
+  readonly stallMs?: number;
+  /** How often a store that refused a write tries one of its own, in milliseconds. @default 2000 */
+  readonly probeMs?: number;
+}
+
+/**
+ * Opens the embedded store. Reads run where they are called (they are memory accesses); writes of all callers
+ * are gathered and committed by one thread. Why so: `docs/decisions/0004-lmdb-durability.md`.
+ * @throws StoreUnavailable when the directory cannot be opened, FormatMismatch when another version wrote it.
+ */
+export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore> {
+  const { directory, mapBytes = 64 * 2 ** 30, stallMs = 5_000, probeMs = 2_000 } = options;
+  const tables = await make(directory, mapBytes);
+  const writer = startWriter({ directory, mapBytes, stallMs, probeMs }, () => tables.root.resetReadTxn());
+  let phase: 'open' | 'closing' | 'closed' = 'open';
+  let closed: Promise<void> | undefined;
+
+  const refuseWhenClosed = (): void => {
+    if (phase !== 'open') throw new StoreUnavailable(`the store in ${directory} is ${phase}`);
+  };
+  const read = <T>(get: () => T): T => {
+    refuseWhenClosed();
+    try {
+      return get();
+    } catch (cause) {
+      throw new StoreUnavailable(`the store in ${directory} cannot be read: ${messageOf(cause)}`, { cause });
+    }
+  };
+
+  return {
+    async find(taskId) {
+      return read(() => parse<TaskRecord>(tables.tasks.get(taskId)));
+    },
+
+    async record(record, receipt, output) {
+      refuseWhenClosed();
+      await writer.write({
+        kind: 'record',
+        taskId: requireKey(record.taskId),
+        final: record.final,
+        finishedAt: record.finishedAt,
+        record: JSON.stringify(record),
+        receipt: JSON.stringify(receipt),
+        artifact: newArtifact(record, output),
+      });
+    },
+
+    async receipt(taskId) {
+      return read(() => parse<Receipt>(tables.receipts.get(taskId)));
+    },
+
+    async artifact(artifactId) {
+      return read(() => {
+        const head = parse<ArtifactHead>(tables.artifacts.get(artifactId));
+        const stored = head && tables.outputs.getBinary(artifactId);
+        if (!stored) return undefined;
+        const { bytes, ...described } = head;
+        // lmdb redefines `length` on its large buffers; a view of our own has none of that.
+        return { artifactId, ...described, output: new Uint8Array(stored.buffer, stored.byteOffset, bytes) };
+      });
+    },
+
+    async unpublished(limit) {
+      return read(() => oldestUnpublished(tables, limit));
+    },
+
+    async markPublished(taskIds) {
+      refuseWhenClosed();
+      if (taskIds.length > 0) await writer.write({ kind: 'published', taskIds: taskIds.map(requireKey) });
+    },
+
+    async prune(now, { maxAgeMs, maxBytes }) {
+      let dropped = 0;
+      let after: AgeKey | undefined;
+      do {
+        refuseWhenClosed();
+        const step = await writer.write({ kind: 'prune', before: now - maxAgeMs, maxBytes, after });
+        dropped += step.changed;
+        after = step.next;
+      } while (after);
+      return dropped;
+    },
+
+    state: () => (phase === 'open' ? writer.state() : { ...writer.state(), ok: false, detail: phase }),
+
+    close() {
+      closed ??= (async () => {
+        phase = 'closing';
+        await writer.close();
+        await tables.root.close();
+        phase = 'closed';
+      })();
+      return closed;
+    },
+  };
+}
+
+async function make(directory: string, mapBytes: number): Promise<Tables> {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    refuseForeignFile(join(directory, 'data.mdb'));
+    return await openTables(directory, mapBytes);
+  } catch (cause) {
+    if (cause instanceof FormatMismatch) throw cause;
+    throw new StoreUnavailable(`the store in ${directory} cannot be opened: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Magic number and data version 2, as lmdb 3 writes them behind the header of the first page. */
+const signature = Buffer.from('dec0efbe02000000', 'hex');
+const signatureAt = 24;
+/** Two pages of meta data, of the smallest size. */
+const leastBytes = 8_192;
+
+/** lmdb 3.5 ends the process with a segmentation fault when it opens a file that is not its own. */
+function refuseForeignFile(path: string): void {
+  if (!existsSync(path) || statSync(path).size === 0) return;
+  const found = Buffer.alloc(signature.length);
+  const file = openSync(path, 'r');
+  try {
+    readSync(file, found, 0, found.length, signatureAt);
+    if (!found.equals(signature) || fstatSync(file).size < leastBytes) {
+      throw new Error(`${path} is not a file of this store`);
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const parse = <T>(json: string | undefined): T | undefined =>
+  json === undefined ? undefined : (JSON.parse(json) as T);
+
+const key = new RegExp(idPattern);
+
+/** A key that LMDB refuses would fail the records of other tasks in the same transaction. */
+function requireKey(id: string): string {
+  if (id.length > taskLimits.idCharacters || !key.test(id))
+    throw new TypeError(`not an id: ${JSON.stringify(id)}`);
+  return id;
+}
+
+function newArtifact(record: TaskRecord, output: Uint8Array | undefined): NewArtifact | undefined {
+  if (!output) return undefined;
+  const { outcome, taskId, domain, finishedAt } = record;
+  if (outcome.status !== 'completed') throw new TypeError(`a failed task has no output: ${taskId}`);
+  const head: ArtifactHead = { taskId, domain, createdAt: finishedAt, bytes: output.byteLength };
+  // A copy of its own, because posting a view would take along the whole buffer that it looks into.
+  return { id: requireKey(outcome.artifact_id), head: JSON.stringify(head), output: new Uint8Array(output) };
+}
+
+function oldestUnpublished(tables: Tables, limit: number): TaskRecord[] {
+  const records: TaskRecord[] = [];
+  for (const [, taskId] of tables.unpublished.getKeys({ limit })) {
+    const record = parse<TaskRecord>(tables.tasks.get(taskId));
+    if (record) records.push(record);
+  }
+  return records;
+}

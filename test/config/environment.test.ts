@@ -1,0 +1,114 @@
+import { resolve } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { loadConfig } from '../../config/load.js';
+import { aConfig, domains, errorOf, pathsOf, withFile } from './a-config.js';
+
+test('the environment goes before the file', () => {
+  const yaml = `
+gateway: {url: "http://file/", api_key: file, max_attempts: 9}
+rag: {url: "http://file/"}
+server: {port: 1, host: file}
+log: {level: error}
+`;
+  const config = aConfig(yaml, {
+    MODEL_GATEWAY_URL: 'http://model-gateway:8000/api/v1',
+    MODEL_GATEWAY_API_KEY: 'key\n',
+    RAG_SERVICE_URL: 'http://rag-service:8000/api/v1',
+    PROMPTS_DIR: '/app/prompts',
+    DATA_DIR: '/data',
+    SERVICE_PORT: '0',
+    HOST: '::1',
+    LOG_LEVEL: 'DEBUG',
+    MAX_BODY_BYTES: '2048',
+    GRACE_PERIOD_MS: '5',
+  });
+  assert.is(config.gateway.url, 'http://model-gateway:8000/api/v1');
+  assert.is(config.gateway.api_key, 'key');
+  assert.is(config.gateway.max_attempts, 9);
+  assert.is(config.rag.url, 'http://rag-service:8000/api/v1');
+  assert.is(config.prompts.directory, '/app/prompts');
+  assert.is(config.store.directory, '/data');
+  assert.equal([config.server.port, config.server.host], [0, '::1']);
+  assert.is(config.log.level, 'debug');
+  assert.equal([config.server.max_body_bytes, config.server.grace_period_ms], [2048, 5]);
+});
+
+test('an empty variable is unset', () => {
+  const names = ['MODEL_GATEWAY_URL', 'MODEL_GATEWAY_API_KEY', 'RAG_SERVICE_URL', 'PROMPTS_DIR', 'DATA_DIR'];
+  const more = ['SERVICE_PORT', 'HOST', 'LOG_LEVEL', 'MAX_BODY_BYTES', 'GRACE_PERIOD_MS', 'CONFIG_FILE'];
+  for (const text of ['', ' ']) {
+    const env = Object.fromEntries([...names, ...more].map((name) => [name, text]));
+    assert.equal(JSON.stringify(aConfig('', env)), JSON.stringify(aConfig('')));
+  }
+});
+
+test('a bad value is an error that names the variable', () => {
+  const env = {
+    MODEL_GATEWAY_URL: 'model-gateway:8000',
+    MODEL_GATEWAY_API_KEY: 'a b',
+    RAG_SERVICE_URL: 'amqp://h',
+    SERVICE_PORT: '80.5',
+    HOST: 'a b',
+    LOG_LEVEL: 'loud',
+    MAX_BODY_BYTES: '8MiB',
+    GRACE_PERIOD_MS: '-1',
+  };
+  assert.equal(pathsOf('', env), Object.keys(env).sort());
+});
+
+test('a number is written in decimal digits', () => {
+  for (const text of ['0x50', '1e3', '+80', '80 80', '99999999999999999999999']) {
+    assert.equal(pathsOf('', { SERVICE_PORT: text }), ['SERVICE_PORT'], text);
+  }
+});
+
+test('a wrong field of the file is an error even when the environment sets it', () => {
+  assert.equal(pathsOf('server: {port: "1"}', { SERVICE_PORT: '1' }), ['server.port']);
+  assert.equal(pathsOf('server: 5', { SERVICE_PORT: '1' }), ['server']);
+});
+
+test('a relative directory of the environment is taken from the working directory', () => {
+  const { prompts, store } = aConfig('', { PROMPTS_DIR: 'a', DATA_DIR: './b/../c' });
+  assert.equal([prompts.directory, store.directory], [resolve('a'), resolve('c')]);
+});
+
+test('variables of later issues and of others are left alone', () => {
+  const env = {
+    RABBITMQ_HOST: '192.168.1.49',
+    RABBITMQ_PORT: 'x',
+    DATABASE_URL: 'x',
+    WORKERS: 'x',
+    API_TOKENS: 'x',
+    OTEL_SERVICE_NAME: 'x',
+    PATH: 'x',
+  };
+  assert.equal(JSON.stringify(aConfig('', env)), JSON.stringify(aConfig('')));
+});
+
+test('the file is --config, else CONFIG_FILE, else the shipped one', () => {
+  const port = (options: { env?: Record<string, string>; argv?: string[] }) =>
+    loadConfig({ env: {}, domains, ...options }).server.port;
+  withFile('server: {port: 1}', (one) =>
+    withFile('server: {port: 2}', (two) => {
+      assert.is(port({}), 8000);
+      assert.is(port({ env: { CONFIG_FILE: two } }), 2);
+      assert.is(port({ env: { CONFIG_FILE: two }, argv: ['--x', '--config', one, 'y'] }), 1);
+      assert.is(port({ env: { CONFIG_FILE: two }, argv: [`--config=${one}`] }), 1);
+      assert.is(port({ argv: ['--config', one, '--config', two] }), 2);
+      assert.is(port({ argv: ['--configuration', one] }), 8000);
+    }),
+  );
+});
+
+test('a file that is not there is an error that says who named it', () => {
+  const paths = (env: Record<string, string>, argv: string[] = []) =>
+    errorOf(() => loadConfig({ env, argv, domains }))?.problems.map(({ path }) => path);
+  assert.equal(paths({ CONFIG_FILE: '/nowhere/a.yaml' }), ['CONFIG_FILE']);
+  assert.equal(paths({ SERVICE_PORT: 'x' }, ['--config', '/nowhere/a.yaml']), ['--config', 'SERVICE_PORT']);
+  assert.equal(paths({}, ['--config', '/tmp']), ['--config']);
+  assert.equal(paths({}, ['--config']), ['--config']);
+  assert.equal(paths({}, ['--config=']), ['--config']);
+});
+
+test.run();

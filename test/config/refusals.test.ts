@@ -1,0 +1,230 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { aConfig, domains, errorOf, pathsOf, problemsOf } from './a-config.js';
+
+test('all that is wrong is listed at once, each with its path, value and what was expected', () => {
+  const error = errorOf(() =>
+    aConfig(
+      `
+server: {port: 70000, host: null}
+queues: {small: {concurrency: "5"}, huge: {}}
+workers: {code-general: {default_tier: nope}}
+log: {level: loud}
+`,
+      { SERVICE_PORT: 'abc' },
+    ),
+  );
+  assert.equal(
+    error?.problems.map(({ path, found, expected }) => [path, found, expected]),
+    [
+      ['server.host', 'null', 'an IP address or a host name'],
+      ['server.port', '70000', 'an integer from 0 to 65535'],
+      ['queues.small.concurrency', '"5"', 'an integer from 1 to 10000'],
+      ['log.level', '"loud"', 'one of trace, debug, info, warn, error, fatal, silent'],
+      [
+        'workers.code-general.default_tier',
+        '"nope"',
+        'a tier of tier_models (tiny, small, large, coding, frontier)',
+      ],
+      ['queues.huge', 'an unknown tier', 'a tier of tier_models (tiny, small, large, coding, frontier)'],
+      ['SERVICE_PORT', '"abc"', 'an integer from 0 to 65535'],
+    ],
+  );
+  for (const { path, found, expected } of error?.problems ?? []) {
+    assert.ok(error?.message.includes(`\n  ${path}: ${found}, expected ${expected}`));
+  }
+});
+
+test('a field that is not known is refused wherever it stands, and its value is not shown', () => {
+  const yaml = `
+colour: s3cret
+server: {api-key: s3cret}
+gateway: {key: s3cret}
+workers: {code-general: {tempreature: s3cret}}
+tier_models: {small: {model: m, endpoint: e, token: s3cret}, large: {model: m, endpoint: e}}
+queues: {small: {timeout_ms: s3cret}}
+models: {m: {window: s3cret}}
+endpoints: {e: {key: s3cret}}
+`;
+  assert.equal(pathsOf(yaml), [
+    'colour',
+    'endpoints.e.key',
+    'gateway.key',
+    'models.m.window',
+    'queues.small.timeout_ms',
+    'server.api-key',
+    'tier_models.small.token',
+    'workers.code-general.tempreature',
+  ]);
+  assert.not.ok(errorOf(() => aConfig(yaml))?.message.includes('s3cret'));
+});
+
+test('a number in quotes, a number out of range, a fraction and infinity are no integers', () => {
+  for (const value of ['"8000"', '-1', '65536', '80.5', '.inf', '.nan', '[80]', '{a: 80}', 'true', '~']) {
+    assert.equal(pathsOf(`server: {port: ${value}}`), ['server.port'], value);
+  }
+});
+
+test('a quoted truth value is none', () => {
+  assert.equal(pathsOf('prompts: {reload: "true"}'), ['prompts.reload']);
+  assert.equal(pathsOf('prompts: {reload: yes}'), ['prompts.reload']);
+});
+
+test('a section that is not a mapping is refused without its value', () => {
+  for (const section of [
+    'server',
+    'workers',
+    'tier_models',
+    'queues',
+    'models',
+    'endpoints',
+    'gateway',
+    'log',
+  ]) {
+    const problems = problemsOf(`${section}: s3cret`);
+    assert.equal(
+      problems.map(({ path, found }) => [path, found]),
+      [[section, 'a string']],
+      section,
+    );
+    assert.equal(pathsOf(`${section}: [1]`), [section]);
+  }
+  assert.equal(pathsOf('queues: {small: 5}'), ['queues.small']);
+});
+
+test('a tier without a model or an endpoint is refused', () => {
+  const large = 'large: {model: m, endpoint: e}';
+  assert.equal(pathsOf(`tier_models: {small: {model: m}, ${large}}`), ['tier_models.small.endpoint']);
+  assert.equal(pathsOf(`tier_models: {small: , ${large}}`), [
+    'tier_models.small.endpoint',
+    'tier_models.small.model',
+  ]);
+});
+
+test('a tier that does not exist is refused as default, escalation, fallback and queue', () => {
+  const tiers = `
+  small: {model: m, endpoint: e, escalate_to: nope, fallback: [large, nope]}
+  large: {model: m, endpoint: e}`;
+  const yaml = `workers: {documentation: {default_tier: tiny}}\ntier_models:${tiers}\nqueues: {coding: {}}`;
+  assert.equal(pathsOf(yaml), [
+    'queues.coding',
+    'tier_models.small.escalate_to',
+    'tier_models.small.fallback[1]',
+    'workers.documentation.default_tier',
+  ]);
+});
+
+test('a default tier that the file leaves out of the tiers is refused', () => {
+  assert.equal(pathsOf('tier_models: {small: {model: m, endpoint: e}}'), [
+    'workers.code-vision.default_tier',
+    'workers.ui-design.default_tier',
+  ]);
+});
+
+test('a name that every object has is not taken for a tier', () => {
+  assert.equal(pathsOf('workers: {documentation: {default_tier: constructor}}'), [
+    'workers.documentation.default_tier',
+  ]);
+});
+
+test('escalation in a circle is refused once for each circle', () => {
+  const tier = (name: string, to: string) => `  ${name}: {model: m, endpoint: e, escalate_to: ${to}}\n`;
+  const yaml = `tier_models:\n${tier('small', 'large')}${tier('large', 'b')}${tier('b', 'large')}${tier('c', 'c')}`;
+  assert.equal(
+    problemsOf(yaml).map(({ path, found }) => [path, found]),
+    [
+      ['tier_models.large.escalate_to', 'the cycle large → b → large'],
+      ['tier_models.c.escalate_to', 'the cycle c → c'],
+    ],
+  );
+});
+
+test('escalation from several tiers to one is no circle', () => {
+  const yaml = `
+tier_models:
+  tiny: {model: m, endpoint: e, escalate_to: large}
+  small: {model: m, endpoint: e, escalate_to: large, fallback: [tiny]}
+  large: {model: m, endpoint: e, fallback: [small]}
+`;
+  assert.equal(pathsOf(yaml), []);
+});
+
+test('a template outside of the directory of prompts is refused', () => {
+  for (const path of ['/etc/passwd', '..', '../a.md', 'a/../../b.md', 'a/..', 'a\\b.md', '""', '5']) {
+    const yaml = `workers: {documentation: {prompt_template: ${path}}}`;
+    assert.equal(pathsOf(yaml), ['workers.documentation.prompt_template'], path);
+  }
+  assert.equal(pathsOf('workers: {documentation: {prompt_template: a..b/..c.md}}'), []);
+});
+
+test('a worker of an unknown domain is refused with the known ones', () => {
+  const [problem, ...others] = problemsOf('workers: {code_general: {}}');
+  assert.equal(others, []);
+  assert.is(problem?.path, 'workers.code_general');
+  assert.is(problem?.expected, `one of ${domains.join(', ')}`);
+});
+
+test('an output as large as the window is refused', () => {
+  const model = (fields: string) => `models: {"gemma3:4b": {${fields}}}`;
+  const path = ['models["gemma3:4b"].max_output_tokens'];
+  assert.equal(pathsOf(model('max_output_tokens: 32768')), path);
+  assert.equal(pathsOf(model('context_window: 1000, max_output_tokens: 1000')), path);
+  assert.equal(pathsOf(model('context_window: 1000, max_output_tokens: 999')), []);
+});
+
+test('a wrong window is the one thing reported of a model', () => {
+  const yaml = 'models: {"gemma3:4b": {context_window: "99999", max_output_tokens: 40000}}';
+  assert.equal(pathsOf(yaml), ['models["gemma3:4b"].context_window']);
+});
+
+test('a name that is not one is refused where it stands, and only there', () => {
+  assert.equal(
+    pathsOf(
+      'tier_models: {a b: {model: m, endpoint: e}, small: {model: m, endpoint: e}, large: {model: m n, endpoint: e f}}',
+    ),
+    ['tier_models.large.endpoint', 'tier_models.large.model', 'tier_models["a b"]'],
+  );
+  assert.equal(pathsOf('queues: {__proto__: {concurrency: 1}}'), ['queues.__proto__']);
+  assert.equal(pathsOf('__proto__: {polluted: 1}'), ['__proto__']);
+  assert.is(Reflect.get({}, 'polluted'), undefined);
+});
+
+test('a URL is http or https and nothing follows its path', () => {
+  for (const url of [
+    'ftp://h',
+    'gateway:8000',
+    'http://',
+    'http:///h',
+    'http://h:99999',
+    'http://h?a=b',
+    'http://h#a',
+    '" http://h"',
+    'http:h',
+    'http://a\\b',
+  ]) {
+    assert.equal(pathsOf(`gateway: {url: ${url.startsWith('"') ? url : `'${url}'`}}`), ['gateway.url'], url);
+  }
+  const yaml =
+    'gateway: {url: "http://h:1/api/v1"}\nrag: {url: "HTTPS://[::1]:2"}\nendpoints: {e: {url: "http://h"}}';
+  assert.equal(pathsOf(yaml), []);
+  assert.equal(pathsOf('rag: {url: h}\nendpoints: {e: {url: h}}'), ['endpoints.e.url', 'rag.url']);
+});
+
+test('no secret is in an error', () => {
+  const yaml = `
+gateway: {api_key: "s3cret two", url: "ftp://user:s3cret@host/x"}
+rag: {url: "http://h/?key=s3cret"}
+endpoints: {e: {api_key: [s3cret], url: "user:s3cret@h"}, f: s3cret, vllm: {api_key: 53, url: "http://a:s3c/s3cret@h"}}
+`;
+  const error = errorOf(() => aConfig(yaml, { MODEL_GATEWAY_API_KEY: 's3\u0001cret' }));
+  assert.equal(pathsOf(yaml).length, 8);
+  assert.ok(error?.problems.some(({ path }) => path === 'MODEL_GATEWAY_API_KEY'));
+  for (const part of ['s3', '53', 'user:']) assert.not.ok(error?.message.includes(part), part);
+});
+
+test('a long value is cut in the error', () => {
+  const [problem] = problemsOf(`log: {level: ${'x'.repeat(100_000)}}`);
+  assert.ok((problem?.found.length ?? 0) < 300);
+});
+
+test.run();

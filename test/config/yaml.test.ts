@@ -1,0 +1,68 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { aConfig, errorOf, pathsOf, problemsOf } from './a-config.js';
+
+test('a syntax error is named by line and column, together with what is wrong in the environment', () => {
+  assert.equal(pathsOf('server: {port: 1}\nqueues: a: b\n', { SERVICE_PORT: 'x' }), [
+    'SERVICE_PORT',
+    'line 2, column 9',
+  ]);
+});
+
+test('a key that stands twice is an error', () => {
+  const [problem] = problemsOf('server: {port: 1}\nlog: {level: info}\nserver: {port: 2}\n');
+  assert.is(problem?.path, 'line 3, column 1');
+  assert.equal(pathsOf('queues:\n  small: {timeout: 1, timeout: 2}\n'), ['line 2, column 23']);
+});
+
+test('no tag is resolved', () => {
+  for (const value of [
+    '!env HOME',
+    '!!js/function "x"',
+    '!!binary aGk=',
+    '!!set {a}',
+    '!!timestamp 2020-01-01',
+  ]) {
+    assert.equal(pathsOf(`server:\n  host: ${value}\n`), ['line 2, column 9'], value);
+  }
+});
+
+test('an alias is an error, one to itself too', () => {
+  assert.equal(pathsOf('queues:\n  small: &a {timeout: 1}\n  large: *a\n'), ['line 3, column 10']);
+  assert.equal(pathsOf('queues: &a\n  small: *a\n'), ['line 2, column 10']);
+});
+
+test('a merge key is a name as any other', () => {
+  assert.equal(pathsOf('server: {<<: {port: 1}}'), ['server["<<"]']);
+});
+
+test('a second document is an error', () => {
+  assert.is(problemsOf('server: {port: 1}\n---\nserver: {port: 2}\n').length, 1);
+});
+
+test('a document that is not a mapping is an error that does not show it', () => {
+  for (const text of ['s3cret', '[s3cret]', '5']) {
+    const error = errorOf(() => aConfig(text));
+    assert.equal(
+      error?.problems.map(({ path }) => path),
+      ['line 1, column 1'],
+    );
+    assert.not.ok(error?.message.includes('s3cret'));
+  }
+});
+
+test('a syntax error does not show the text around it', () => {
+  for (const text of [
+    'gateway:\n  api_key: s3cret: x\n',
+    'gateway: {api_key: "s3cret}\n',
+    'api_key: a\ns3cret\n',
+    ']s3cret',
+    'a: [1] "s3cret"',
+  ]) {
+    const error = errorOf(() => aConfig(text));
+    assert.ok(error);
+    assert.not.ok(error.message.includes('s3cret'), error.message);
+  }
+});
+
+test.run();

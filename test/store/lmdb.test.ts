@@ -1,0 +1,297 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { open } from 'lmdb';
+import { suite } from 'uvu';
+import { openLmdbStore } from '../../server/store/lmdb.js';
+import { type ArtifactStore, StoreUnavailable } from '../../server/store/store.js';
+import { aCompleted, aFailed, anOutput, aReceipt, storeCases } from './store.cases.js';
+
+storeCases('lmdb', async () => {
+  const directory = aDirectory();
+  const store = await openLmdbStore({ directory });
+  return {
+    store,
+    async cleanup() {
+      await store.close();
+      rmSync(directory, { recursive: true });
+    },
+  };
+});
+
+const test = suite('the LMDB store');
+
+test('a fresh directory is made for its owner only', async () => {
+  await inDirectory(async (parent) => {
+    const directory = join(parent, 'a', 'store.v1');
+    const store = await openLmdbStore({ directory });
+    await store.close();
+    assert.equal(statSync(directory).mode & 0o777, 0o700);
+    for (const file of readdirSync(directory)) {
+      assert.equal(statSync(join(directory, file)).mode & 0o077, 0, file);
+    }
+  });
+});
+
+test('a directory that is there keeps its mode', async () => {
+  await inDirectory(async (parent) => {
+    const directory = join(parent, 'given');
+    mkdirSync(directory);
+    chmodSync(directory, 0o750);
+    await (await openLmdbStore({ directory })).close();
+    assert.equal(statSync(directory).mode & 0o777, 0o750);
+  });
+});
+
+test('what was recorded is there when the store is opened again', async () => {
+  await inDirectory(async (directory) => {
+    const record = aCompleted({ taskId: 'kept' });
+    const first = await openLmdbStore({ directory });
+    await first.record(record, aReceipt(record), anOutput('{"content":"kept"}'));
+    await first.close();
+    const second = await openLmdbStore({ directory });
+    assert.deepEqual(await second.find('kept'), record);
+    assert.equal(
+      Buffer.from((await second.artifact('art-kept'))?.output ?? []).toString(),
+      '{"content":"kept"}',
+    );
+    await second.close();
+  });
+});
+
+test('a directory of another format is refused, and nothing in it changes', async () => {
+  await inDirectory(async (directory) => {
+    await (await openLmdbStore({ directory })).close();
+    await setFormat(directory, '99');
+    await assert.rejects(openLmdbStore({ directory }), {
+      name: 'FormatMismatch',
+      message: /has format 99, this release reads format 1/,
+    });
+    await setFormat(directory, '1');
+    await (await openLmdbStore({ directory })).close();
+  });
+});
+
+test('a path that is no store of ours is refused as unavailable', async () => {
+  await inDirectory(async (parent) => {
+    const file = join(parent, 'file');
+    writeFileSync(file, 'not a directory');
+    await assert.rejects(openLmdbStore({ directory: file }), StoreUnavailable);
+    const foreign = join(parent, 'foreign');
+    mkdirSync(foreign);
+    writeFileSync(join(foreign, 'data.mdb'), 'x'.repeat(20_000));
+    await assert.rejects(openLmdbStore({ directory: foreign }), StoreUnavailable);
+  });
+});
+
+test('an id that is not an id is refused without harm to the others', async () => {
+  await inDirectory(async (directory) => {
+    const store = await openLmdbStore({ directory });
+    const good = aFailed({ taskId: 'good' });
+    const bad = aFailed({ taskId: 'x'.repeat(5_000) });
+    const recorded = store.record(good, aReceipt(good), undefined);
+    await assert.rejects(store.record(bad, aReceipt(bad), undefined), TypeError);
+    await recorded;
+    assert.ok(store.state().ok);
+    await store.close();
+  });
+});
+
+test('after SIGKILL every record that was reported durable is found', async () => {
+  await inDirectory(async (directory) => {
+    const child = aProcess('record', directory, 'killed');
+    const reported = linesOf(child);
+    await waitFor(() => reported().length > 200);
+    await kill(child);
+    const store = await openLmdbStore({ directory });
+    const ids = reported();
+    for (const taskId of ids) {
+      assert.ok(await store.find(taskId), taskId);
+      assert.ok(await store.receipt(taskId), taskId);
+      const output = (await store.artifact(`art-${taskId}`))?.output;
+      assert.equal(Buffer.from(output ?? []).toString(), JSON.stringify({ content: taskId }));
+    }
+    const unpublished = new Set((await store.unpublished(1_000_000)).map(({ taskId }) => taskId));
+    assert.ok(ids.every((taskId) => unpublished.has(taskId)));
+    await store.close();
+  });
+});
+
+test('the processes of a node share the directory, and one that is killed does not stop the others', async () => {
+  await inDirectory(async (directory) => {
+    const store = await openLmdbStore({ directory });
+    const ours = aCompleted({ taskId: 'a-0-1', finishedAt: 7 });
+    await store.record(ours, aReceipt(ours), anOutput('{}'));
+    const children = ['a', 'b'].map((prefix) => aProcess('record', directory, prefix));
+    const [first, second] = children.map(linesOf) as [() => string[], () => string[]];
+    await waitFor(() => first().length > 100 && second().length > 100);
+    assert.deepEqual(await store.find('a-0-1'), ours, 'a final record stands against another process');
+    for (const taskId of [...first(), ...second()]) assert.ok(await store.find(taskId), taskId);
+    await kill(children[0]);
+    const reportedBefore = second().length;
+    const after = aCompleted({ taskId: 'after' });
+    await store.record(after, aReceipt(after), anOutput('{}'));
+    await waitFor(() => second().length > reportedBefore + 50);
+    await kill(children[1]);
+    await store.close();
+  });
+});
+
+test('a commit that does not come back turns the state, until it does', async () => {
+  await inDirectory(async (directory) => {
+    const store = await openLmdbStore({ directory, stallMs: 50 });
+    const holder = aProcess('hold', directory, '');
+    await once(holder.stdout ?? assert.fail('no stdout'), 'data');
+    const record = aFailed({ taskId: 'waits' });
+    const recorded = store.record(record, aReceipt(record), undefined);
+    await waitFor(() => !store.state().ok);
+    assert.match(store.state().detail, /a commit has been under way for \d+ ms/);
+    assert.equal(await store.find('waits'), undefined);
+    await kill(holder);
+    await recorded;
+    assert.ok(store.state().ok);
+    await store.close();
+  });
+});
+
+test('a full disk refuses the write, turns the state, and is over when there is room', async () => {
+  await onSmallDisk('4m', async (directory, resize) => {
+    const store = await openLmdbStore({ directory, probeMs: 20 });
+    const recorded = await fill(store);
+    assert.ok(recorded > 2);
+    const { ok, detail } = store.state();
+    assert.equal(ok, false);
+    assert.match(detail, /the disk may be full/);
+    const refused = aCompleted({ taskId: `f${recorded}`, finishedAt: recorded });
+    assert.equal(await store.find(refused.taskId), undefined);
+    for (let at = 0; at < recorded; at += 1) {
+      assert.equal((await store.artifact(`art-f${at}`))?.output.length, 200_000);
+    }
+    resize('16m');
+    await waitFor(() => store.state().ok);
+    await store.record(refused, aReceipt(refused), Buffer.alloc(200_000));
+    assert.deepEqual(await store.find(refused.taskId), refused);
+    assert.ok(store.state().ok);
+    await store.close();
+  });
+});
+
+test('a full disk is over when prune made room', async () => {
+  await onSmallDisk('4m', async (directory) => {
+    const store = await openLmdbStore({ directory, probeMs: 60_000 });
+    const recorded = await fill(store);
+    const ids = Array.from({ length: recorded }, (_, at) => `f${at}`);
+    await freeSome(store, ids);
+    assert.ok(store.state().ok);
+    const next = aCompleted({ taskId: 'next' });
+    await store.record(next, aReceipt(next), Buffer.alloc(200_000));
+    await store.close();
+  });
+});
+
+test('a map that is too small grows', async () => {
+  await inDirectory(async (directory) => {
+    const store = await openLmdbStore({ directory, mapBytes: 256 * 1024 });
+    for (let at = 0; at < 20; at += 1) {
+      const record = aCompleted({ taskId: `g${at}`, finishedAt: at });
+      await store.record(record, aReceipt(record), Buffer.alloc(200_000, at));
+    }
+    for (let at = 0; at < 20; at += 1)
+      assert.equal((await store.artifact(`art-g${at}`))?.output[199_999], at);
+    await store.close();
+  });
+});
+
+test.run();
+
+/** Records 200 kB at a time until the store refuses; returns how many it took. */
+async function fill(store: ArtifactStore): Promise<number> {
+  for (let at = 0; at < 1_000; at += 1) {
+    const record = aCompleted({ taskId: `f${at}`, finishedAt: at });
+    try {
+      await store.record(record, aReceipt(record), Buffer.alloc(200_000));
+    } catch (error) {
+      assert.ok(error instanceof StoreUnavailable);
+      return at;
+    }
+  }
+  return assert.fail('the disk did not get full');
+}
+
+/** LMDB needs a few pages to free pages; what is left of a full disk is enough for small transactions. */
+async function freeSome(store: ArtifactStore, taskIds: readonly string[]): Promise<void> {
+  await store.markPublished(taskIds);
+  await store.prune(taskIds.length, { maxAgeMs: Number.MAX_SAFE_INTEGER, maxBytes: 1_000_000 });
+}
+
+async function onSmallDisk(
+  size: string,
+  run: (directory: string, resize: (size: string) => void) => Promise<void>,
+): Promise<void> {
+  await inDirectory(async (directory) => {
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', directory], { stdio: 'ignore' });
+    } catch {
+      console.log('SKIPPED: a small disk needs the right to mount a tmpfs');
+      return;
+    }
+    try {
+      await run(directory, (to) => execFileSync('mount', ['-o', `remount,size=${to}`, directory]));
+    } finally {
+      execFileSync('umount', ['-l', directory]);
+    }
+  });
+}
+
+async function setFormat(directory: string, format: string): Promise<void> {
+  const root = open({ path: directory, noSubdir: false, overlappingSync: false });
+  await root.openDB<string, string>('meta', { encoding: 'string' }).put('format', format);
+  await root.close();
+}
+
+function aProcess(task: 'record' | 'hold', directory: string, prefix: string): ChildProcess {
+  const script = fileURLToPath(new URL('./lmdb-child.js', import.meta.url));
+  return spawn(process.execPath, [script, task, directory, prefix], { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+async function kill(child: ChildProcess | undefined): Promise<void> {
+  if (!child) return;
+  const ended = once(child, 'close');
+  child.kill('SIGKILL');
+  await ended;
+}
+
+/** The whole lines that a process has written so far. */
+function linesOf(child: ChildProcess): () => string[] {
+  let written = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    written += chunk.toString();
+  });
+  return () => written.split('\n').slice(0, -1);
+}
+
+async function waitFor(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 8_000;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, 'waited for 8 s in vain');
+    await sleep(5);
+  }
+}
+
+async function inDirectory(run: (directory: string) => Promise<void>): Promise<void> {
+  const directory = aDirectory();
+  try {
+    await run(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function aDirectory(): string {
+  return mkdtempSync(join(tmpdir(), 'lmdb-store-'));
+}

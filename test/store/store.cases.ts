@@ -1,0 +1,338 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import type { Receipt } from '../../contracts/outcome.js';
+import { type ArtifactStore, StoreUnavailable, type TaskRecord } from '../../server/store/store.js';
+
+export interface OpenedStore {
+  readonly store: ArtifactStore;
+  /** Closes the store, if the case did not, and removes its data. */
+  cleanup(): Promise<void>;
+}
+
+/** The behaviours that every engine has; `open` gives a store of its own, empty, to each of them. */
+export function storeCases(name: string, open: () => Promise<OpenedStore>): void {
+  const test = suite(`the store (${name})`);
+  const behaviour = (sentence: string, run: (store: ArtifactStore) => Promise<void>): void => {
+    test(sentence, async () => {
+      const { store, cleanup } = await open();
+      try {
+        await run(store);
+      } finally {
+        await cleanup();
+      }
+    });
+  };
+
+  behaviour('what was never recorded is not found', async (store) => {
+    assert.equal(await store.find('nobody'), undefined);
+    assert.equal(await store.receipt('nobody'), undefined);
+    assert.equal(await store.artifact('nobody'), undefined);
+    assert.deepEqual(await store.unpublished(10), []);
+  });
+
+  behaviour('a completed task comes back with its receipt and its artifact', async (store) => {
+    const record = aCompleted({ taskId: 'one', finishedAt: 1_700_000_000_123 });
+    await store.record(record, aReceipt(record), anOutput('{"content":"x"}'));
+    assert.deepEqual(await store.find('one'), record);
+    assert.deepEqual(await store.receipt('one'), aReceipt(record));
+    const artifact = await store.artifact('art-one');
+    assert.ok(artifact);
+    const { output, ...head } = artifact;
+    assert.deepEqual(head, {
+      artifactId: 'art-one',
+      taskId: 'one',
+      domain: 'documentation',
+      createdAt: 1_700_000_000_123,
+    });
+    assert.equal(text(output), '{"content":"x"}');
+  });
+
+  behaviour('an output keeps its bytes: spacing, escapes and every plane of Unicode', async (store) => {
+    const json = '{ "content" :\n"\\u0000 \\ud83d\\ude00 é 漢 😀 \\ud800", "n": 1.50e+1 }';
+    const record = aCompleted({ taskId: 'bytes' });
+    await store.record(record, aReceipt(record), anOutput(json));
+    assert.equal(text((await store.artifact('art-bytes'))?.output), json);
+  });
+
+  behaviour('an output of 3 MB comes back whole', async (store) => {
+    const output = Buffer.alloc(3_000_000, '{"content":"0123456789"}');
+    const record = aCompleted({ taskId: 'large' });
+    await store.record(record, aReceipt(record), output);
+    const stored = await store.artifact('art-large');
+    assert.equal(stored?.output.length, output.length);
+    assert.ok(output.equals(stored?.output ?? Buffer.alloc(0)));
+  });
+
+  behaviour('an output may be changed by its owner after the call', async (store) => {
+    const output = anOutput('{"content":"before"}');
+    const record = aCompleted({ taskId: 'owned' });
+    const recorded = store.record(record, aReceipt(record), output);
+    output.fill(0);
+    await recorded;
+    assert.equal(text((await store.artifact('art-owned'))?.output), '{"content":"before"}');
+  });
+
+  behaviour('a text outside of ASCII survives in a record', async (store) => {
+    const record = aFailed({ taskId: 'words', detail: 'Größe 漢字 😀 \ud800' });
+    await store.record(record, aReceipt(record), undefined);
+    assert.deepEqual(await store.find('words'), record);
+  });
+
+  behaviour('a later record replaces one that is not final', async (store) => {
+    const first = aFailed({ taskId: 'again', final: false, finishedAt: 10 });
+    const second = aCompleted({ taskId: 'again', finishedAt: 20 });
+    await store.record(first, aReceipt(first), undefined);
+    assert.deepEqual(await store.find('again'), first);
+    await store.record(second, aReceipt(second), anOutput('{}'));
+    assert.deepEqual(await store.find('again'), second);
+    assert.deepEqual(await store.receipt('again'), aReceipt(second));
+  });
+
+  behaviour('a final record stands', async (store) => {
+    const first = aCompleted({ taskId: 'done', finishedAt: 10 });
+    await store.record(first, aReceipt(first), anOutput('{"content":"first"}'));
+    for (const later of [
+      aFailed({ taskId: 'done', finishedAt: 20, final: false }),
+      aFailed({ taskId: 'done', finishedAt: 30 }),
+      aCompleted({ taskId: 'done', finishedAt: 40 }),
+    ]) {
+      const output = later.outcome.status === 'completed' ? anOutput('{"content":"later"}') : undefined;
+      await store.record(later, aReceipt(later), output);
+    }
+    assert.deepEqual(await store.find('done'), first);
+    assert.deepEqual(await store.receipt('done'), aReceipt(first));
+    assert.equal(text((await store.artifact('art-done'))?.output), '{"content":"first"}');
+    assert.deepEqual(await ids(store), ['done']);
+  });
+
+  behaviour('of records of one task at the same time exactly one stands, as a whole', async (store) => {
+    const rivals = Array.from({ length: 20 }, (_, n) => aCompleted({ taskId: 'race', finishedAt: n + 1 }));
+    await Promise.all(
+      rivals.map((rival) => store.record(rival, aReceipt(rival), anOutput(`{"n":${n(rival)}}`))),
+    );
+    const winner = await store.find('race');
+    assert.ok(winner);
+    assert.deepEqual(await store.receipt('race'), aReceipt(winner));
+    assert.equal(text((await store.artifact('art-race'))?.output), `{"n":${n(winner)}}`);
+    assert.deepEqual(await ids(store), ['race']);
+  });
+
+  behaviour('final outcomes are unpublished, oldest first, up to the limit', async (store) => {
+    for (const [taskId, finishedAt] of [
+      ['b', 20],
+      ['c', 30],
+      ['a', 10],
+      ['a2', 10],
+    ] as const) {
+      const record = aCompleted({ taskId, finishedAt });
+      await store.record(record, aReceipt(record), anOutput('{}'));
+    }
+    const retried = aFailed({ taskId: 'retried', final: false, finishedAt: 5 });
+    await store.record(retried, aReceipt(retried), undefined);
+    assert.deepEqual(await ids(store), ['a', 'a2', 'b', 'c']);
+    assert.deepEqual(
+      (await store.unpublished(3)).map(({ taskId }) => taskId),
+      ['a', 'a2', 'b'],
+    );
+    assert.deepEqual((await store.unpublished(1))[0], await store.find('a'));
+  });
+
+  behaviour('a mark is cleared once and may be cleared again', async (store) => {
+    for (const taskId of ['p', 'q', 'r']) {
+      const record = aFailed({ taskId, finishedAt: 1 });
+      await store.record(record, aReceipt(record), undefined);
+    }
+    await store.markPublished(['p', 'r', 'unknown']);
+    await store.markPublished(['p']);
+    await store.markPublished([]);
+    assert.deepEqual(await ids(store), ['q']);
+    assert.ok(await store.find('p'));
+  });
+
+  behaviour('ids of 128 characters and of every allowed character are apart', async (store) => {
+    const longest = `T${'x'.repeat(127)}`;
+    const all = [
+      longest,
+      longest.slice(0, 127),
+      'a',
+      'A',
+      'a.b',
+      'a:b',
+      'a@b',
+      'a-b',
+      'a_b',
+      '0',
+      '00',
+      '1e3',
+      'null',
+    ];
+    for (const taskId of all) {
+      const record = aFailed({ taskId, detail: `of ${taskId}` });
+      await store.record(record, aReceipt(record), undefined);
+    }
+    for (const taskId of all) {
+      const outcome = (await store.find(taskId))?.outcome;
+      assert.equal(outcome?.status === 'failed' && outcome.detail, `of ${taskId}`);
+    }
+    await store.markPublished(all);
+    assert.deepEqual(await ids(store), []);
+  });
+
+  behaviour('prune drops what is older than the age, with receipt and artifact', async (store) => {
+    for (const [taskId, finishedAt] of [
+      ['old', 1_000],
+      ['edge', 2_000],
+      ['young', 3_000],
+    ] as const) {
+      await recordPublished(store, aCompleted({ taskId, finishedAt }), '{}');
+    }
+    assert.equal(await store.prune(5_000, { maxAgeMs: 3_000, maxBytes: 1_000 }), 1);
+    assert.equal(await store.find('old'), undefined);
+    assert.equal(await store.receipt('old'), undefined);
+    assert.equal(await store.artifact('art-old'), undefined);
+    assert.ok(await store.find('edge'));
+    assert.ok(await store.artifact('art-young'));
+  });
+
+  behaviour('prune drops the oldest until the artifacts fit', async (store) => {
+    for (let at = 1; at <= 5; at += 1) {
+      await recordPublished(store, aCompleted({ taskId: `t${at}`, finishedAt: at }), 'x'.repeat(100));
+    }
+    assert.equal(await store.prune(10, { maxAgeMs: 1_000, maxBytes: 500 }), 0);
+    assert.equal(await store.prune(10, { maxAgeMs: 1_000, maxBytes: 250 }), 3);
+    assert.equal(await store.find('t3'), undefined);
+    assert.ok(await store.find('t4'));
+    assert.equal(await store.prune(10, { maxAgeMs: 1_000, maxBytes: 0 }), 2);
+    assert.equal(await store.prune(10, { maxAgeMs: 1_000, maxBytes: 0 }), 0);
+  });
+
+  behaviour('prune leaves what is unpublished, however old and large', async (store) => {
+    const kept = aCompleted({ taskId: 'kept', finishedAt: 1 });
+    await store.record(kept, aReceipt(kept), anOutput('x'.repeat(1_000)));
+    await recordPublished(store, aCompleted({ taskId: 'gone', finishedAt: 2 }), 'x'.repeat(10));
+    assert.equal(await store.prune(1_000_000, { maxAgeMs: 1, maxBytes: 0 }), 1);
+    assert.deepEqual(await store.find('kept'), kept);
+    assert.deepEqual(await ids(store), ['kept']);
+    assert.equal((await store.artifact('art-kept'))?.output.length, 1_000);
+    await store.markPublished(['kept']);
+    assert.equal(await store.prune(1_000_000, { maxAgeMs: 1, maxBytes: 0 }), 1);
+  });
+
+  behaviour('a task that was executed again has the age of its last record', async (store) => {
+    const first = aFailed({ taskId: 'twice', final: false, finishedAt: 1_000 });
+    await store.record(first, aReceipt(first), undefined);
+    await recordPublished(store, aCompleted({ taskId: 'twice', finishedAt: 9_000 }), '{}');
+    assert.equal(await store.prune(10_000, { maxAgeMs: 5_000, maxBytes: 1_000 }), 0);
+    assert.ok(await store.find('twice'));
+    assert.equal(await store.prune(20_000, { maxAgeMs: 5_000, maxBytes: 1_000 }), 1);
+  });
+
+  behaviour('prune goes through many tasks and past unpublished ones', async (store) => {
+    const records = Array.from({ length: 350 }, (_, at) => aCompleted({ taskId: `m${at}`, finishedAt: at }));
+    await Promise.all(records.map((record) => store.record(record, aReceipt(record), anOutput('{}'))));
+    await store.markPublished(records.slice(130, 340).map(({ taskId }) => taskId));
+    assert.equal(await store.prune(10_000, { maxAgeMs: 1, maxBytes: 0 }), 210);
+    assert.equal((await store.unpublished(1_000)).length, 140);
+  });
+
+  behaviour('a store that takes writes says so', async (store) => {
+    const before = Date.now();
+    const { ok, since, detail } = store.state();
+    assert.ok(ok);
+    assert.ok(since <= before && since > before - 60_000);
+    assert.ok(detail.length > 0);
+  });
+
+  behaviour('close waits for what was called before, then every call is refused', async (store) => {
+    const records = Array.from({ length: 50 }, (_, at) => aCompleted({ taskId: `c${at}`, finishedAt: at }));
+    const recorded = Promise.all(
+      records.map((record) => store.record(record, aReceipt(record), anOutput('{}'))),
+    );
+    const closed = Promise.all([store.close(), store.close()]);
+    const record = aFailed({ taskId: 'late' });
+    await assert.rejects(store.record(record, aReceipt(record), undefined), StoreUnavailable);
+    await recorded;
+    await closed;
+    await assert.rejects(store.record(record, aReceipt(record), undefined), StoreUnavailable);
+    await assert.rejects(store.find('c1'), StoreUnavailable);
+    await assert.rejects(store.receipt('c1'), StoreUnavailable);
+    await assert.rejects(store.artifact('art-c1'), StoreUnavailable);
+    await assert.rejects(store.unpublished(1), StoreUnavailable);
+    await assert.rejects(store.markPublished(['c1']), StoreUnavailable);
+    await assert.rejects(store.prune(1, { maxAgeMs: 1, maxBytes: 1 }), StoreUnavailable);
+    assert.equal(store.state().ok, false);
+  });
+
+  test.run();
+}
+
+/** A task that completed; its artifact is `art-{taskId}`. */
+export function aCompleted(given: { taskId: string; finishedAt?: number }): TaskRecord {
+  const { taskId, finishedAt = 1_700_000_000_000 } = given;
+  return {
+    taskId,
+    requestHash: `sha256-${taskId}-${finishedAt}`,
+    final: true,
+    domain: 'documentation',
+    finishedAt,
+    outcome: {
+      task_id: taskId,
+      artifact_id: `art-${taskId}`,
+      status: 'completed',
+      tokens_used: 42,
+      attempts: 1,
+    },
+  };
+}
+
+export function aFailed(given: {
+  taskId: string;
+  finishedAt?: number;
+  final?: boolean;
+  detail?: string;
+}): TaskRecord {
+  const { taskId, finishedAt = 1_700_000_000_000, final = true, detail = 'no answer' } = given;
+  return {
+    taskId,
+    requestHash: `sha256-${taskId}-${finishedAt}`,
+    final,
+    domain: 'documentation',
+    finishedAt,
+    outcome: {
+      task_id: taskId,
+      status: 'failed',
+      code: 'gateway_unavailable',
+      detail,
+      retryable: !final,
+      tokens_used: 0,
+    },
+  };
+}
+
+export function aReceipt(record: TaskRecord): Receipt {
+  return {
+    task_id: record.taskId,
+    request_hash: record.requestHash,
+    accepted_at: new Date(record.finishedAt).toISOString(),
+    finished_at: new Date(record.finishedAt).toISOString(),
+    context: { status: 'none', tokens: 0, sources_used: [], sources_dropped: [] },
+    attempts: [],
+    tokens_used: record.outcome.tokens_used,
+    notes: [],
+    outcome: { status: record.outcome.status },
+  };
+}
+
+export const anOutput = (json: string): Uint8Array => Buffer.from(json);
+
+async function recordPublished(store: ArtifactStore, record: TaskRecord, output: string): Promise<void> {
+  await store.record(record, aReceipt(record), anOutput(output));
+  await store.markPublished([record.taskId]);
+}
+
+const ids = async (store: ArtifactStore): Promise<string[]> =>
+  (await store.unpublished(1_000)).map(({ taskId }) => taskId);
+
+const text = (output: Uint8Array | undefined): string => Buffer.from(output ?? []).toString();
+
+const n = (record: TaskRecord): number => record.finishedAt;

@@ -368,7 +368,7 @@ const Prompts = Type.Object(
       description: 'Directory of the prompt templates.',
     }),
     reload: Type.Boolean({
-      default: false,
+      default: true,
       description: 'Whether a template that changes on disk is read again without a restart.',
     }),
   },

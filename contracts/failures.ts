@@ -29,12 +29,6 @@ export const failures = {
     retryable: false,
     delivery: 'dead_letter',
   },
-  not_acceptable: {
-    status: 406,
-    title: 'No representation suits the Accept header',
-    retryable: false,
-    delivery: 'dead_letter',
-  },
   request_timeout: {
     status: 408,
     title: 'The request body did not arrive in time',

@@ -129,12 +129,11 @@ const systemCounts = new Map<string, number>();
 
 function countSystem(system: string, tokenizer: Tokenizer): number {
   const key = `${tokenizer.name}\n${system}`;
-  let tokens = systemCounts.get(key);
-  if (tokens === undefined) {
-    if (systemCounts.size >= 64) systemCounts.clear();
-    tokens = tokenizer.count(system);
-    systemCounts.set(key, tokens);
-  }
+  const known = systemCounts.get(key);
+  if (known !== undefined) return known;
+  if (systemCounts.size >= 64) systemCounts.clear();
+  const tokens = tokenizer.count(system);
+  systemCounts.set(key, tokens);
   return tokens;
 }
 

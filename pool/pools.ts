@@ -34,18 +34,12 @@ export interface Pools {
   close(): Promise<void>;
 }
 
-export interface PoolOptions {
-  readonly config: Config;
-  /** Folder of the compiled vocabularies. */
-  readonly vocabularies: string;
-}
-
 /** Starts one Piscina a tier; a thread gets only the vocabulary that its tier's model needs. */
-export async function openPools({ config, vocabularies }: PoolOptions): Promise<Pools> {
+export async function openPools(config: Config): Promise<Pools> {
   const events: Pools['events'] = new EventEmitter();
   const loaded = new Map<TokenizerName, SharedArrayBuffer>();
   const vocabularyOf = (name: TokenizerName) => {
-    const buffer = loaded.get(name) ?? loadVocabulary(name, vocabularies);
+    const buffer = loaded.get(name) ?? loadVocabulary(name);
     loaded.set(name, buffer);
     return buffer;
   };

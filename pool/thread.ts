@@ -1,5 +1,4 @@
-import { isMarkedAsUntransferable, workerData } from 'node:worker_threads';
-import { move } from 'piscina';
+import { workerData } from 'node:worker_threads';
 import { parseTask } from '../contracts/parse-task.js';
 import type {
   AssembleJob,
@@ -62,7 +61,7 @@ export function warm(): void {
   for (const name of Object.keys(vocabularies)) tokenizerOf(name as TokenizerName);
 }
 
-const { vocabularies } = dataOf(workerData);
+const { vocabularies } = workerData as ThreadData;
 const tokenizers = new Map<TokenizerName, Tokenizer>();
 
 function tokenizerOf(name: TokenizerName): Tokenizer {

@@ -44,6 +44,7 @@ export class StreamReading implements StreamSink {
   #over = false;
   #paused = false;
   #timer: NodeJS.Timeout | undefined;
+  #lingering: NodeJS.Timeout | undefined;
   #text: string[] = [];
   #reasoning: string[] = [];
   #deaths = 0;
@@ -72,17 +73,13 @@ export class StreamReading implements StreamSink {
   }
 
   end(ended: StreamEnd, detail?: string): void {
+    clearTimeout(this.#lingering);
     if (this.#over) return;
     this.#ended = ended;
     this.detail = detail;
     clearTimeout(this.#timer);
     if (!this.#open) this.#openSession();
     else if (this.#idle) this.#sendMore();
-  }
-
-  /** Nobody wants the answer any more. What has arrived of it is still counted. */
-  abandon(): void {
-    this.#stream.abort();
   }
 
   #openSession(): void {
@@ -133,10 +130,16 @@ export class StreamReading implements StreamSink {
 
   #finished(reading: Reading): void {
     this.#close();
-    // A reader that is done before the stream is has no use for the rest of it.
-    if (this.#ended === undefined) this.#stream.abort();
+    if (this.#ended === undefined) this.#leave(reading);
     if (reading.delta !== '') this.#watcher.progress(reading.delta, reading.counted.content + reading.counted.reasoning);
     this.#resolve(reading);
+  }
+
+  /** The reader is done before the stream is. After a good end the connection gets a moment to be reusable. */
+  #leave({ end }: Reading): void {
+    const hopeless = end.kind !== 'judged' || (end.verdict.kind === 'invalid' && end.verdict.early);
+    if (hopeless) this.#stream.abort();
+    else this.#lingering = setTimeout(() => this.#stream.abort(), LINGER_MS);
   }
 
   #died(error: Error): void {
@@ -187,4 +190,5 @@ const EMPTY = new Uint8Array(0);
 // An answer that ends within this time and size takes one trip to the thread.
 const WHOLE_BYTES = 65_536;
 const WHOLE_WAIT_MS = 20;
+const LINGER_MS = 100;
 const HIGH_WATER_BYTES = 1_048_576;

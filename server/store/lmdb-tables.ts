@@ -30,7 +30,7 @@ export interface Tables {
   readonly ages: Database<string, AgeKey>;
   /** The tasks whose event is not confirmed; the value is empty. */
   readonly unpublished: Database<string, AgeKey>;
-  /** `format`, `artifactBytes` (the sum of all outputs) and `probe`. */
+  /** `format`, `artifactBytes` (the sum of all outputs), `touch` and `probe`. */
   readonly meta: Database<string, string>;
 }
 

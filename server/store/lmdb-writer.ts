@@ -58,10 +58,12 @@ export function startWriter(settings: WriterSettings, onCommit: () => void): Wri
   let scheduled = false;
   let nextProbe: NodeJS.Timeout | undefined;
   let whenIdle: (() => void) | undefined;
+  let phase: 'open' | 'closing' = 'open';
 
   return { write, state, close };
 
   function write(write: Write): Promise<Applied> {
+    if (phase === 'closing') return Promise.reject(new StoreUnavailable(`${healthy.detail} is closing`));
     return new Promise((resolve, reject) => {
       queue.push({ write, resolve, reject });
       // What is called in the same turn of the event loop shares one fsync.
@@ -79,13 +81,13 @@ export function startWriter(settings: WriterSettings, onCommit: () => void): Wri
   }
 
   async function close(): Promise<void> {
-    clearTimeout(nextProbe);
+    phase = 'closing';
     if (underWay || queue.length > 0) {
       await new Promise<void>((resolve) => {
         whenIdle = resolve;
       });
-      clearTimeout(nextProbe);
     }
+    clearTimeout(nextProbe);
     if (!thread) return;
     const ended = once(thread, 'exit');
     thread.postMessage({ kind: 'close' } satisfies ToThread);
@@ -128,8 +130,8 @@ export function startWriter(settings: WriterSettings, onCommit: () => void): Wri
   function succeed(applied: readonly Applied[]): void {
     const batch = underWay?.batch ?? [];
     underWay = undefined;
-    // A transaction that changed nothing did not touch the disk, so it proves nothing.
-    if (!health.ok && applied.some(({ changed }) => changed > 0)) health = { ...healthy, since: Date.now() };
+    if (!health.ok && batch.some(({ write }, at) => provesRoom(write, applied[at])))
+      health = { ...healthy, since: Date.now() };
     onCommit();
     batch.forEach(({ resolve }, index) => {
       resolve(applied[index] ?? { changed: 0 });
@@ -152,10 +154,17 @@ export function startWriter(settings: WriterSettings, onCommit: () => void): Wri
   /** Without it, a store that is not asked because it is not ready would never become ready. */
   function probe(): void {
     if (health.ok) return;
-    // Its failure is in `health` already.
-    write({ kind: 'probe' }).catch(() => undefined);
+    // Pages that one transaction frees are for the one after the next, and failed ones do not count.
+    write({ kind: 'touch' })
+      .then(() => write({ kind: 'probe' }))
+      // Its failure is in `health` already.
+      .catch(() => undefined);
   }
 }
+
+/** Only what adds proves that the disk has room: to remove something succeeds on a full one, too. */
+const provesRoom = (write: Write, applied: Applied | undefined): boolean =>
+  write.kind === 'probe' || (write.kind === 'record' && applied !== undefined && applied.changed > 0);
 
 function takeBatch(queue: readonly Waiting[]): Waiting[] {
   let bytes = 0;

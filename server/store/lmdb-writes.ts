@@ -23,6 +23,7 @@ export type Write =
       /** Where the last step ended. */
       readonly after: AgeKey | undefined;
     }
+  | { readonly kind: 'touch' }
   | { readonly kind: 'probe' };
 
 export interface NewArtifact {
@@ -32,7 +33,7 @@ export interface NewArtifact {
   readonly output: Uint8Array<ArrayBuffer>;
 }
 
-/** `changed`: tasks changed, or 1 for a probe. `next`: of prune only, where its next step starts, if there is one. */
+/** `changed`: how many tasks. `next`: of prune only, where its next step starts, if there is one. */
 export interface Applied {
   readonly changed: number;
   readonly next?: AgeKey;
@@ -47,8 +48,10 @@ export function apply(tables: Tables, write: Write): Applied {
       return applyPublished(tables, write.taskIds);
     case 'prune':
       return applyPrune(tables, write);
+    case 'touch':
+      return fill(tables, 'touch', 'x');
     case 'probe':
-      return applyProbe(tables);
+      return fill(tables, 'probe', filler);
   }
 }
 
@@ -102,11 +105,11 @@ function applyPrune(tables: Tables, write: Extract<Write, { kind: 'prune' }>): A
 }
 
 /** Large enough not to fit into the crumbs of a full file. */
-const probe = 'x'.repeat(64 * 1024);
+const filler = 'x'.repeat(64 * 1024);
 
-function applyProbe(tables: Tables): Applied {
-  tables.meta.put('probe', probe);
-  return { changed: 1 };
+function fill(tables: Tables, key: 'touch' | 'probe', value: string): Applied {
+  tables.meta.put(key, value);
+  return { changed: 0 };
 }
 
 function find(tables: Tables, taskId: string): TaskRecord | undefined {

@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { Worker } from 'node:worker_threads';
 import { open } from 'lmdb';
 import { suite } from 'uvu';
-import { openLmdbStore } from '../../server/store/lmdb.js';
-import { type ArtifactStore, StoreUnavailable } from '../../server/store/store.js';
+import type { Receipt } from '../../contracts/outcome.js';
+import { type LmdbOptions, openLmdbStore } from '../../server/store/lmdb.js';
+import { type ArtifactStore, StoreUnavailable, type TaskRecord } from '../../server/store/store.js';
 import { aCompleted, aFailed, anOutput, aReceipt, storeCases } from './store.cases.js';
 
 storeCases('lmdb', async () => {
@@ -26,11 +28,17 @@ storeCases('lmdb', async () => {
 
 const test = suite('the LMDB store');
 
+/** A process that a failed test left would keep this one from ending. */
+const processes = new Set<ChildProcess>();
+test.after.each(() => {
+  for (const child of processes) child.kill('SIGKILL');
+  processes.clear();
+});
+
 test('a fresh directory is made for its owner only', async () => {
   await inDirectory(async (parent) => {
     const directory = join(parent, 'a', 'store.v1');
-    const store = await openLmdbStore({ directory });
-    await store.close();
+    await (await openLmdbStore({ directory })).close();
     assert.equal(statSync(directory).mode & 0o777, 0o700);
     for (const file of readdirSync(directory)) {
       assert.equal(statSync(join(directory, file)).mode & 0o077, 0, file);
@@ -91,14 +99,14 @@ test('a path that is no store of ours is refused as unavailable', async () => {
 
 test('an id that is not an id is refused without harm to the others', async () => {
   await inDirectory(async (directory) => {
-    const store = await openLmdbStore({ directory });
-    const good = aFailed({ taskId: 'good' });
-    const bad = aFailed({ taskId: 'x'.repeat(5_000) });
-    const recorded = store.record(good, aReceipt(good), undefined);
-    await assert.rejects(store.record(bad, aReceipt(bad), undefined), TypeError);
-    await recorded;
-    assert.ok(store.state().ok);
-    await store.close();
+    await withStore({ directory }, async (store) => {
+      const good = aFailed({ taskId: 'good' });
+      const bad = aFailed({ taskId: 'x'.repeat(5_000) });
+      const recorded = store.record(good, aReceipt(good), undefined);
+      await assert.rejects(store.record(bad, aReceipt(bad), undefined), TypeError);
+      await recorded;
+      assert.ok(store.state().ok);
+    });
   });
 });
 
@@ -108,102 +116,152 @@ test('after SIGKILL every record that was reported durable is found', async () =
     const reported = linesOf(child);
     await waitFor(() => reported().length > 200);
     await kill(child);
-    const store = await openLmdbStore({ directory });
-    const ids = reported();
-    for (const taskId of ids) {
-      assert.ok(await store.find(taskId), taskId);
-      assert.ok(await store.receipt(taskId), taskId);
-      const output = (await store.artifact(`art-${taskId}`))?.output;
-      assert.equal(Buffer.from(output ?? []).toString(), JSON.stringify({ content: taskId }));
-    }
-    const unpublished = new Set((await store.unpublished(1_000_000)).map(({ taskId }) => taskId));
-    assert.ok(ids.every((taskId) => unpublished.has(taskId)));
-    await store.close();
+    await withStore({ directory }, async (store) => {
+      const ids = reported();
+      for (const taskId of ids) {
+        assert.ok(await store.find(taskId), taskId);
+        assert.ok(await store.receipt(taskId), taskId);
+        const output = (await store.artifact(`art-${taskId}`))?.output;
+        assert.equal(Buffer.from(output ?? []).toString(), JSON.stringify({ content: taskId }));
+      }
+      const unpublished = new Set((await store.unpublished(1_000_000)).map(({ taskId }) => taskId));
+      assert.ok(ids.every((taskId) => unpublished.has(taskId)));
+    });
   });
 });
 
 test('the processes of a node share the directory, and one that is killed does not stop the others', async () => {
   await inDirectory(async (directory) => {
-    const store = await openLmdbStore({ directory });
-    const ours = aCompleted({ taskId: 'a-0-1', finishedAt: 7 });
-    await store.record(ours, aReceipt(ours), anOutput('{}'));
-    const children = ['a', 'b'].map((prefix) => aProcess('record', directory, prefix));
-    const [first, second] = children.map(linesOf) as [() => string[], () => string[]];
-    await waitFor(() => first().length > 100 && second().length > 100);
-    assert.deepEqual(await store.find('a-0-1'), ours, 'a final record stands against another process');
-    for (const taskId of [...first(), ...second()]) assert.ok(await store.find(taskId), taskId);
-    await kill(children[0]);
-    const reportedBefore = second().length;
-    const after = aCompleted({ taskId: 'after' });
-    await store.record(after, aReceipt(after), anOutput('{}'));
-    await waitFor(() => second().length > reportedBefore + 50);
-    await kill(children[1]);
-    await store.close();
+    await withStore({ directory }, async (store) => {
+      const ours = aCompleted({ taskId: 'a-0-1', finishedAt: 7 });
+      await store.record(ours, aReceipt(ours), anOutput('{}'));
+      const children = ['a', 'b'].map((prefix) => aProcess('record', directory, prefix));
+      const [first, second] = children.map(linesOf) as [() => string[], () => string[]];
+      await waitFor(() => first().length > 100 && second().length > 100);
+      assert.deepEqual(await store.find('a-0-1'), ours, 'a final record stands against another process');
+      for (const taskId of [...first(), ...second()]) assert.ok(await store.find(taskId), taskId);
+      await kill(children[0]);
+      const reportedBefore = second().length;
+      const after = aCompleted({ taskId: 'after' });
+      await store.record(after, aReceipt(after), anOutput('{}'));
+      await waitFor(() => second().length > reportedBefore + 50);
+      await kill(children[1]);
+    });
   });
 });
 
 test('a commit that does not come back turns the state, until it does', async () => {
   await inDirectory(async (directory) => {
-    const store = await openLmdbStore({ directory, stallMs: 50 });
-    const holder = aProcess('hold', directory, '');
-    await once(holder.stdout ?? assert.fail('no stdout'), 'data');
-    const record = aFailed({ taskId: 'waits' });
-    const recorded = store.record(record, aReceipt(record), undefined);
-    await waitFor(() => !store.state().ok);
-    assert.match(store.state().detail, /a commit has been under way for \d+ ms/);
-    assert.equal(await store.find('waits'), undefined);
-    await kill(holder);
-    await recorded;
-    assert.ok(store.state().ok);
-    await store.close();
+    await withStore({ directory, stallMs: 50 }, async (store) => {
+      const holder = aProcess('hold', directory, '');
+      await once(holder.stdout ?? assert.fail('no stdout'), 'data');
+      const record = aFailed({ taskId: 'waits' });
+      const recorded = store.record(record, aReceipt(record), undefined);
+      await waitFor(() => !store.state().ok);
+      assert.match(store.state().detail, /a commit has been under way for \d+ ms/);
+      assert.equal(await store.find('waits'), undefined);
+      await kill(holder);
+      await recorded;
+      assert.ok(store.state().ok);
+    });
+  });
+});
+
+test('a writing thread that is lost is replaced', async () => {
+  await inDirectory(async (directory) => {
+    const threads: Worker[] = [];
+    const remember = (thread: Worker): unknown => threads.push(thread);
+    process.on('worker', remember);
+    await withStore({ directory }, async (store) => {
+      const before = aFailed({ taskId: 'before' });
+      await store.record(before, aReceipt(before), undefined);
+      const lost = aFailed({ taskId: 'lost' });
+      const refused = assert.rejects(store.record(lost, aReceipt(lost), undefined), StoreUnavailable);
+      await new Promise(setImmediate);
+      await threads[0]?.terminate();
+      await refused;
+      assert.equal(store.state().ok, false);
+      const after = aFailed({ taskId: 'after' });
+      await store.record(after, aReceipt(after), undefined);
+      assert.ok(store.state().ok);
+      assert.deepEqual(await store.find('before'), before);
+      assert.deepEqual(await store.find('after'), after);
+    });
+    process.off('worker', remember);
+    assert.equal(threads.length, 2);
+  });
+});
+
+test('a record of 2 kB takes the event loop well under a millisecond', async () => {
+  await inDirectory(async (directory) => {
+    await withStore({ directory }, async (store) => {
+      const output = Buffer.alloc(2_048, 'x');
+      const records = Array.from({ length: 3_000 }, (_, at) =>
+        aCompleted({ taskId: `r${at}`, finishedAt: at }),
+      );
+      const receipts = records.map(aReceipt);
+      let next = 0;
+      const lane = async (): Promise<void> => {
+        for (let at = next++; at < records.length; at = next++) {
+          await store.record(records[at] as TaskRecord, receipts[at] as Receipt, output);
+        }
+      };
+      const before = performance.eventLoopUtilization();
+      await Promise.all(Array.from({ length: 64 }, lane));
+      const { active } = performance.eventLoopUtilization(before);
+      const microseconds = (active * 1_000) / records.length;
+      console.log(`${microseconds.toFixed(1)} µs of the event loop a record`);
+      assert.ok(microseconds < 250);
+    });
   });
 });
 
 test('a full disk refuses the write, turns the state, and is over when there is room', async () => {
   await onSmallDisk('4m', async (directory, resize) => {
-    const store = await openLmdbStore({ directory, probeMs: 20 });
-    const recorded = await fill(store);
-    assert.ok(recorded > 2);
-    const { ok, detail } = store.state();
-    assert.equal(ok, false);
-    assert.match(detail, /the disk may be full/);
-    const refused = aCompleted({ taskId: `f${recorded}`, finishedAt: recorded });
-    assert.equal(await store.find(refused.taskId), undefined);
-    for (let at = 0; at < recorded; at += 1) {
-      assert.equal((await store.artifact(`art-f${at}`))?.output.length, 200_000);
-    }
-    resize('16m');
-    await waitFor(() => store.state().ok);
-    await store.record(refused, aReceipt(refused), Buffer.alloc(200_000));
-    assert.deepEqual(await store.find(refused.taskId), refused);
-    assert.ok(store.state().ok);
-    await store.close();
+    await withStore({ directory, probeMs: 20 }, async (store) => {
+      const recorded = await fill(store);
+      assert.ok(recorded > 2);
+      const { ok, detail } = store.state();
+      assert.equal(ok, false);
+      assert.match(detail, /the disk may be full/);
+      const refused = aCompleted({ taskId: `f${recorded}`, finishedAt: recorded });
+      assert.equal(await store.find(refused.taskId), undefined);
+      for (let at = 0; at < recorded; at += 1) {
+        assert.equal((await store.artifact(`art-f${at}`))?.output.length, 200_000);
+      }
+      resize('16m');
+      await waitFor(() => store.state().ok);
+      await store.record(refused, aReceipt(refused), Buffer.alloc(200_000));
+      assert.deepEqual(await store.find(refused.taskId), refused);
+      assert.ok(store.state().ok);
+    });
   });
 });
 
 test('a full disk is over when prune made room', async () => {
   await onSmallDisk('4m', async (directory) => {
-    const store = await openLmdbStore({ directory, probeMs: 60_000 });
-    const recorded = await fill(store);
-    const ids = Array.from({ length: recorded }, (_, at) => `f${at}`);
-    await freeSome(store, ids);
-    assert.ok(store.state().ok);
-    const next = aCompleted({ taskId: 'next' });
-    await store.record(next, aReceipt(next), Buffer.alloc(200_000));
-    await store.close();
+    await withStore({ directory, probeMs: 20 }, async (store) => {
+      const recorded = await fill(store);
+      await store.markPublished(Array.from({ length: recorded }, (_, at) => `f${at}`));
+      assert.ok((await store.prune(recorded, { maxAgeMs: recorded, maxBytes: 1_000_000 })) > 5);
+      await waitFor(() => store.state().ok);
+      const next = aCompleted({ taskId: 'next' });
+      await store.record(next, aReceipt(next), Buffer.alloc(200_000));
+      assert.deepEqual(await store.find('next'), next);
+    });
   });
 });
 
 test('a map that is too small grows', async () => {
   await inDirectory(async (directory) => {
-    const store = await openLmdbStore({ directory, mapBytes: 256 * 1024 });
-    for (let at = 0; at < 20; at += 1) {
-      const record = aCompleted({ taskId: `g${at}`, finishedAt: at });
-      await store.record(record, aReceipt(record), Buffer.alloc(200_000, at));
-    }
-    for (let at = 0; at < 20; at += 1)
-      assert.equal((await store.artifact(`art-g${at}`))?.output[199_999], at);
-    await store.close();
+    await withStore({ directory, mapBytes: 256 * 1024 }, async (store) => {
+      for (let at = 0; at < 20; at += 1) {
+        const record = aCompleted({ taskId: `g${at}`, finishedAt: at });
+        await store.record(record, aReceipt(record), Buffer.alloc(200_000, at));
+      }
+      for (let at = 0; at < 20; at += 1)
+        assert.equal((await store.artifact(`art-g${at}`))?.output[199_999], at);
+    });
   });
 });
 
@@ -221,12 +279,6 @@ async function fill(store: ArtifactStore): Promise<number> {
     }
   }
   return assert.fail('the disk did not get full');
-}
-
-/** LMDB needs a few pages to free pages; what is left of a full disk is enough for small transactions. */
-async function freeSome(store: ArtifactStore, taskIds: readonly string[]): Promise<void> {
-  await store.markPublished(taskIds);
-  await store.prune(taskIds.length, { maxAgeMs: Number.MAX_SAFE_INTEGER, maxBytes: 1_000_000 });
 }
 
 async function onSmallDisk(
@@ -248,6 +300,15 @@ async function onSmallDisk(
   });
 }
 
+async function withStore(options: LmdbOptions, run: (store: ArtifactStore) => Promise<void>): Promise<void> {
+  const store = await openLmdbStore(options);
+  try {
+    await run(store);
+  } finally {
+    await store.close();
+  }
+}
+
 async function setFormat(directory: string, format: string): Promise<void> {
   const root = open({ path: directory, noSubdir: false, overlappingSync: false });
   await root.openDB<string, string>('meta', { encoding: 'string' }).put('format', format);
@@ -256,7 +317,11 @@ async function setFormat(directory: string, format: string): Promise<void> {
 
 function aProcess(task: 'record' | 'hold', directory: string, prefix: string): ChildProcess {
   const script = fileURLToPath(new URL('./lmdb-child.js', import.meta.url));
-  return spawn(process.execPath, [script, task, directory, prefix], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [script, task, directory, prefix], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  processes.add(child);
+  return child;
 }
 
 async function kill(child: ChildProcess | undefined): Promise<void> {

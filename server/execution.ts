@@ -1,0 +1,225 @@
+import type { Config } from '../config/schema.js';
+import type { TaskFailureCode } from '../contracts/failures.js';
+import { failures } from '../contracts/failures.js';
+import type { Attempt, ContextStatus, Failed, Note, Receipt } from '../contracts/outcome.js';
+import type { Task } from '../contracts/task.js';
+import type { FittedContext, RetrievedContext } from '../contracts/threads.js';
+import type { Pools } from '../pool/pools.js';
+import type { Deadline, Interruption } from './deadline.js';
+import type { Gateway } from './gateway/gateway.js';
+import { generate, type Generated } from './generation.js';
+import type { Rag } from './rag.js';
+import { type ResolvedTask, targetOf } from './resolution.js';
+import type { Slots } from './slots.js';
+import type { CompletedHead } from './store/store.js';
+import type { Templates } from './templates.js';
+
+/** What an execution needs of the service. */
+export interface ExecutionParts {
+  readonly config: Config;
+  readonly pools: Pools;
+  readonly slots: Slots;
+  readonly rag: Rag;
+  readonly gateway: Gateway;
+  readonly templates: Templates;
+  /** True when a simulator stands in for the model gateway. */
+  readonly simulated: boolean;
+}
+
+/** Sees an execution go on; both edges translate it to their callers. */
+export interface ExecutionWatcher {
+  /** True when somebody looks at the deltas. */
+  readonly live: boolean;
+  started(tier: string, model: string): void;
+  delta(text: string, tokens: number): void;
+  /** What was shown so far is void: a new attempt begins. */
+  reset(reason: string, attempt: number): void;
+  ready(): Promise<void> | undefined;
+}
+
+/** An execution that has come to its end; nothing of it is durable yet. */
+export interface Executed {
+  readonly outcome: CompletedHead | Failed;
+  /** JSON in UTF-8; present when completed. */
+  readonly output: Uint8Array | undefined;
+  readonly receipt: Receipt;
+}
+
+/** What is collected on the way, for outcome and receipt. */
+export interface Journal {
+  readonly attempts: Attempt[];
+  readonly notes: Note[];
+  contextStatus: ContextStatus;
+  contextDetail: string | undefined;
+  context: FittedContext;
+}
+
+/**
+ * Runs one task through every stage. Knows neither HTTP nor AMQP, and never throws for what may be expected:
+ * a failure is an outcome.
+ */
+export async function execute(
+  parts: ExecutionParts,
+  resolved: ResolvedTask,
+  deadline: Deadline,
+  watcher: ExecutionWatcher,
+): Promise<Executed> {
+  const acceptedAt = new Date();
+  const startedAt = performance.now();
+  const journal: Journal = {
+    attempts: [],
+    notes: [],
+    contextStatus: 'none',
+    contextDetail: undefined,
+    context: { tokens: 0, used: [], dropped: [] },
+  };
+  let tier = resolved.tier;
+  let retrieved: Retrieved | undefined;
+  let generated: Generated;
+  for (;;) {
+    const slot = await parts.slots.acquire(tier, deadline);
+    if (slot === undefined) {
+      generated = interrupted(deadline.interruption!);
+      break;
+    }
+    if ('retryAfterSeconds' in slot) {
+      const detail = `all slots of tier ${tier} are taken and its queue is full`;
+      generated = { kind: 'failed', code: 'tier_saturated', detail, retryAfterSeconds: slot.retryAfterSeconds };
+      break;
+    }
+    try {
+      retrieved ??= await retrieveContext(parts, resolved.task, tier, deadline);
+      journal.contextStatus = retrieved.status;
+      journal.contextDetail = retrieved.detail;
+      generated = await generate({ parts, resolved, tier, retrieved, deadline, watcher, journal });
+    } catch (error) {
+      generated = { kind: 'failed', code: 'internal_error', detail: (error as Error).message };
+    } finally {
+      slot.release();
+    }
+    if (generated.kind !== 'escalate') break;
+    tier = generated.tier;
+  }
+  return conclude({ parts, resolved, tier, journal, acceptedAt, startedAt }, generated);
+}
+
+export function interrupted(interruption: Interruption): Generated {
+  return { kind: 'failed', code: interruption.code, detail: interruption.message, final: interruption.final };
+}
+
+export interface Retrieved {
+  readonly status: ContextStatus;
+  readonly provided: string | undefined;
+  readonly context: RetrievedContext | undefined;
+  readonly detail?: string;
+}
+
+async function retrieveContext(
+  { config, pools, rag, templates }: ExecutionParts,
+  task: Task,
+  tier: string,
+  deadline: Deadline,
+): Promise<Retrieved> {
+  const mode = task.context_mode ?? (task.context === undefined ? 'retrieved' : 'provided');
+  const provided = mode === 'retrieved' ? undefined : task.context;
+  const none = { status: provided === undefined ? ('none' as const) : ('provided' as const), provided, context: undefined };
+  if (mode === 'provided') return none;
+  const template = templates.of(task.domain);
+  const target = targetOf(config, tier, task);
+  const measured = { ...task, context: provided } as Task;
+  const room = await pools.tier(tier).measure({ task: measured, tier, target, template });
+  const maxTokens = Math.min(room, config.rag.max_context_tokens);
+  if (maxTokens === 0) return none;
+  const query = { query: task.description, domain: task.domain, projectId: task.project_id, maxTokens };
+  const answer = await rag.retrieve(query, deadline);
+  if ('degraded' in answer) return { status: 'degraded', provided, context: undefined, detail: answer.degraded };
+  if (answer.text.trim() === '') return none;
+  return { status: provided === undefined ? 'retrieved' : 'both', provided, context: answer };
+}
+
+interface Course {
+  readonly parts: ExecutionParts;
+  readonly resolved: ResolvedTask;
+  readonly tier: string;
+  readonly journal: Journal;
+  readonly acceptedAt: Date;
+  readonly startedAt: number;
+}
+
+function conclude(course: Course, generated: Generated): Executed {
+  const { parts, resolved, tier, journal, acceptedAt, startedAt } = course;
+  const { task } = resolved;
+  const tokensUsed = journal.attempts.reduce((sum, { tokens }) => sum + tokens.prompt + tokens.completion, 0);
+  const last = journal.attempts.at(-1);
+  const common = {
+    task_id: task.task_id,
+    tokens_used: tokensUsed,
+    execution_time_ms: Math.round((performance.now() - startedAt) * 1000) / 1000,
+    domain: task.domain,
+    tier,
+    attempts: journal.attempts.length,
+    context: journal.contextStatus,
+    context_tokens: journal.context.tokens,
+    sources: [...journal.context.used],
+    ...(last !== undefined && { model: last.model, tokens: last.tokens }),
+    ...(parts.simulated && { simulated: true }),
+  };
+  const outcome = outcomeOf(common, resolved, journal, generated);
+  const receipt: Receipt = {
+    task_id: task.task_id,
+    request_hash: resolved.requestHash,
+    accepted_at: acceptedAt.toISOString(),
+    finished_at: new Date().toISOString(),
+    template: { name: parts.templates.of(task.domain).name, sha256: parts.templates.of(task.domain).sha256 },
+    context: {
+      status: journal.contextStatus,
+      tokens: journal.context.tokens,
+      sources_used: [...journal.context.used],
+      sources_dropped: [...journal.context.dropped],
+      ...(journal.contextDetail !== undefined && { detail: journal.contextDetail }),
+    },
+    attempts: journal.attempts,
+    tokens_used: tokensUsed,
+    notes: journal.notes,
+    outcome: outcome.status === 'completed' ? { status: 'completed' } : { status: 'failed', code: outcome.code },
+  };
+  return { outcome, output: generated.kind === 'completed' ? generated.output : undefined, receipt };
+}
+
+function outcomeOf(
+  common: Omit<CompletedHead, 'artifact_id' | 'status'>,
+  resolved: ResolvedTask,
+  journal: Journal,
+  generated: Generated,
+): CompletedHead | Failed {
+  switch (generated.kind) {
+    case 'completed':
+      return {
+        ...common,
+        artifact_id: resolved.artifactId,
+        status: 'completed',
+        ...(generated.finishReason !== undefined && { finish_reason: generated.finishReason }),
+        ...(journal.notes.length > 0 && { notes: journal.notes }),
+      };
+    case 'failed':
+      return {
+        ...common,
+        status: 'failed',
+        code: generated.code,
+        detail: generated.detail,
+        retryable: isRetryable(generated.code, generated.final),
+        ...(generated.reason !== undefined && { reason: generated.reason }),
+        ...(generated.recommendation !== undefined && { recommendation: generated.recommendation }),
+        ...(generated.questions !== undefined && { questions: [...generated.questions] }),
+        ...(generated.errors !== undefined && { errors: [...generated.errors] }),
+        ...(generated.retryAfterSeconds !== undefined && { retry_after_seconds: generated.retryAfterSeconds }),
+      };
+    case 'escalate':
+      throw new Error('an escalation is not an end');
+  }
+}
+
+/** A task that was only abandoned by its caller may come again, one that was cancelled may not. */
+function isRetryable(code: TaskFailureCode, final: boolean | undefined): boolean {
+  return code === 'cancelled' ? final === false : failures[code].retryable;
+}

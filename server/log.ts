@@ -1,0 +1,17 @@
+import { type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
+import type { Config } from '../config/schema.js';
+
+export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
+
+/** The service's log: one JSON object a line on stdout, readable lines in a terminal. */
+export function openLog(config: Config): Log {
+  const options = {
+    level: config.log.level,
+    base: { service: 'worker-service' },
+    messageKey: 'message',
+    timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  return process.stdout.isTTY ? pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' })) : pino(options);
+}

@@ -1,0 +1,119 @@
+import NodeCache from 'node-cache';
+import { Agent } from 'undici';
+import type { Config } from '../config/schema.js';
+import { hashOf } from '../contracts/parse-task.js';
+import type { ContextSource } from '../contracts/outcome.js';
+import type { RetrievedContext } from '../contracts/threads.js';
+import type { Deadline } from './deadline.js';
+
+export interface RagQuery {
+  readonly query: string;
+  readonly domain: string;
+  readonly projectId: string | undefined;
+  readonly maxTokens: number;
+}
+
+/** The client of the RAG service. */
+export interface Rag {
+  /** Context for a task, or why there is none. Never throws: a task goes on without context. */
+  retrieve(query: RagQuery, deadline: Deadline): Promise<RetrievedContext | { readonly degraded: string }>;
+  close(): Promise<void>;
+}
+
+/** Asks `POST {url}/query`; caches by project, domain and query; joins equal queries that are under way. */
+export function openRag(config: Config, ragUrl: string): Rag {
+  const { rag } = config;
+  const agent = new Agent({ connections: 64, connect: { timeout: rag.timeout_ms } });
+  const base = new URL(ragUrl);
+  const cache = new NodeCache({ stdTTL: rag.cache_ttl_seconds, useClones: false, checkperiod: 60 });
+  const underWay = new Map<string, Promise<RetrievedContext>>();
+
+  const ask = async ({ query, projectId, maxTokens }: RagQuery): Promise<RetrievedContext> => {
+    const response = await agent.request({
+      origin: base.origin,
+      path: `${base.pathname.replace(/\/+$/, '')}/query`,
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query, project_id: projectId, max_tokens: maxTokens, search_mode: 'hybrid' }),
+      signal: AbortSignal.timeout(rag.timeout_ms),
+    });
+    if (response.statusCode !== 200) {
+      await response.body.dump();
+      throw new Error(`the RAG service answered ${response.statusCode}`);
+    }
+    return contextOf(JSON.parse(await textUpTo(response.body, rag.max_response_bytes)));
+  };
+  const askTwice = async (query: RagQuery): Promise<RetrievedContext> => {
+    for (let left = rag.retries; ; left--) {
+      try {
+        return await ask(query);
+      } catch (error) {
+        if (left <= 0) throw error;
+      }
+    }
+  };
+  const lookUp = (query: RagQuery): Promise<RetrievedContext> => {
+    const key = hashOf([query.projectId, query.domain, query.query, query.maxTokens]);
+    const known = cache.get<RetrievedContext>(key);
+    if (known !== undefined) return Promise.resolve(known);
+    const joined = underWay.get(key);
+    if (joined !== undefined) return joined;
+    const asked = askTwice(query)
+      .then((context) => {
+        if (rag.cache_max_entries > 0) {
+          // node-cache refuses at its limit; the oldest entry makes room.
+          if (cache.keys().length >= rag.cache_max_entries) cache.del(cache.keys()[0]!);
+          cache.set(key, context);
+        }
+        return context;
+      })
+      .finally(() => underWay.delete(key));
+    underWay.set(key, asked);
+    return asked;
+  };
+  return {
+    retrieve: async (query, deadline) => {
+      try {
+        const asked = lookUp(query);
+        asked.catch(() => {}); // whoever joined hears of it; the deadline may have ended this wait before
+        const context = await Promise.race([asked, aborted(deadline.signal)]);
+        return context ?? { degraded: 'the deadline passed' };
+      } catch (error) {
+        return { degraded: (error as Error).message };
+      }
+    },
+    close: async () => {
+      cache.close();
+      await agent.destroy();
+    },
+  };
+}
+
+function contextOf(answer: unknown): RetrievedContext {
+  const { context, sources } = (answer ?? {}) as { context?: unknown; sources?: unknown };
+  if (typeof context !== 'string') throw new Error('the RAG service answered without a context');
+  const known = (Array.isArray(sources) ? sources : []).flatMap((source): ContextSource[] => {
+    const { artifact_id, relevance_score } = (source ?? {}) as Record<string, unknown>;
+    if (typeof artifact_id !== 'string') return [];
+    return [typeof relevance_score === 'number' ? { artifact_id, relevance_score } : { artifact_id }];
+  });
+  return { text: context, sources: known };
+}
+
+async function textUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of body) {
+    bytes += part.length;
+    if (bytes > maxBytes) throw new Error(`the RAG service's answer is larger than ${maxBytes} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+}

@@ -1,0 +1,55 @@
+import { createHash } from 'node:crypto';
+import type { Config } from '../config/schema.js';
+import type { Task } from '../contracts/task.js';
+import type { ModelTarget } from '../contracts/threads.js';
+import { domains } from '../domains/registry.js';
+
+/** A task whose domain and tier are known. */
+export interface ResolvedTask {
+  readonly task: Task;
+  readonly requestHash: string;
+  readonly tier: string;
+  readonly artifactId: string;
+}
+
+export interface Unresolved {
+  readonly code: 'unknown_domain' | 'unknown_tier';
+  readonly path: string;
+  readonly detail: string;
+}
+
+/** Finds domain and tier of a task. */
+export function resolve(config: Config, task: Task, requestHash: string): ResolvedTask | Unresolved {
+  const worker = Object.hasOwn(config.workers, task.domain) ? config.workers[task.domain] : undefined;
+  if (worker === undefined || !domains.has(task.domain)) {
+    return { code: 'unknown_domain', path: '/domain', detail: `domain must be one of ${[...domains.keys()].join(', ')}` };
+  }
+  const tier = task.tier ?? worker.default_tier;
+  if (!Object.hasOwn(config.tier_models, tier)) {
+    const known = Object.keys(config.tier_models).join(', ');
+    return { code: 'unknown_tier', path: '/tier', detail: `tier must be one of ${known}` };
+  }
+  return { task, requestHash, tier, artifactId: artifactIdOf(task.task_id) };
+}
+
+/** The model that a tier uses, as a thread needs to know it. `max_output_tokens` of the task may lower the limit. */
+export function targetOf(config: Config, tier: string, task: Task): ModelTarget {
+  const { model, endpoint } = config.tier_models[tier]!;
+  const { context_window, max_output_tokens, tokenizer } = config.models[model]!;
+  const { protocol, response_format, max_tokens_field } = config.endpoints[endpoint]!;
+  return {
+    model,
+    tokenizer,
+    contextWindow: context_window,
+    maxOutputTokens: Math.min(max_output_tokens, task.max_output_tokens ?? max_output_tokens),
+    temperature: config.workers[task.domain]!.temperature,
+    protocol,
+    responseFormat: response_format,
+    maxTokensField: max_tokens_field,
+  };
+}
+
+/** The same for the same task, whenever and wherever it runs. */
+function artifactIdOf(taskId: string): string {
+  return `art-${createHash('sha256').update(taskId).digest('hex').slice(0, 32)}`;
+}

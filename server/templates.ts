@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, type StatWatcher, unwatchFile, watchFile } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config/schema.js';
+import type { Template } from '../contracts/threads.js';
+import { checkTemplate } from '../pool/prompt.js';
+import type { Log } from './log.js';
+
+/** The prompt templates of all domains, as they are now. */
+export interface Templates {
+  of(domain: string): Template;
+  close(): void;
+}
+
+/**
+ * Reads every domain's template, and reads it again when it changes. A template that became broken is not
+ * taken: the one before stays, and the log says why.
+ * @throws {Error} when a template is missing or broken at start.
+ */
+export function openTemplates(config: Config, log: Log): Templates {
+  const templates = new Map<string, Template>();
+  const watched: [string, StatWatcher][] = [];
+  for (const [domain, { prompt_template }] of Object.entries(config.workers)) {
+    const file = join(config.prompts.directory, prompt_template);
+    templates.set(domain, readTemplate(file, prompt_template));
+    if (!config.prompts.reload) continue;
+    const watcher = watchFile(file, { interval: POLL_MS, persistent: false }, () => {
+      try {
+        const template = readTemplate(file, prompt_template);
+        if (template.sha256 === templates.get(domain)!.sha256) return;
+        templates.set(domain, template);
+        log.info({ event: 'template_reloaded', template: template.name, sha256: template.sha256 });
+      } catch (error) {
+        log.error({ event: 'template_broken', template: prompt_template, error: (error as Error).message });
+      }
+    });
+    watched.push([file, watcher]);
+  }
+  return {
+    of: (domain) => templates.get(domain)!,
+    close: () => {
+      for (const [file] of watched) unwatchFile(file);
+    },
+  };
+}
+
+// Polled, because change notifications do not reach all mounts (network folders, ConfigMaps).
+const POLL_MS = 500;
+
+function readTemplate(file: string, name: string): Template {
+  const text = readFileSync(file, 'utf8');
+  const parts = /^<!-- system -->[ \t]*\r?\n([\s\S]*?)^<!-- user -->[ \t]*\r?\n([\s\S]*)$/m.exec(text);
+  if (parts === null) throw new Error(`${file}: must have a part <!-- system --> and after it a part <!-- user -->`);
+  const system = parts[1]!.trim();
+  const user = parts[2]!.trim();
+  for (const part of [system, user]) {
+    try {
+      checkTemplate(part);
+    } catch (error) {
+      throw new Error(`${file}: ${(error as Error).message}`);
+    }
+  }
+  if (!user.includes('{{description}}')) throw new Error(`${file}: the user part must contain {{description}}`);
+  return { name, sha256: createHash('sha256').update(text).digest('hex'), system, user };
+}

@@ -33,9 +33,12 @@ export interface Writer {
   close(): Promise<void>;
 }
 
-/** Bounds of one transaction: how long it keeps other processes waiting, and what waits for one fsync. */
+/**
+ * Bounds of one transaction: how long it keeps other processes waiting, and how many callers it wakes in one turn,
+ * each of which may copy its next output.
+ */
 const maxWrites = 256;
-const maxBytes = 8 * 2 ** 20;
+const maxBytes = 4 * 2 ** 20;
 
 interface Waiting {
   readonly write: Write;
@@ -130,8 +133,8 @@ export function startWriter(settings: WriterSettings, onCommit: () => void): Wri
   function succeed(applied: readonly Applied[]): void {
     const batch = underWay?.batch ?? [];
     underWay = undefined;
-    if (!health.ok && batch.some(({ write }, at) => provesRoom(write, applied[at])))
-      health = { ...healthy, since: Date.now() };
+    const room = batch.some(({ write }, at) => provesRoom(write, applied[at]));
+    if (room && !health.ok) health = { ...healthy, since: Date.now() };
     onCommit();
     batch.forEach(({ resolve }, index) => {
       resolve(applied[index] ?? { changed: 0 });

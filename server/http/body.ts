@@ -1,0 +1,48 @@
+import type { HttpResponse } from 'uWebSockets.js';
+
+export type Body =
+  | { readonly kind: 'whole'; readonly bytes: Uint8Array }
+  | { readonly kind: 'too_large' }
+  | { readonly kind: 'too_slow' };
+
+/**
+ * Collects a request body up to `maxBytes`; refused while it arrives, not after. `done` is called at most
+ * once, never after the response was aborted; `onAborted` whenever the caller goes away.
+ */
+export function readBody(
+  res: HttpResponse,
+  limits: { readonly maxBytes: number; readonly timeoutMs: number; readonly declaredBytes: number },
+  done: (body: Body) => void,
+  onAborted: () => void,
+): void {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  let over = false;
+  const finish = (body: Body) => {
+    if (over) return;
+    over = true;
+    clearTimeout(timer);
+    done(body);
+  };
+  const timer = setTimeout(() => finish({ kind: 'too_slow' }), limits.timeoutMs);
+  res.onAborted(() => {
+    over = true;
+    clearTimeout(timer);
+    onAborted();
+  });
+  if (limits.declaredBytes > limits.maxBytes) {
+    finish({ kind: 'too_large' });
+    return;
+  }
+  res.onData((part, isLast) => {
+    if (over) return;
+    bytes += part.byteLength;
+    if (bytes > limits.maxBytes) {
+      finish({ kind: 'too_large' });
+      return;
+    }
+    // The memory belongs to uWebSockets.js only during this call.
+    parts.push(Buffer.from(new Uint8Array(part)));
+    if (isLast) finish({ kind: 'whole', bytes: parts.length === 1 ? parts[0]! : Buffer.concat(parts) });
+  });
+}

@@ -1,0 +1,76 @@
+import type { HttpResponse } from 'uWebSockets.js';
+import type { Caller, TaskOutcome } from '../tasks.js';
+import { completedJson, problemOfFailure } from './reply.js';
+
+/**
+ * Answers with server-sent events (WHATWG HTML, 9.2): `started`, `delta`, `usage`, `reset`, and at last
+ * `completed` or `failed`. A reader that is slow stops the model stream instead of filling memory.
+ */
+export function streamEvents(res: HttpResponse, caller: Caller, isAborted: () => boolean): Promise<void> {
+  let next = 0;
+  let blocked = false;
+  let lastUsage: string | undefined;
+
+  const write = (text: string | Uint8Array): boolean => {
+    let fits = true;
+    res.cork(() => {
+      fits = res.write(text);
+    });
+    return fits;
+  };
+  const pump = () => {
+    if (isAborted()) return;
+    while (!blocked && next < caller.events.length) {
+      const { event, data } = caller.events[next++]!;
+      const frame = `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+      if (frame === lastUsage) continue;
+      if (event === 'usage') lastUsage = frame;
+      if (!write(frame)) {
+        blocked = true;
+        caller.setBehind(true);
+      }
+    }
+  };
+  res.cork(() => {
+    res
+      .writeStatus('200 OK')
+      .writeHeader('content-type', 'text/event-stream')
+      .writeHeader('cache-control', 'no-cache')
+      .writeHeader('x-accel-buffering', 'no');
+    res.write(': worker-service\n\n');
+  });
+  return new Promise((resolve) => {
+    let last: Uint8Array | undefined;
+    const finish = () => {
+      pump();
+      if (isAborted()) resolve();
+      else if (!blocked && last !== undefined) {
+        const end = last;
+        res.cork(() => {
+          res.end(end);
+        });
+        resolve();
+      }
+    };
+    res.onWritable(() => {
+      blocked = false;
+      caller.setBehind(false);
+      finish();
+      return true;
+    });
+    caller.onEvents = pump;
+    pump();
+    void caller.ended.then((ended) => {
+      last = lastFrame(ended);
+      finish();
+    });
+  });
+}
+
+function lastFrame(ended: TaskOutcome): Uint8Array {
+  const { outcome } = ended;
+  if (outcome.status === 'completed') {
+    return Buffer.concat([Buffer.from('event: completed\ndata: '), completedJson(ended), Buffer.from('\n\n')]);
+  }
+  return Buffer.from(`event: failed\ndata: ${JSON.stringify(problemOfFailure(outcome))}\n\n`);
+}

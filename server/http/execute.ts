@@ -1,0 +1,97 @@
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import type { FailureCode } from '../../contracts/failures.js';
+import { parseTask } from '../../contracts/parse-task.js';
+import { type Problem, problemOf } from '../../contracts/problem.js';
+import type { ParsedTask } from '../../contracts/threads.js';
+import { resolve } from '../resolution.js';
+import { Conflict } from '../tasks.js';
+import { type Body, readBody } from './body.js';
+import { streamEvents } from './event-stream.js';
+import { problem, replyOf, send } from './reply.js';
+import type { HttpParts } from './server.js';
+
+/** `POST /execute`: reads, checks and submits a task, and answers with its outcome. */
+export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequest): void {
+  const { config } = parts;
+  let aborted = false;
+  let leave: (() => void) | undefined;
+  const wantsEvents = /\btext\/event-stream\b/i.test(req.getHeader('accept'));
+  const contentType = req.getHeader('content-type');
+  const declaredBytes = Number(req.getHeader('content-length') || 0);
+  const refuse = (code: FailureCode, detail: string, more: Partial<Problem> = {}) => {
+    if (!aborted) send(res, problem(problemOf(code, detail, more as object), headersOf(code)));
+  };
+  const limits = {
+    maxBytes: config.server.max_body_bytes,
+    timeoutMs: config.server.body_timeout_ms,
+    declaredBytes,
+  };
+  const onBody = (body: Body) => {
+    if (body.kind === 'too_large') return refuse('payload_too_large', `the body must have at most ${limits.maxBytes} bytes`);
+    if (body.kind === 'too_slow') return refuse('request_timeout', `the body must arrive within ${limits.timeoutMs} ms`);
+    if (!/^application\/json\s*(?:;|$)/i.test(contentType)) {
+      return refuse('unsupported_media_type', 'the content-type must be application/json');
+    }
+    if (parts.isClosing()) return refuse('shutting_down', 'the service is stopping');
+    return void submit(body.bytes).catch((error: Error) => {
+      if (error instanceof Conflict) refuse('task_conflict', 'task_id was used before with another body');
+      else {
+        parts.log.error({ event: 'http_error', error: error.stack });
+        refuse('internal_error', 'the request could not be handled');
+      }
+    });
+  };
+  readBody(res, limits, onBody, () => {
+    aborted = true;
+    leave?.();
+  });
+
+  async function submit(bytes: Uint8Array): Promise<void> {
+    const parsed = bytes.length <= INLINE_BYTES ? parseTask(bytes) : await parts.pools.parse({ body: bytes });
+    if (aborted) return;
+    if (parsed.kind !== 'task') return refuse('invalid_request', detailOf(parsed), errorsOf(parsed));
+    const resolved = resolve(config, parsed.task, parsed.requestHash);
+    if ('code' in resolved) {
+      return refuse(resolved.code, resolved.detail, {
+        errors: [{ path: resolved.path, message: resolved.detail }],
+        task_id: parsed.task.task_id,
+      });
+    }
+    const caller = parts.tasks.submit(resolved);
+    if ('conflict' in caller) throw new Conflict();
+    leave = () => caller.leave();
+    try {
+      if (wantsEvents) {
+        // Whether the task conflicts with a stored one is known before its first event.
+        await Promise.race([caller.ended, parts.tasks.opened(resolved.task.task_id)]);
+        if (aborted) return;
+        await streamEvents(res, caller, () => aborted);
+      } else {
+        const ended = await caller.ended;
+        if (!aborted) send(res, replyOf(ended));
+      }
+    } finally {
+      leave = undefined;
+    }
+  }
+}
+
+// A body up to this size is parsed faster than it would get to a thread.
+const INLINE_BYTES = 16_384;
+
+function headersOf(code: FailureCode): Record<string, string> | undefined {
+  // The rest of a body that was refused while it arrived would be taken for the next request.
+  return code === 'payload_too_large' || code === 'request_timeout' ? { connection: 'close' } : undefined;
+}
+
+function detailOf(parsed: Exclude<ParsedTask, { kind: 'task' }>): string {
+  if (parsed.kind === 'malformed') return parsed.detail;
+  const first = parsed.violations[0]!;
+  const more = parsed.violations.length > 1 ? ` (and ${parsed.violations.length - 1} more)` : '';
+  return `${first.path === '' ? 'the body' : first.path} ${first.message}${more}`;
+}
+
+function errorsOf(parsed: Exclude<ParsedTask, { kind: 'task' }>): Partial<Problem> {
+  const errors = parsed.kind === 'invalid' ? [...parsed.violations] : [{ path: '', message: parsed.detail }];
+  return { errors };
+}

@@ -1,0 +1,88 @@
+import type { HttpResponse } from 'uWebSockets.js';
+import type { Failed } from '../../contracts/outcome.js';
+import { type Problem, problemOf } from '../../contracts/problem.js';
+import type { TaskOutcome } from '../tasks.js';
+
+/** An answer, ready to be written. */
+export interface Reply {
+  readonly status: number;
+  readonly contentType: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+}
+
+/** Writes an answer. The caller has made sure that the response is not aborted. */
+export function send(res: HttpResponse, reply: Reply): void {
+  res.cork(() => {
+    res.writeStatus(statusLine(reply.status)).writeHeader('content-type', reply.contentType);
+    for (const [name, value] of Object.entries(reply.headers ?? {})) res.writeHeader(name, value);
+    res.end(reply.body);
+  });
+}
+
+export function json(value: unknown, status = 200): Reply {
+  return { status, contentType: 'application/json', body: JSON.stringify(value) };
+}
+
+export function problem(value: Problem, headers?: Record<string, string>): Reply {
+  return {
+    status: value.status,
+    contentType: 'application/problem+json',
+    body: JSON.stringify(value),
+    ...(headers !== undefined && { headers }),
+  };
+}
+
+/** The translation of an outcome to HTTP, and nothing more. */
+export function replyOf(ended: TaskOutcome): Reply {
+  const { outcome } = ended;
+  if (outcome.status === 'completed') {
+    return { status: 200, contentType: 'application/json', body: completedJson(ended) };
+  }
+  const retryAfter = outcome.retry_after_seconds;
+  return problem(problemOfFailure(outcome), retryAfter === undefined ? undefined : { 'retry-after': String(retryAfter) });
+}
+
+/** The completed outcome as JSON; the output is spliced in as the bytes that a thread has written. */
+export function completedJson({ outcome, output }: TaskOutcome): Uint8Array {
+  const head = JSON.stringify(outcome);
+  return Buffer.concat([Buffer.from(`${head.slice(0, -1)},"output":`), output ?? Buffer.from('null'), CLOSE]);
+}
+
+export function problemOfFailure(failed: Failed): Problem {
+  const { code, detail, status: _, retryable, ...rest } = failed;
+  const { task_id, reason, recommendation, questions, errors, tokens_used, execution_time_ms, model, tier, attempts, simulated } =
+    rest;
+  const more = { task_id, reason, recommendation, questions, errors, tokens_used, execution_time_ms, model, tier, attempts, simulated };
+  return problemOf(code, detail, { ...defined(more), retryable });
+}
+
+function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as never;
+}
+
+function statusLine(status: number): string {
+  return `${status} ${reasons[status] ?? ''}`.trim();
+}
+
+const CLOSE = Buffer.from('}');
+
+// RFC 9110, section 15.
+const reasons: Record<number, string> = {
+  200: 'OK',
+  202: 'Accepted',
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  409: 'Conflict',
+  413: 'Content Too Large',
+  415: 'Unsupported Media Type',
+  422: 'Unprocessable Content',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+};

@@ -1,0 +1,172 @@
+import uWS, { type HttpRequest, type HttpResponse, type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
+import type { Config } from '../../config/schema.js';
+import type { FailureCode } from '../../contracts/failures.js';
+import { problemOf } from '../../contracts/problem.js';
+import { idPattern, taskLimits } from '../../contracts/task.js';
+import type { Pools } from '../../pool/pools.js';
+import type { Health } from '../health.js';
+import type { Log } from '../log.js';
+import type { ArtifactStore } from '../store/store.js';
+import type { Tasks } from '../tasks.js';
+import { handleExecute } from './execute.js';
+import { completedJson, json, problem, type Reply, send } from './reply.js';
+
+/** What the HTTP edge needs of the service. */
+export interface HttpParts {
+  readonly config: Config;
+  readonly pools: Pools;
+  readonly tasks: Tasks;
+  readonly store: ArtifactStore;
+  readonly health: Health;
+  readonly log: Log;
+  isClosing(): boolean;
+}
+
+export interface HttpServer {
+  readonly port: number;
+  /** Takes no new connections; those that are open go on. */
+  stopListening(): void;
+  /** Closes every connection. */
+  close(): void;
+}
+
+/**
+ * Listens and serves every route, under `/api/v1` and at the root.
+ * @throws {Error} when the port cannot be had.
+ */
+export function openHttp(parts: HttpParts): HttpServer {
+  const app = uWS.App();
+  for (const prefix of ['', '/api/v1']) {
+    app.post(`${prefix}/execute`, (res, req) => handleExecute(parts, res, req));
+    app.get(`${prefix}/tasks/:id`, answer(parts, taskStatus));
+    app.del(`${prefix}/tasks/:id`, answer(parts, cancelTask));
+    app.get(`${prefix}/tasks/:id/receipt`, answer(parts, receipt));
+    app.get(`${prefix}/artifacts/:id`, answer(parts, artifact));
+    app.get(`${prefix}/health`, answer(parts, ({ health }) => json(health.summary())));
+    app.get(`${prefix}/health/detailed`, answer(parts, async ({ health }) => json(await health.detailed())));
+    app.get(`${prefix}/health/live`, answer(parts, () => json({ status: 'live' })));
+    app.get(`${prefix}/health/ready`, answer(parts, ready));
+    refuseOtherMethods(app, parts, prefix);
+  }
+  app.any('/*', answer(parts, () => refusal('not_found', 'there is no such route')));
+  let socket: us_listen_socket | undefined;
+  app.listen(parts.config.server.host, parts.config.server.port, (listening) => {
+    socket = listening || undefined;
+  });
+  if (socket === undefined) throw new Error(`port ${parts.config.server.port} cannot be listened on`);
+  const listening = socket;
+  let listens = true;
+  const stopListening = () => {
+    if (listens) uWS.us_listen_socket_close(listening);
+    listens = false;
+  };
+  return {
+    port: uWS.us_socket_local_port(listening),
+    stopListening,
+    close: () => {
+      stopListening();
+      app.close();
+    },
+  };
+}
+
+type Handler = (parts: HttpParts, id: string) => Reply | Promise<Reply>;
+
+/** A route without a body: makes the reply, and writes it unless the caller has gone. */
+function answer(parts: HttpParts, handler: Handler): (res: HttpResponse, req: HttpRequest) => void {
+  return (res, req) => {
+    let aborted = false;
+    res.onAborted(() => {
+      aborted = true;
+    });
+    const id = req.getParameter(0) ?? '';
+    void (async () => {
+      let reply: Reply;
+      try {
+        reply = await handler(parts, id);
+      } catch (error) {
+        parts.log.error({ event: 'http_error', error: (error as Error).stack });
+        reply = refusal('store_unavailable', 'the store could not be read');
+      }
+      if (!aborted) send(res, reply);
+    })();
+  };
+}
+
+const routes: readonly [path: string, methods: string][] = [
+  ['/execute', 'POST'],
+  ['/tasks/:id', 'GET, DELETE'],
+  ['/tasks/:id/receipt', 'GET'],
+  ['/artifacts/:id', 'GET'],
+  ['/health', 'GET'],
+  ['/health/detailed', 'GET'],
+  ['/health/live', 'GET'],
+  ['/health/ready', 'GET'],
+];
+
+function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string): void {
+  for (const [path, methods] of routes) {
+    const reply = problem(problemOf('method_not_allowed', `${path} takes ${methods}`), { allow: methods });
+    app.any(prefix + path, answer(parts, () => reply));
+  }
+}
+
+async function taskStatus({ tasks, store }: HttpParts, id: string): Promise<Reply> {
+  if (!isId(id)) return notFound('task', id);
+  if (tasks.isRunning(id)) return json({ task_id: id, status: 'running' });
+  const record = await store.find(id);
+  if (record === undefined) return notFound('task', id);
+  const { outcome } = record;
+  if (outcome.status === 'failed') return json({ task_id: id, status: 'failed', outcome });
+  const stored = await store.artifact(outcome.artifact_id);
+  const body = Buffer.concat([
+    Buffer.from(`${JSON.stringify({ task_id: id, status: 'completed' }).slice(0, -1)},"outcome":`),
+    completedJson({ outcome, output: stored?.output }),
+    Buffer.from('}'),
+  ]);
+  return { status: 200, contentType: 'application/json', body };
+}
+
+async function cancelTask({ tasks, store }: HttpParts, id: string): Promise<Reply> {
+  if (isId(id) && tasks.cancel(id)) return json({ task_id: id, status: 'cancelling' }, 202);
+  const record = isId(id) ? await store.find(id) : undefined;
+  if (record === undefined) return notFound('task', id);
+  return refusal('task_conflict', `the task has ended: ${record.outcome.status}`);
+}
+
+async function receipt({ store }: HttpParts, id: string): Promise<Reply> {
+  const found = isId(id) ? await store.receipt(id) : undefined;
+  return found === undefined ? notFound('task', id) : json(found);
+}
+
+async function artifact({ store }: HttpParts, id: string): Promise<Reply> {
+  const found = isId(id) ? await store.artifact(id) : undefined;
+  if (found === undefined) return notFound('artifact', id);
+  const head = JSON.stringify({
+    artifact_id: found.artifactId,
+    task_id: found.taskId,
+    domain: found.domain,
+    created_at: new Date(found.createdAt).toISOString(),
+  });
+  const body = Buffer.concat([Buffer.from(`${head.slice(0, -1)},"output":`), found.output, Buffer.from('}')]);
+  return { status: 200, contentType: 'application/json', body };
+}
+
+async function ready({ health }: HttpParts): Promise<Reply> {
+  const state = await health.ready();
+  return json(state, state.ready ? 200 : 503);
+}
+
+function notFound(what: string, id: string): Reply {
+  return refusal('not_found', isId(id) ? `there is no ${what} ${id}` : `there is no such ${what}`);
+}
+
+function refusal(code: FailureCode, detail: string): Reply {
+  return problem(problemOf(code, detail));
+}
+
+const id = new RegExp(idPattern);
+
+function isId(text: string): boolean {
+  return text.length <= taskLimits.idCharacters && id.test(text);
+}

@@ -1,0 +1,145 @@
+import { startSimulators } from '../bench/simulators/start.js';
+import type { Config } from '../config/schema.js';
+import { openPools } from '../pool/pools.js';
+import type { ExecutionParts } from './execution.js';
+import { openGateway } from './gateway/gateway.js';
+import { openHealth } from './health.js';
+import { openHttp } from './http/server.js';
+import type { Log } from './log.js';
+import { openRag } from './rag.js';
+import { LocalSlots } from './slots.js';
+import { openLmdbStore } from './store/lmdb.js';
+import { Tasks } from './tasks.js';
+import { openTemplates } from './templates.js';
+
+/** A service that listens. */
+export interface Service {
+  readonly port: number;
+  /**
+   * Stops in order: no new connections, what runs may end within the grace period, the rest is cancelled
+   * with `shutting_down`, the store is closed last.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Builds all parts and opens the door last.
+ * @throws {Error} when a part cannot be opened; those before it are closed again.
+ */
+export async function startService(config: Config, log: Log): Promise<Service> {
+  const opened: { close(): void | Promise<void> }[] = [];
+  const keep = <T extends { close(): void | Promise<void> }>(part: T): T => {
+    opened.push(part);
+    return part;
+  };
+  const closeAll = async () => {
+    for (const part of opened.reverse()) await part.close();
+  };
+  let state: 'starting' | 'open' | 'closing' | 'closed' = 'starting';
+  const isClosing = () => state === 'closing' || state === 'closed';
+  try {
+    const standIns = await openStandIns(config, log, keep);
+    const store = keep(await openLmdbStore({ directory: config.store.directory }));
+    const templates = keep(openTemplates(config, log));
+    const pools = keep(await openPools(config));
+    pools.events.on('threadDied', (tier, error) => log.error({ event: 'thread_died', tier, error: error.message }));
+    const gateway = keep(openGateway(config, standIns.gatewayUrl));
+    const rag = keep(openRag(config, standIns.ragUrl));
+    const slots = new LocalSlots(config.queues);
+    const parts: ExecutionParts = { config, pools, slots, rag, gateway, templates, simulated: standIns.simulated };
+    const tasks = new Tasks(parts, store, log);
+    keep(pruneRegularly(config, store, log));
+    const health = openHealth({ gateway, store, standIns: standIns.names, isClosing });
+    const http = keep(openHttp({ config, pools, tasks, store, health, log, isClosing }));
+    state = 'open';
+    log.info({ event: 'listening', host: config.server.host, port: http.port, stand_ins: standIns.names });
+    return {
+      port: http.port,
+      close: async () => {
+        if (isClosing()) return;
+        state = 'closing';
+        log.info({ event: 'stopping', running: tasks.running, grace_period_ms: config.server.grace_period_ms });
+        http.stopListening();
+        await tasks.idle(config.server.grace_period_ms);
+        await tasks.stop();
+        // What has just ended is still on its way to its callers.
+        await new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS));
+        await closeAll();
+        state = 'closed';
+        log.info({ event: 'stopped' });
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+const LAST_WRITES_MS = 50;
+
+interface StandIns {
+  readonly gatewayUrl: string;
+  readonly ragUrl: string;
+  readonly simulated: boolean;
+  readonly names: Readonly<Record<string, string>>;
+}
+
+/** Starts what stands in for services that are not configured, and says so plainly. */
+async function openStandIns(
+  config: Config,
+  log: Log,
+  keep: <T extends { close(): Promise<void> }>(part: T) => T,
+): Promise<StandIns> {
+  const missing = [
+    ...(config.gateway.url === undefined ? (['gateway'] as const) : []),
+    ...(config.rag.url === undefined ? (['rag'] as const) : []),
+  ];
+  if (missing.length === 0) {
+    return { gatewayUrl: config.gateway.url!, ragUrl: config.rag.url!, simulated: false, names: {} };
+  }
+  const running = keep(
+    await startSimulators({
+      kinds: missing,
+      knobs: { gateway: config.embedded.simulator },
+      documents: config.embedded.documents,
+    }),
+  );
+  const names: Record<string, string> = {};
+  if (running.gatewayUrl !== undefined) {
+    names.model_gateway = 'simulator';
+    log.warn({ event: 'stand_in', for: 'model_gateway', url: running.gatewayUrl, message: 'MODEL_GATEWAY_URL is not set: a simulator answers, every outcome says "simulated": true' });
+  }
+  if (running.ragUrl !== undefined) {
+    names.rag = 'embedded retriever';
+    log.warn({ event: 'stand_in', for: 'rag', url: running.ragUrl, message: `RAG_SERVICE_URL is not set: an embedded retriever searches ${config.embedded.documents}` });
+  }
+  return {
+    gatewayUrl: running.gatewayUrl ?? config.gateway.url!,
+    ragUrl: running.ragUrl ?? config.rag.url!,
+    simulated: running.gatewayUrl !== undefined,
+    names,
+  };
+}
+
+function pruneRegularly(config: Config, store: Awaited<ReturnType<typeof openLmdbStore>>, log: Log) {
+  const { retention_seconds, max_bytes, prune_interval_seconds } = config.store;
+  const limits = { maxAgeMs: retention_seconds * 1000, maxBytes: max_bytes };
+  let running: Promise<void> = Promise.resolve();
+  const prune = async () => {
+    try {
+      const dropped = await store.prune(Date.now(), limits);
+      if (dropped > 0) log.info({ event: 'store_pruned', tasks: dropped });
+    } catch (error) {
+      log.error({ event: 'store_prune_failed', error: (error as Error).message });
+    }
+  };
+  const timer = setInterval(() => {
+    running = running.then(prune);
+  }, prune_interval_seconds * 1000);
+  return {
+    close: async () => {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}

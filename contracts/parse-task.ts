@@ -17,7 +17,10 @@ export function parseTask(body: Uint8Array): ParsedTask {
   try {
     value = JSON.parse(text);
   } catch {
-    return { kind: 'malformed', detail: text.trim() === '' ? 'the body is empty' : 'the body is not valid JSON' };
+    return {
+      kind: 'malformed',
+      detail: text.trim() === '' ? 'the body is empty' : 'the body is not valid JSON',
+    };
   }
   if (!taskValidator.check(value)) return { kind: 'invalid', violations: taskValidator.violations(value) };
   return { kind: 'task', task: value, requestHash: hashOf(value) };

@@ -19,7 +19,8 @@ export class AnswerScanner {
   dead: readonly Violation[] | undefined;
 
   #at = 0;
-  #state: 'key_or_end' | 'key' | 'colon' | 'value' | 'string' | 'nested' | 'primitive' | 'comma_or_end' = 'key_or_end';
+  #state: 'key_or_end' | 'key' | 'colon' | 'value' | 'string' | 'nested' | 'primitive' | 'comma_or_end' =
+    'key_or_end';
   #from = 0;
   #field = '';
   #depth = 0;
@@ -114,7 +115,8 @@ export class AnswerScanner {
         case 'comma_or_end':
           if (c === COMMA) this.#state = 'key_or_end';
           else if (c === CLOSE_BRACE) this.end = at + 1;
-          else if (!isSpace(c)) this.#die(`/${this.#field}`, 'must be followed by a comma or the end of the object');
+          else if (!isSpace(c))
+            this.#die(`/${this.#field}`, 'must be followed by a comma or the end of the object');
           break;
       }
       at++;
@@ -241,7 +243,12 @@ export function escapeControls(text: string): string {
 }
 
 function mayStillBeJson(rest: string): boolean {
-  return /^(?:\{\s*)?$/.test(rest) || '```json'.startsWith(rest.toLowerCase()) || /^```(?:json)?[ \t]*\r?$/i.test(rest) || '<think>'.startsWith(rest);
+  return (
+    /^(?:\{\s*)?$/.test(rest) ||
+    '```json'.startsWith(rest.toLowerCase()) ||
+    /^```(?:json)?[ \t]*\r?$/i.test(rest) ||
+    '<think>'.startsWith(rest)
+  );
 }
 
 /** Whether the backslash at `at` is itself escaped by an odd run of backslashes before it. */
@@ -256,7 +263,8 @@ function isSpace(c: number): boolean {
 }
 
 // A lone backslash, an unfinished \uXXXX, or the first half of a surrogate pair.
-const INCOMPLETE_ESCAPE = /\\(?:u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)?$/;
+const INCOMPLETE_ESCAPE =
+  /\\(?:u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)?$/;
 const PRIMITIVE_START = '-0123456789tfn';
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

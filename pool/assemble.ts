@@ -1,4 +1,4 @@
-import type { AssembleJob, Assembled, MeasureJob, ModelTarget, RepairRequest } from '../contracts/threads.js';
+import type { Assembled, AssembleJob, MeasureJob, ModelTarget, RepairRequest } from '../contracts/threads.js';
 import { answerSchema } from '../domains/answer.js';
 import { fitContext } from './context.js';
 import { asMaterial, type Prompt, renderPrompt } from './prompt.js';
@@ -12,7 +12,8 @@ import { domainOf } from './verdict.js';
 export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
   const { task, tier, target, template, repair } = job;
   const limit = target.contextWindow - target.maxOutputTokens - RESERVED_TOKENS;
-  const repairTokens = repair === undefined ? 0 : tokenizer.count(repair.answer) + tokenizer.count(complaintOf(repair));
+  const repairTokens =
+    repair === undefined ? 0 : tokenizer.count(repair.answer) + tokenizer.count(complaintOf(repair));
   const bare = renderPrompt(template, task, tier, target.maxOutputTokens, '');
   const bareTokens = count(bare, tokenizer) + repairTokens;
   if (bareTokens > limit) return { kind: 'overflow', promptTokens: bareTokens, budgetTokens: limit };
@@ -37,7 +38,13 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
 
 /** How many tokens the window leaves for context; 0 when the task alone fills it. */
 export function measure(job: MeasureJob, tokenizer: Tokenizer): number {
-  const bare = renderPrompt(job.template, job.task, job.tier, job.target.maxOutputTokens, job.task.context ?? '');
+  const bare = renderPrompt(
+    job.template,
+    job.task,
+    job.tier,
+    job.target.maxOutputTokens,
+    job.task.context ?? '',
+  );
   const limit = job.target.contextWindow - job.target.maxOutputTokens - RESERVED_TOKENS - BLOCK_TOKENS;
   return Math.max(0, limit - count(bare, tokenizer));
 }
@@ -54,7 +61,8 @@ function assembled(
   tokenizer: Tokenizer,
   context: (Assembled & { kind: 'assembled' })['context'],
 ): Assembled {
-  const request = job.target.protocol === 'generate' ? generateRequest(job, prompt) : chatRequest(job, prompt);
+  const request =
+    job.target.protocol === 'generate' ? generateRequest(job, prompt) : chatRequest(job, prompt);
   return {
     kind: 'assembled',
     body: new TextEncoder().encode(JSON.stringify(request)),
@@ -95,7 +103,10 @@ function responseFormat(target: ModelTarget, domain: string): object {
     case 'json_schema': {
       const name = domain.replace(/[^A-Za-z0-9_-]/g, '_');
       return {
-        response_format: { type: 'json_schema', json_schema: { name, schema: answerSchema(domainOf(domain)) } },
+        response_format: {
+          type: 'json_schema',
+          json_schema: { name, schema: answerSchema(domainOf(domain)) },
+        },
       };
     }
   }
@@ -103,7 +114,8 @@ function responseFormat(target: ModelTarget, domain: string): object {
 
 /** A request of the sister gateway's `POST /generate`. */
 function generateRequest({ task, target, repair }: AssembleJob, prompt: Prompt): object {
-  const again = repair === undefined ? '' : `\n\nYour answer was:\n${repair.answer}\n\n${complaintOf(repair)}`;
+  const again =
+    repair === undefined ? '' : `\n\nYour answer was:\n${repair.answer}\n\n${complaintOf(repair)}`;
   return {
     model: target.model,
     prompt: prompt.user + again,
@@ -116,7 +128,9 @@ function generateRequest({ task, target, repair }: AssembleJob, prompt: Prompt):
 }
 
 function complaintOf({ violations }: RepairRequest): string {
-  const list = violations.slice(0, 20).map(({ path, message }) => `- ${path === '' ? 'the answer' : path}: ${message}`);
+  const list = violations
+    .slice(0, 20)
+    .map(({ path, message }) => `- ${path === '' ? 'the answer' : path}: ${message}`);
   return `Your answer could not be used:\n${list.join('\n')}\nAnswer again with the whole, corrected JSON object and nothing else.`;
 }
 
@@ -136,4 +150,3 @@ function countSystem(system: string, tokenizer: Tokenizer): number {
   systemCounts.set(key, tokens);
   return tokens;
 }
-

@@ -73,7 +73,11 @@ function byRelevance(sections: Section[]): Section[] {
   return sections.sort((a, b) => score(b) - score(a));
 }
 
-function fitSection(text: string, budget: number, tokenizer: Tokenizer): { text: string; tokens: number } | undefined {
+function fitSection(
+  text: string,
+  budget: number,
+  tokenizer: Tokenizer,
+): { text: string; tokens: number } | undefined {
   const tokens = tokenizer.count(text);
   if (tokens <= budget) return { text, tokens };
   if (budget < SMALLEST_PART_TOKENS) return undefined;

@@ -23,7 +23,11 @@ function correctOne(root: object, error: SchemaError, notes: Note[]): void {
     if (!isObject(holder)) return;
     for (const name of error.params.additionalProperties as string[]) {
       if (Reflect.deleteProperty(holder, name)) {
-        notes.push({ code: 'field_removed', path: `${error.instancePath}/${name.slice(0, 64)}`, message: 'not a known field' });
+        notes.push({
+          code: 'field_removed',
+          path: `${error.instancePath}/${name.slice(0, 64)}`,
+          message: 'not a known field',
+        });
       }
     }
     return;
@@ -48,7 +52,9 @@ function correctionOf(wrong: unknown, error: SchemaError): unknown {
   if (error.keyword === 'type') return retyped(wrong, String(error.params.type));
   if (error.keyword === 'enum' && typeof wrong === 'string') {
     const plain = plainName(wrong);
-    const same = (error.params.allowedValues as unknown[]).filter((v) => typeof v === 'string' && plainName(v) === plain);
+    const same = (error.params.allowedValues as unknown[]).filter(
+      (v) => typeof v === 'string' && plainName(v) === plain,
+    );
     return same.length === 1 ? same[0] : undefined;
   }
   if (error.keyword === 'pattern' && typeof wrong === 'string' && error.instancePath.endsWith('/path')) {
@@ -61,13 +67,17 @@ function correctionOf(wrong: unknown, error: SchemaError): unknown {
 function retyped(wrong: unknown, type: string): unknown {
   if (type === 'array' && typeof wrong === 'string') return [wrong];
   if (typeof wrong !== 'string') return undefined;
-  if ((type === 'number' || type === 'integer') && /^-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?$/.test(wrong)) return Number(wrong);
+  if ((type === 'number' || type === 'integer') && /^-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?$/.test(wrong))
+    return Number(wrong);
   if (type === 'boolean' && (wrong === 'true' || wrong === 'false')) return wrong === 'true';
   return undefined;
 }
 
 function plainName(name: string): string {
-  return name.trim().toLowerCase().replace(/[\s-]+/g, '_');
+  return name
+    .trim()
+    .toLowerCase()
+    .replace(/[\s-]+/g, '_');
 }
 
 function resolve(root: object, pointer: string): unknown {

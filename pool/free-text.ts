@@ -49,7 +49,12 @@ function findFences(text: string): Fence[] {
       if (open === undefined) {
         if (!info.includes('`')) open = { start: at, bodyFrom: next, marker: marker.run, info };
       } else if (info === '' && marker.run.startsWith(open.marker)) {
-        fences.push({ start: open.start, end: lineEnd, info: open.info, body: text.slice(open.bodyFrom, at) });
+        fences.push({
+          start: open.start,
+          end: lineEnd,
+          info: open.info,
+          body: text.slice(open.bodyFrom, at),
+        });
         open = undefined;
       }
     }
@@ -74,9 +79,11 @@ function fenceMarker(text: string, from: number, to: number): { run: string; aft
 function artifactOf(fence: Fence, defaultLanguage: string): OutputArtifact[] {
   const [language, ...rest] = fence.info.split(/\s+/);
   const named = /(?:^|\s)(?:path|file|filename|title)=["']?([^"'\s]+)/.exec(fence.info)?.[1];
-  const path = named ?? rest.find((word) => /^[\w@.-]+(?:\/[\w@.-]+)*\.\w+$|^[\w@-]+(?:\/[\w@.-]+)+$/.test(word));
+  const path =
+    named ?? rest.find((word) => /^[\w@.-]+(?:\/[\w@.-]+)*\.\w+$|^[\w@-]+(?:\/[\w@.-]+)+$/.test(word));
   if (path === undefined || fence.body.trim() === '') return [];
-  const tag = language === undefined || language === '' || language.includes('=') ? defaultLanguage : language;
+  const tag =
+    language === undefined || language === '' || language.includes('=') ? defaultLanguage : language;
   return [{ type: 'code', language: tag.slice(0, 64), path, content: fence.body }];
 }
 
@@ -103,7 +110,8 @@ function readProse(text: string, fences: readonly Fence[]): FreeText {
 function withoutChatter(text: string): FreeText {
   const content = text.replace(LEADING_CHATTER, '');
   const left = content.trim() === '' ? text : content;
-  const notes = left === text ? [] : [{ code: 'chatter_removed', message: 'a leading line of chatter was left out' }];
+  const notes =
+    left === text ? [] : [{ code: 'chatter_removed', message: 'a leading line of chatter was left out' }];
   return { content: left.trim(), artifacts: [], notes };
 }
 

@@ -14,7 +14,12 @@ export function parseLenient(text: string): { readonly value: unknown; readonly 
     try {
       return {
         value: JSON.parse(tidy),
-        notes: [{ code: 'json_corrected', message: 'trailing commas or unescaped control characters were corrected' }],
+        notes: [
+          {
+            code: 'json_corrected',
+            message: 'trailing commas or unescaped control characters were corrected',
+          },
+        ],
       };
     } catch {
       return undefined;

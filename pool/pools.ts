@@ -3,8 +3,8 @@ import type { TransferListItem } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Config } from '../config/schema.js';
 import type {
-  AssembleJob,
   Assembled,
+  AssembleJob,
   MeasureJob,
   ParsedTask,
   ParseTaskJob,
@@ -32,6 +32,19 @@ export interface Pools {
   parse(job: ParseTaskJob): Promise<ParsedTask>;
   readonly events: EventEmitter<{ threadDied: [tier: string, error: Error] }>;
   close(): Promise<void>;
+}
+
+/**
+ * Opens the vocabularies that most tasks need, one after the other and without anybody waiting for it; a
+ * tier that is no domain's default opens its own with its first task.
+ */
+async function warmDefaultTiers(config: Config, tiers: ReadonlyMap<string, Piscina>): Promise<void> {
+  for (const tier of new Set(Object.values(config.workers).map(({ default_tier }) => default_tier))) {
+    await tiers
+      .get(tier)
+      ?.run(undefined, { name: 'warm' })
+      .catch(() => {}); // closed meanwhile
+  }
 }
 
 /** Starts one Piscina a tier; a thread gets only the vocabulary that its tier's model needs. */
@@ -70,7 +83,7 @@ export async function openPools(config: Config): Promise<Pools> {
       events.emit('threadDied', tier, error);
       return piscina.run(job, { name });
     });
-  await Promise.all([...tiers.values()].map((piscina) => piscina.run(undefined, { name: 'warm' })));
+  void warmDefaultTiers(config, tiers);
   return {
     events,
     tier: (tier) => {

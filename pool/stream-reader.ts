@@ -1,4 +1,4 @@
-import type { ReadJob, ReadProgress, Reading, ReadingEnd, StreamEnd, Usage } from '../contracts/threads.js';
+import type { Reading, ReadingEnd, ReadJob, ReadProgress, StreamEnd, Usage } from '../contracts/threads.js';
 import type { Domain } from '../domains/domain.js';
 import { AnswerScanner } from './answer-scanner.js';
 import type { TokenCounter, Tokenizer } from './tokenizers/index.js';

@@ -1,8 +1,8 @@
 import { workerData } from 'node:worker_threads';
 import { parseTask } from '../contracts/parse-task.js';
 import type {
-  AssembleJob,
   Assembled,
+  AssembleJob,
   MeasureJob,
   ParsedTask,
   ParseTaskJob,

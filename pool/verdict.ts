@@ -1,4 +1,9 @@
-import { type Recommendation, type RefusalReason, recommendations, refusalReasons } from '../contracts/failures.js';
+import {
+  type Recommendation,
+  type RefusalReason,
+  recommendations,
+  refusalReasons,
+} from '../contracts/failures.js';
 import type { Note } from '../contracts/outcome.js';
 import type { Verdict } from '../contracts/threads.js';
 import { compile, type Validator, type Violation } from '../contracts/validator.js';
@@ -31,13 +36,17 @@ export function judge(domain: Domain, answer: Answer): Verdict {
   }
   if (scanner.text.trim() === '') {
     return answer.finishReason === 'length'
-      ? invalid('cut_off', '', [{ path: '', message: 'the output limit was reached before the answer began' }])
+      ? invalid('cut_off', '', [
+          { path: '', message: 'the output limit was reached before the answer began' },
+        ])
       : invalid('empty', '', [{ path: '', message: 'the answer is empty' }]);
   }
   if (scanner.mode === 'json') return judgeJson(domain, answer);
   if (answer.finishReason === 'length') return cutOff(scanner.text);
   if (answer.structured) {
-    return invalid('wrong_shape', scanner.text, [{ path: '', message: 'must be the JSON object that was asked for' }]);
+    return invalid('wrong_shape', scanner.text, [
+      { path: '', message: 'must be the JSON object that was asked for' },
+    ]);
   }
   return judgeText(domain, scanner.text);
 }
@@ -112,12 +121,15 @@ function judgeObject(domain: Domain, value: Record<string, unknown>, notes: Note
 function judgeRefusal(reason: unknown, recommendation: unknown, message: unknown, text: string): Verdict {
   const why = refusalReasons.find((known) => known === plain(reason));
   if (why === undefined) {
-    return invalid('wrong_shape', text, [{ path: '/reason', message: `must be one of ${refusalReasons.join(', ')}` }]);
+    return invalid('wrong_shape', text, [
+      { path: '/reason', message: `must be one of ${refusalReasons.join(', ')}` },
+    ]);
   }
   return {
     kind: 'refused',
     reason: why,
-    recommendation: recommendations.find((known) => known === plain(recommendation)) ?? usualRecommendation[why],
+    recommendation:
+      recommendations.find((known) => known === plain(recommendation)) ?? usualRecommendation[why],
     message: typeof message === 'string' ? message.slice(0, 4096) : '',
   };
 }
@@ -159,7 +171,11 @@ function embeddedObject(domain: Domain, text: string): Verdict | undefined {
   const from = found.index + found[0].length - found[1]!.length;
   const scanner = new AnswerScanner(() => [], false);
   scanner.push(text.slice(from));
-  if (scanner.end < 0 || from > CHATTER_CHARACTERS || scanner.text.length - scanner.end > CHATTER_CHARACTERS) {
+  if (
+    scanner.end < 0 ||
+    from > CHATTER_CHARACTERS ||
+    scanner.text.length - scanner.end > CHATTER_CHARACTERS
+  ) {
     return undefined;
   }
   const parsed = parseLenient(scanner.text.slice(scanner.start, scanner.end));
@@ -187,7 +203,11 @@ function judgeOutput(domain: Domain, output: Record<string, unknown>, notes: Not
   return {
     kind: 'valid',
     output: new TextEncoder().encode(JSON.stringify(output)),
-    notes: [...notes, ...corrections, ...findings.map(({ path, message }) => ({ code: 'craft', path, message }))],
+    notes: [
+      ...notes,
+      ...corrections,
+      ...findings.map(({ path, message }) => ({ code: 'craft', path, message })),
+    ],
   };
 }
 
@@ -225,7 +245,12 @@ export function domainOf(name: string): Domain {
 }
 
 function plain(name: unknown): string | undefined {
-  return typeof name === 'string' ? name.trim().toLowerCase().replace(/[\s-]+/g, '_') : undefined;
+  return typeof name === 'string'
+    ? name
+        .trim()
+        .toLowerCase()
+        .replace(/[\s-]+/g, '_')
+    : undefined;
 }
 
 function shorten(text: string): string {

@@ -54,7 +54,10 @@ class EventStream implements Wire {
         }
         const message = parseObject(data);
         if (message === undefined) this.fault = 'an event of the stream is not a JSON object';
-        else onDelta(event === 'error' && message.error === undefined ? read({ error: message }) : read(message));
+        else
+          onDelta(
+            event === 'error' && message.error === undefined ? read({ error: message }) : read(message),
+          );
       },
     });
   }
@@ -162,7 +165,8 @@ function errorOf(value: unknown): Delta['error'] {
   const message = error === undefined ? String(value) : textOf(error.message) || JSON.stringify(error);
   const status = Number(error?.code ?? error?.status);
   const isClientFault =
-    (status >= 400 && status < 500 && status !== 429 && status !== 408) || error?.type === 'invalid_request_error';
+    (status >= 400 && status < 500 && status !== 429 && status !== 408) ||
+    error?.type === 'invalid_request_error';
   return { detail: message.slice(0, 500), retryable: !isClientFault };
 }
 

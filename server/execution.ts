@@ -7,7 +7,7 @@ import type { FittedContext, RetrievedContext } from '../contracts/threads.js';
 import type { Pools } from '../pool/pools.js';
 import type { Deadline, Interruption } from './deadline.js';
 import type { Gateway } from './gateway/gateway.js';
-import { generate, type Generated } from './generation.js';
+import { type Generated, generate } from './generation.js';
 import type { Rag } from './rag.js';
 import { type ResolvedTask, targetOf } from './resolution.js';
 import type { Slots } from './slots.js';
@@ -84,7 +84,12 @@ export async function execute(
     }
     if ('retryAfterSeconds' in slot) {
       const detail = `all slots of tier ${tier} are taken and its queue is full`;
-      generated = { kind: 'failed', code: 'tier_saturated', detail, retryAfterSeconds: slot.retryAfterSeconds };
+      generated = {
+        kind: 'failed',
+        code: 'tier_saturated',
+        detail,
+        retryAfterSeconds: slot.retryAfterSeconds,
+      };
       break;
     }
     try {
@@ -122,7 +127,11 @@ async function retrieveContext(
 ): Promise<Retrieved> {
   const mode = task.context_mode ?? (task.context === undefined ? 'retrieved' : 'provided');
   const provided = mode === 'retrieved' ? undefined : task.context;
-  const none = { status: provided === undefined ? ('none' as const) : ('provided' as const), provided, context: undefined };
+  const none = {
+    status: provided === undefined ? ('none' as const) : ('provided' as const),
+    provided,
+    context: undefined,
+  };
   if (mode === 'provided') return none;
   const template = templates.of(task.domain);
   const target = targetOf(config, tier, task);
@@ -132,7 +141,8 @@ async function retrieveContext(
   if (maxTokens === 0) return none;
   const query = { query: task.description, domain: task.domain, projectId: task.project_id, maxTokens };
   const answer = await rag.retrieve(query, deadline);
-  if ('degraded' in answer) return { status: 'degraded', provided, context: undefined, detail: answer.degraded };
+  if ('degraded' in answer)
+    return { status: 'degraded', provided, context: undefined, detail: answer.degraded };
   if (answer.text.trim() === '') return none;
   return { status: provided === undefined ? 'retrieved' : 'both', provided, context: answer };
 }
@@ -181,7 +191,8 @@ function conclude(course: Course, generated: Generated): Executed {
     attempts: journal.attempts,
     tokens_used: tokensUsed,
     notes: journal.notes,
-    outcome: outcome.status === 'completed' ? { status: 'completed' } : { status: 'failed', code: outcome.code },
+    outcome:
+      outcome.status === 'completed' ? { status: 'completed' } : { status: 'failed', code: outcome.code },
   };
   return { outcome, output: generated.kind === 'completed' ? generated.output : undefined, receipt };
 }
@@ -212,7 +223,9 @@ function outcomeOf(
         ...(generated.recommendation !== undefined && { recommendation: generated.recommendation }),
         ...(generated.questions !== undefined && { questions: [...generated.questions] }),
         ...(generated.errors !== undefined && { errors: [...generated.errors] }),
-        ...(generated.retryAfterSeconds !== undefined && { retry_after_seconds: generated.retryAfterSeconds }),
+        ...(generated.retryAfterSeconds !== undefined && {
+          retry_after_seconds: generated.retryAfterSeconds,
+        }),
       };
     case 'escalate':
       throw new Error('an escalation is not an end');

@@ -3,7 +3,13 @@ import type { Attempt, TokenUse } from '../contracts/outcome.js';
 import type { Assembled, ModelTarget, Reading, RepairRequest, Verdict } from '../contracts/threads.js';
 import type { Violation } from '../contracts/validator.js';
 import type { Deadline } from './deadline.js';
-import { type ExecutionParts, type ExecutionWatcher, interrupted, type Journal, type Retrieved } from './execution.js';
+import {
+  type ExecutionParts,
+  type ExecutionWatcher,
+  interrupted,
+  type Journal,
+  type Retrieved,
+} from './execution.js';
 import type { CallStart } from './gateway/gateway.js';
 import { StreamReading } from './reading.js';
 import { type ResolvedTask, targetOf } from './resolution.js';
@@ -91,7 +97,9 @@ export async function generate(generation: Generation): Promise<Generated> {
         kind: 'failed',
         code: attempt.code,
         detail: attempt.detail,
-        ...(attempt.retryAfterMs !== undefined && { retryAfterSeconds: Math.ceil(attempt.retryAfterMs / 1000) }),
+        ...(attempt.retryAfterMs !== undefined && {
+          retryAfterSeconds: Math.ceil(attempt.retryAfterMs / 1000),
+        }),
       };
     }
     kind = 'retry';
@@ -130,8 +138,15 @@ function refusal(
   message: string,
 ): Generated {
   const larger = parts.config.tier_models[tier]!.escalate_to;
-  if (recommendation === 'needs_larger_model' && larger !== undefined) return { kind: 'escalate', tier: larger };
-  return { kind: 'failed', code: 'refused', detail: message || `the worker refused: ${reason}`, reason, recommendation };
+  if (recommendation === 'needs_larger_model' && larger !== undefined)
+    return { kind: 'escalate', tier: larger };
+  return {
+    kind: 'failed',
+    code: 'refused',
+    detail: message || `the worker refused: ${reason}`,
+    reason,
+    recommendation,
+  };
 }
 
 type Invalid = Verdict & { kind: 'invalid' };
@@ -155,9 +170,14 @@ function repairOf(
   switch (verdict.fault) {
     case 'cut_off': {
       const ofCaller = resolved.task.max_output_tokens ?? Number.POSITIVE_INFINITY;
-      const most = Math.max(parts.config.models[target.model]!.max_output_tokens, Math.floor(target.contextWindow * 0.6));
+      const most = Math.max(
+        parts.config.models[target.model]!.max_output_tokens,
+        Math.floor(target.contextWindow * 0.6),
+      );
       const higher = Math.min(target.maxOutputTokens * 2, most, ofCaller);
-      return higher > target.maxOutputTokens ? { target: { ...target, maxOutputTokens: higher }, repair: undefined } : undefined;
+      return higher > target.maxOutputTokens
+        ? { target: { ...target, maxOutputTokens: higher }, repair: undefined }
+        : undefined;
     }
     case 'wrong_shape':
       return { target, repair: { answer: verdict.answer, violations: verdict.violations } };
@@ -252,7 +272,10 @@ async function callOnce(
     case 'broken':
       return brokenCall(reading?.detail ?? read.end.detail);
     case 'error':
-      return { ...brokenCall(`the gateway reported an error in its stream: ${read.end.detail}`), retryable: read.end.retryable };
+      return {
+        ...brokenCall(`the gateway reported an error in its stream: ${read.end.detail}`),
+        retryable: read.end.retryable,
+      };
   }
 }
 
@@ -277,7 +300,11 @@ function endOf(start: CallStart, read: Reading | undefined, deadline: Deadline):
   return verdict.kind === 'invalid' && verdict.early ? 'aborted' : 'finished';
 }
 
-function errorOf(start: CallStart, read: Reading | undefined, detail: string | undefined): { error?: string } {
+function errorOf(
+  start: CallStart,
+  read: Reading | undefined,
+  detail: string | undefined,
+): { error?: string } {
   if (start.kind === 'failed') return { error: start.detail };
   if (read === undefined || read.end.kind === 'judged') return {};
   return { error: detail ?? read.end.detail };

@@ -13,5 +13,7 @@ export function openLog(config: Config): Log {
     timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  return process.stdout.isTTY ? pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' })) : pino(options);
+  return process.stdout.isTTY
+    ? pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' }))
+    : pino(options);
 }

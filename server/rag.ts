@@ -1,8 +1,8 @@
 import NodeCache from 'node-cache';
 import { Agent } from 'undici';
 import type { Config } from '../config/schema.js';
-import { hashOf } from '../contracts/parse-task.js';
 import type { ContextSource } from '../contracts/outcome.js';
+import { hashOf } from '../contracts/parse-task.js';
 import type { RetrievedContext } from '../contracts/threads.js';
 import type { Deadline } from './deadline.js';
 

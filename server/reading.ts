@@ -131,7 +131,8 @@ export class StreamReading implements StreamSink {
   #finished(reading: Reading): void {
     this.#close();
     if (this.#ended === undefined) this.#leave(reading);
-    if (reading.delta !== '') this.#watcher.progress(reading.delta, reading.counted.content + reading.counted.reasoning);
+    if (reading.delta !== '')
+      this.#watcher.progress(reading.delta, reading.counted.content + reading.counted.reasoning);
     this.#resolve(reading);
   }
 

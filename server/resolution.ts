@@ -22,7 +22,11 @@ export interface Unresolved {
 export function resolve(config: Config, task: Task, requestHash: string): ResolvedTask | Unresolved {
   const worker = Object.hasOwn(config.workers, task.domain) ? config.workers[task.domain] : undefined;
   if (worker === undefined || !domains.has(task.domain)) {
-    return { code: 'unknown_domain', path: '/domain', detail: `domain must be one of ${[...domains.keys()].join(', ')}` };
+    return {
+      code: 'unknown_domain',
+      path: '/domain',
+      detail: `domain must be one of ${[...domains.keys()].join(', ')}`,
+    };
   }
   const tier = task.tier ?? worker.default_tier;
   if (!Object.hasOwn(config.tier_models, tier)) {

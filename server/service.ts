@@ -42,11 +42,21 @@ export async function startService(config: Config, log: Log): Promise<Service> {
     const store = keep(await openLmdbStore({ directory: config.store.directory }));
     const templates = keep(openTemplates(config, log));
     const pools = keep(await openPools(config));
-    pools.events.on('threadDied', (tier, error) => log.error({ event: 'thread_died', tier, error: error.message }));
+    pools.events.on('threadDied', (tier, error) =>
+      log.error({ event: 'thread_died', tier, error: error.message }),
+    );
     const gateway = keep(openGateway(config, standIns.gatewayUrl));
     const rag = keep(openRag(config, standIns.ragUrl));
     const slots = new LocalSlots(config.queues);
-    const parts: ExecutionParts = { config, pools, slots, rag, gateway, templates, simulated: standIns.simulated };
+    const parts: ExecutionParts = {
+      config,
+      pools,
+      slots,
+      rag,
+      gateway,
+      templates,
+      simulated: standIns.simulated,
+    };
     const tasks = new Tasks(parts, store, log);
     keep(pruneRegularly(config, store, log));
     const health = openHealth({ gateway, store, standIns: standIns.names, isClosing });
@@ -58,7 +68,11 @@ export async function startService(config: Config, log: Log): Promise<Service> {
       close: async () => {
         if (isClosing()) return;
         state = 'closing';
-        log.info({ event: 'stopping', running: tasks.running, grace_period_ms: config.server.grace_period_ms });
+        log.info({
+          event: 'stopping',
+          running: tasks.running,
+          grace_period_ms: config.server.grace_period_ms,
+        });
         http.stopListening();
         await tasks.idle(config.server.grace_period_ms);
         await tasks.stop();
@@ -107,11 +121,21 @@ async function openStandIns(
   const names: Record<string, string> = {};
   if (running.gatewayUrl !== undefined) {
     names.model_gateway = 'simulator';
-    log.warn({ event: 'stand_in', for: 'model_gateway', url: running.gatewayUrl, message: 'MODEL_GATEWAY_URL is not set: a simulator answers, every outcome says "simulated": true' });
+    log.warn({
+      event: 'stand_in',
+      for: 'model_gateway',
+      url: running.gatewayUrl,
+      message: 'MODEL_GATEWAY_URL is not set: a simulator answers, every outcome says "simulated": true',
+    });
   }
   if (running.ragUrl !== undefined) {
     names.rag = 'embedded retriever';
-    log.warn({ event: 'stand_in', for: 'rag', url: running.ragUrl, message: `RAG_SERVICE_URL is not set: an embedded retriever searches ${config.embedded.documents}` });
+    log.warn({
+      event: 'stand_in',
+      for: 'rag',
+      url: running.ragUrl,
+      message: `RAG_SERVICE_URL is not set: an embedded retriever searches ${config.embedded.documents}`,
+    });
   }
   return {
     gatewayUrl: running.gatewayUrl ?? config.gateway.url!,

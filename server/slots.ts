@@ -24,7 +24,10 @@ export class LocalSlots implements Slots {
 
   constructor(queues: Config['queues']) {
     this.#tiers = new Map(
-      Object.entries(queues).map(([tier, { concurrency, max_waiting }]) => [tier, new TierSlots(concurrency, max_waiting)]),
+      Object.entries(queues).map(([tier, { concurrency, max_waiting }]) => [
+        tier,
+        new TierSlots(concurrency, max_waiting),
+      ]),
     );
   }
 

@@ -82,7 +82,8 @@ export class Tasks {
   /** Cancels all that runs because the service stops; waits for the outcomes. */
   async stop(): Promise<void> {
     const all = [...this.#running.values()];
-    for (const { deadline } of all) deadline.cancel(new Interruption('shutting_down', 'the service is stopping'));
+    for (const { deadline } of all)
+      deadline.cancel(new Interruption('shutting_down', 'the service is stopping'));
     await Promise.all(all.map(({ ended }) => ended));
   }
 
@@ -165,8 +166,19 @@ export class Tasks {
 /** The same task_id with another body. */
 export class Conflict extends Error {}
 
-function failedWith(taskId: string, code: 'store_unavailable' | 'internal_error', detail: string): TaskOutcome {
-  const outcome: Failed = { task_id: taskId, status: 'failed', code, detail, retryable: true, tokens_used: 0 };
+function failedWith(
+  taskId: string,
+  code: 'store_unavailable' | 'internal_error',
+  detail: string,
+): TaskOutcome {
+  const outcome: Failed = {
+    task_id: taskId,
+    status: 'failed',
+    code,
+    detail,
+    retryable: true,
+    tokens_used: 0,
+  };
   return { outcome, output: undefined };
 }
 
@@ -212,7 +224,8 @@ class RunningTask implements ExecutionWatcher {
 
   left(caller: JoinedCaller): void {
     this.#callers.delete(caller);
-    if (this.#callers.size === 0) this.deadline.cancel(new Interruption('cancelled', 'every caller went away'));
+    if (this.#callers.size === 0)
+      this.deadline.cancel(new Interruption('cancelled', 'every caller went away'));
     this.paceChanged();
   }
 

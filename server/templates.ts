@@ -50,7 +50,8 @@ const POLL_MS = 500;
 function readTemplate(file: string, name: string): Template {
   const text = readFileSync(file, 'utf8');
   const parts = /^<!-- system -->[ \t]*\r?\n([\s\S]*?)^<!-- user -->[ \t]*\r?\n([\s\S]*)$/m.exec(text);
-  if (parts === null) throw new Error(`${file}: must have a part <!-- system --> and after it a part <!-- user -->`);
+  if (parts === null)
+    throw new Error(`${file}: must have a part <!-- system --> and after it a part <!-- user -->`);
   const system = parts[1]!.trim();
   const user = parts[2]!.trim();
   for (const part of [system, user]) {
@@ -60,6 +61,7 @@ function readTemplate(file: string, name: string): Template {
       throw new Error(`${file}: ${(error as Error).message}`);
     }
   }
-  if (!user.includes('{{description}}')) throw new Error(`${file}: the user part must contain {{description}}`);
+  if (!user.includes('{{description}}'))
+    throw new Error(`${file}: the user part must contain {{description}}`);
   return { name, sha256: createHash('sha256').update(text).digest('hex'), system, user };
 }

@@ -4,4 +4,6 @@ import { readFileSync } from 'node:fs';
 export const packageRoot = new URL('../../', import.meta.url);
 
 /** The version of this service, as in package.json. */
-export const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot), 'utf8')) as { version: string };
+export const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot), 'utf8')) as {
+  version: string;
+};

@@ -70,7 +70,10 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
       const base = new URL(endpoint.url ?? gatewayUrl);
       const route = endpoint.protocol === 'generate' ? 'generate' : 'chat/completions';
       const key = endpoint.api_key ?? gateway.api_key;
-      return [name, { origin: base.origin, path: joinPath(base, route), headers: headersOf(name, key) }] as const;
+      return [
+        name,
+        { origin: base.origin, path: joinPath(base, route), headers: headersOf(name, key) },
+      ] as const;
     }),
   );
   return {
@@ -147,7 +150,8 @@ function dispatch(
       onResponseData: (started, chunk) => {
         bytes += chunk.length;
         if (sink !== undefined) {
-          if (bytes > maxStreamBytes) started.abort(new Error(`the answer is larger than ${maxStreamBytes} bytes`));
+          if (bytes > maxStreamBytes)
+            started.abort(new Error(`the answer is larger than ${maxStreamBytes} bytes`));
           else sink.data(chunk);
         } else if (bytes <= ERROR_BODY_BYTES) errorBody.push(Buffer.from(chunk));
         else started.abort(new Error('the error answer is too large'));
@@ -161,7 +165,10 @@ function dispatch(
         over();
         if (sink !== undefined) sink.end('broken', error.message);
         else if (signal.aborted) resolve({ kind: 'interrupted' });
-        else resolve(status === 0 ? unreachableOf(error) : rejectionOf(status, retryAfter, Buffer.concat(errorBody)));
+        else
+          resolve(
+            status === 0 ? unreachableOf(error) : rejectionOf(status, retryAfter, Buffer.concat(errorBody)),
+          );
       },
     });
   });

@@ -37,7 +37,9 @@ export function parseRetryAfter(value: string | undefined, now: number): number 
 
 function messageOf(body: Uint8Array): string {
   try {
-    const { error } = JSON.parse(new TextDecoder().decode(body)) as { error?: { message?: unknown } | string };
+    const { error } = JSON.parse(new TextDecoder().decode(body)) as {
+      error?: { message?: unknown } | string;
+    };
     const message = typeof error === 'string' ? error : error?.message;
     return typeof message === 'string' ? `: ${message.slice(0, 300)}` : '';
   } catch {

@@ -70,7 +70,11 @@ export function streamEvents(res: HttpResponse, caller: Caller, isAborted: () =>
 function lastFrame(ended: TaskOutcome): Uint8Array {
   const { outcome } = ended;
   if (outcome.status === 'completed') {
-    return Buffer.concat([Buffer.from('event: completed\ndata: '), completedJson(ended), Buffer.from('\n\n')]);
+    return Buffer.concat([
+      Buffer.from('event: completed\ndata: '),
+      completedJson(ended),
+      Buffer.from('\n\n'),
+    ]);
   }
   return Buffer.from(`event: failed\ndata: ${JSON.stringify(problemOfFailure(outcome))}\n\n`);
 }

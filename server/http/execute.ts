@@ -27,8 +27,10 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
     declaredBytes,
   };
   const onBody = (body: Body) => {
-    if (body.kind === 'too_large') return refuse('payload_too_large', `the body must have at most ${limits.maxBytes} bytes`);
-    if (body.kind === 'too_slow') return refuse('request_timeout', `the body must arrive within ${limits.timeoutMs} ms`);
+    if (body.kind === 'too_large')
+      return refuse('payload_too_large', `the body must have at most ${limits.maxBytes} bytes`);
+    if (body.kind === 'too_slow')
+      return refuse('request_timeout', `the body must arrive within ${limits.timeoutMs} ms`);
     if (!/^application\/json\s*(?:;|$)/i.test(contentType)) {
       return refuse('unsupported_media_type', 'the content-type must be application/json');
     }

@@ -40,7 +40,10 @@ export function replyOf(ended: TaskOutcome): Reply {
     return { status: 200, contentType: 'application/json', body: completedJson(ended) };
   }
   const retryAfter = outcome.retry_after_seconds;
-  return problem(problemOfFailure(outcome), retryAfter === undefined ? undefined : { 'retry-after': String(retryAfter) });
+  return problem(
+    problemOfFailure(outcome),
+    retryAfter === undefined ? undefined : { 'retry-after': String(retryAfter) },
+  );
 }
 
 /** The completed outcome as JSON; the output is spliced in as the bytes that a thread has written. */
@@ -51,9 +54,32 @@ export function completedJson({ outcome, output }: TaskOutcome): Uint8Array {
 
 export function problemOfFailure(failed: Failed): Problem {
   const { code, detail, status: _, retryable, ...rest } = failed;
-  const { task_id, reason, recommendation, questions, errors, tokens_used, execution_time_ms, model, tier, attempts, simulated } =
-    rest;
-  const more = { task_id, reason, recommendation, questions, errors, tokens_used, execution_time_ms, model, tier, attempts, simulated };
+  const {
+    task_id,
+    reason,
+    recommendation,
+    questions,
+    errors,
+    tokens_used,
+    execution_time_ms,
+    model,
+    tier,
+    attempts,
+    simulated,
+  } = rest;
+  const more = {
+    task_id,
+    reason,
+    recommendation,
+    questions,
+    errors,
+    tokens_used,
+    execution_time_ms,
+    model,
+    tier,
+    attempts,
+    simulated,
+  };
   return problemOf(code, detail, { ...defined(more), retryable });
 }
 

@@ -1,4 +1,9 @@
-import uWS, { type HttpRequest, type HttpResponse, type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
+import uWS, {
+  type HttpRequest,
+  type HttpResponse,
+  type TemplatedApp,
+  type us_listen_socket,
+} from 'uWebSockets.js';
 import type { Config } from '../../config/schema.js';
 import type { FailureCode } from '../../contracts/failures.js';
 import { problemOf } from '../../contracts/problem.js';
@@ -42,13 +47,25 @@ export function openHttp(parts: HttpParts): HttpServer {
     app.del(`${prefix}/tasks/:id`, answer(parts, cancelTask));
     app.get(`${prefix}/tasks/:id/receipt`, answer(parts, receipt));
     app.get(`${prefix}/artifacts/:id`, answer(parts, artifact));
-    app.get(`${prefix}/health`, answer(parts, ({ health }) => json(health.summary())));
-    app.get(`${prefix}/health/detailed`, answer(parts, async ({ health }) => json(await health.detailed())));
-    app.get(`${prefix}/health/live`, answer(parts, () => json({ status: 'live' })));
+    app.get(
+      `${prefix}/health`,
+      answer(parts, ({ health }) => json(health.summary())),
+    );
+    app.get(
+      `${prefix}/health/detailed`,
+      answer(parts, async ({ health }) => json(await health.detailed())),
+    );
+    app.get(
+      `${prefix}/health/live`,
+      answer(parts, () => json({ status: 'live' })),
+    );
     app.get(`${prefix}/health/ready`, answer(parts, ready));
     refuseOtherMethods(app, parts, prefix);
   }
-  app.any('/*', answer(parts, () => refusal('not_found', 'there is no such route')));
+  app.any(
+    '/*',
+    answer(parts, () => refusal('not_found', 'there is no such route')),
+  );
   let socket: us_listen_socket | undefined;
   app.listen(parts.config.server.host, parts.config.server.port, (listening) => {
     socket = listening || undefined;
@@ -107,7 +124,10 @@ const routes: readonly [path: string, methods: string][] = [
 function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string): void {
   for (const [path, methods] of routes) {
     const reply = problem(problemOf('method_not_allowed', `${path} takes ${methods}`), { allow: methods });
-    app.any(prefix + path, answer(parts, () => reply));
+    app.any(
+      prefix + path,
+      answer(parts, () => reply),
+    );
   }
 }
 

@@ -1,0 +1,69 @@
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * Runs lint and every test file, each in a process of its own, and ends with `N passed, N failed`. A process
+ * that fails without a failed test (a crash, a time-out) counts as one failure.
+ */
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const here = fileURLToPath(new URL('.', import.meta.url));
+const filter = process.argv[2] ?? '';
+
+let passed = 0;
+let failed = 0;
+
+await step('lint', ['node_modules/.bin/biome', 'check', '.', '--error-on-warnings']);
+const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.test.js') && file.includes(filter))
+  .sort();
+for (const file of files)
+  await step(file.replace(/\.test\.js$/, ''), ['--enable-source-maps', relative(root, here + file)]);
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+
+async function step(name: string, args: string[]): Promise<void> {
+  const startedAt = performance.now();
+  const { code, output } = await run(args);
+  const counts = countsOf(output);
+  const ran = counts ?? { passed: code === 0 ? 1 : 0, total: 1 };
+  const broken = Math.max(ran.total - ran.passed, code === 0 ? 0 : 1);
+  passed += ran.passed;
+  failed += broken;
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  console.log(
+    `${broken === 0 ? 'ok    ' : 'FAILED'} ${name}: ${ran.passed} passed, ${broken} failed (${seconds} s)`,
+  );
+  if (broken > 0) console.log(output);
+}
+
+/** uvu's closing lines. */
+function countsOf(output: string): { passed: number; total: number } | undefined {
+  const total = /^\s*Total:\s+(\d+)/m.exec(output);
+  const good = /^\s*Passed:\s+(\d+)/m.exec(output);
+  return total === null || good === null ? undefined : { passed: Number(good[1]), total: Number(total[1]) };
+}
+
+function run(args: string[]): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, args, {
+      cwd: root,
+      env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' },
+    });
+    const timer = setTimeout(() => child.kill('SIGKILL'), STEP_LIMIT_MS);
+    let output = '';
+    child.stdout.on('data', (text: Buffer) => {
+      output += text.toString();
+    });
+    child.stderr.on('data', (text: Buffer) => {
+      output += text.toString();
+    });
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      resolve({ code, output });
+    });
+  });
+}
+
+const STEP_LIMIT_MS = 180_000;

@@ -11,17 +11,23 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const here = fileURLToPath(new URL('.', import.meta.url));
 const filter = process.argv[2] ?? '';
 
+const STEP_LIMIT_MS = 180_000;
+
 let passed = 0;
 let failed = 0;
 
-await step('lint', ['node_modules/.bin/biome', 'check', '.', '--error-on-warnings']);
-const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.test.js') && file.includes(filter))
-  .sort();
-for (const file of files)
-  await step(file.replace(/\.test\.js$/, ''), ['--enable-source-maps', relative(root, here + file)]);
-console.log(`\n${passed} passed, ${failed} failed`);
-process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+await main();
+
+async function main(): Promise<void> {
+  await step('lint', ['node_modules/.bin/biome', 'check', '.', '--error-on-warnings']);
+  const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.js') && file.includes(filter))
+    .sort();
+  for (const file of files)
+    await step(file.replace(/\.test\.js$/, ''), ['--enable-source-maps', relative(root, here + file)]);
+  console.log(`\n${passed} passed, ${failed} failed`);
+  process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+}
 
 async function step(name: string, args: string[]): Promise<void> {
   const startedAt = performance.now();
@@ -65,5 +71,3 @@ function run(args: string[]): Promise<{ code: number | null; output: string }> {
     });
   });
 }
-
-const STEP_LIMIT_MS = 180_000;

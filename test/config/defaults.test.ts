@@ -82,7 +82,7 @@ test('an empty file has the documented defaults', () => {
     max_bytes: 4_294_967_296,
     prune_interval_seconds: 60,
   });
-  assert.equal(config.prompts, { directory: `${root}prompts`, reload: false });
+  assert.equal(config.prompts, { directory: `${root}prompts`, reload: true });
   assert.equal(config.threads, { max_memory_mb: 512 });
   assert.equal(config.embedded, {
     documents: `${root}docs/examples`,

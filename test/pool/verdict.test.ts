@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import type { Verdict } from '../../contracts/threads.js';
+import { domains } from '../../domains/registry.js';
+import { AnswerScanner } from '../../pool/answer-scanner.js';
+import { fieldChecker, judge } from '../../pool/verdict.js';
+
+const test = suite('verdict');
+
+test('the object that was asked for is valid', () => {
+  assert.deepEqual(outputOf(verdictOn('{"status":"completed","content":"x = 1"}')), { content: 'x = 1' });
+});
+
+test('a comma too many is corrected and noted', () => {
+  const verdict = verdictOn('{"content":"x",}');
+  assert.deepEqual(outputOf(verdict), { content: 'x' });
+  assert.equal(notesOf(verdict)[0], 'json_corrected');
+});
+
+test('a line break inside a text is corrected', () => {
+  assert.deepEqual(outputOf(verdictOn('{"content":"a\nb"}')), { content: 'a\nb' });
+});
+
+test('a field nobody knows is removed and noted', () => {
+  const verdict = verdictOn('{"content":"x","confidence":0.9,"__proto__":{"a":1}}');
+  assert.deepEqual(outputOf(verdict), { content: 'x' });
+  assert.deepEqual(notesOf(verdict), ['field_removed', 'field_removed']);
+});
+
+test('one text where a list is asked for becomes a list', () => {
+  assert.deepEqual(outputOf(verdictOn('{"content":"x","assumptions":"a"}')), {
+    content: 'x',
+    assumptions: ['a'],
+  });
+});
+
+test('a leading ./ is taken off a path, a way out of the folder is not accepted', () => {
+  const at = (path: string) =>
+    verdictOn(
+      JSON.stringify({ content: 'x', artifacts: [{ type: 'code', language: 'c', path, content: 'y' }] }),
+    );
+  assert.equal(
+    (outputOf(at('./src/a.c')) as { artifacts: { path: string }[] }).artifacts[0]!.path,
+    'src/a.c',
+  );
+  assert.equal(at('../a.c').kind, 'invalid');
+  assert.equal(at('/etc/passwd').kind, 'invalid');
+});
+
+test('an object of another shape is invalid and says where', () => {
+  const verdict = verdictOn('{"foo": 1}');
+  assert.ok(verdict.kind === 'invalid' && verdict.fault === 'wrong_shape');
+  assert.deepEqual(verdict.violations, [{ path: '/content', message: 'is required' }]);
+});
+
+test('code in a fence loses the chatter around it', () => {
+  const verdict = verdictOn('Sure! Here it is:\n\n```python\nx = 1\n```\nHope this helps!');
+  assert.deepEqual(outputOf(verdict), { content: 'x = 1\n' });
+  assert.deepEqual(notesOf(verdict), ['chatter_removed']);
+});
+
+test('fences that name paths are files', () => {
+  const verdict = verdictOn('```python src/a.py\nx = 1\n```\n\n```toml path=pyproject.toml\n[a]\n```');
+  const output = outputOf(verdict) as { artifacts: { path: string; language: string }[] };
+  assert.deepEqual(
+    output.artifacts.map(({ path, language }) => [language, path]),
+    [
+      ['python', 'src/a.py'],
+      ['toml', 'pyproject.toml'],
+    ],
+  );
+});
+
+test('plain text is the content', () => {
+  assert.deepEqual(outputOf(verdictOn('def fibonacci(n): ...')), { content: 'def fibonacci(n): ...' });
+});
+
+test('the object is found behind a line of chatter', () => {
+  assert.deepEqual(outputOf(verdictOn('Here is the JSON:\n{"content": "x"}\nBye')), { content: 'x' });
+});
+
+test('a dictionary inside of code is not taken for the answer', () => {
+  const code = 'reply = {"content": "x"}\nprint(reply)';
+  assert.deepEqual(outputOf(verdictOn(code)), { content: code });
+});
+
+test('prose keeps its fences', () => {
+  const text = '# Title\n\n```sh\nls\n```\n\nDone.';
+  assert.deepEqual(outputOf(verdictOn(text, 'documentation')), { content: text });
+});
+
+test('an answer that the limit cut off is cut off, in JSON and in text', () => {
+  for (const text of ['{"content":"abc', 'def f(', '']) {
+    const verdict = verdictOn(text, 'code-general', 'length');
+    assert.ok(verdict.kind === 'invalid' && verdict.fault === 'cut_off', text);
+  }
+});
+
+test('an empty answer is empty', () => {
+  const verdict = verdictOn('  \n');
+  assert.ok(verdict.kind === 'invalid' && verdict.fault === 'empty');
+});
+
+test('a refusal keeps its reason and has a recommendation', () => {
+  const verdict = verdictOn('{"status":"refused","reason":"out_of_domain","message":"no"}');
+  assert.deepEqual(verdict, {
+    kind: 'refused',
+    reason: 'out_of_domain',
+    recommendation: 'needs_domain_specialist',
+    message: 'no',
+  });
+});
+
+test('a refusal without a known reason is of the wrong shape', () => {
+  assert.equal(verdictOn('{"status":"refused","reason":"tired"}').kind, 'invalid');
+});
+
+test('a question back keeps its questions', () => {
+  const verdict = verdictOn('{"status":"needs_clarification","questions":["Which board?"]}');
+  assert.ok(verdict.kind === 'needs_clarification');
+  assert.deepEqual(verdict.questions, ['Which board?']);
+});
+
+test.run();
+
+function verdictOn(text: string, domainName = 'code-general', finishReason = 'stop'): Verdict {
+  const domain = domains.get(domainName)!;
+  const scanner = new AnswerScanner(fieldChecker(domain), false);
+  scanner.push(text);
+  scanner.finish();
+  return judge(domain, { scanner, finishReason, refusal: undefined, structured: false });
+}
+
+function outputOf(verdict: Verdict): unknown {
+  assert.equal(verdict.kind, 'valid', JSON.stringify(verdict));
+  return JSON.parse(new TextDecoder().decode((verdict as Verdict & { kind: 'valid' }).output));
+}
+
+function notesOf(verdict: Verdict): string[] {
+  return verdict.kind === 'valid' ? verdict.notes.map(({ code }) => code) : [];
+}

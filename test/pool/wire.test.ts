@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import { type Delta, openWire } from '../../pool/wire.js';
+
+const test = suite('wire');
+
+const chunk = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}`;
+
+test('content is the same for every split of the bytes, with LF and with CRLF', () => {
+  const parts = ['héllo ', '世界', '😀', '\n\n', 'data: x'];
+  for (const newline of ['\n', '\r\n']) {
+    const stream = [': comment', ...parts.map(chunk), 'data: [DONE]']
+      .map((line) => line + newline + newline)
+      .join('');
+    const bytes = Buffer.from(stream);
+    fc.assert(
+      fc.property(fc.array(fc.nat(bytes.length), { maxLength: 20 }), (cuts) => {
+        const { content, wire } = feed(bytes, cuts);
+        assert.equal(content, parts.join(''));
+        assert.ok(wire.done);
+      }),
+      { numRuns: 200 },
+    );
+  }
+});
+
+test('the bytes of an event that is not complete are unread, those of a complete one are not', () => {
+  const bytes = Buffer.from(`${chunk('a')}\n\n${chunk('b')}\n`);
+  for (let cut = 1; cut < bytes.length; cut++) {
+    const { wire, content } = feed(bytes, [cut]);
+    assert.equal(content, 'a');
+    assert.equal(wire.unread, Buffer.byteLength(`${chunk('b')}\n`), `cut at ${cut}`);
+  }
+});
+
+test('an error object in the stream is an error, and one of the caller is not retried', () => {
+  const deltas: Delta[] = [];
+  const wire = openWire('event_stream', 'chat_completions', (delta) => deltas.push(delta));
+  wire.push(Buffer.from('data: {"error":{"message":"boom","code":500}}\n\n'));
+  wire.push(Buffer.from('data: {"error":{"message":"bad","type":"invalid_request_error"}}\n\n'));
+  assert.deepEqual(
+    deltas.map(({ error }) => error),
+    [
+      { detail: 'boom', retryable: true },
+      { detail: 'bad', retryable: false },
+    ],
+  );
+});
+
+test('an event that is not JSON is a fault of the stream', () => {
+  const { wire } = feed(Buffer.from('data: {oops\n\n'), []);
+  assert.ok(wire.fault);
+});
+
+test('a last event without its blank line is read at the end', () => {
+  const { content } = feed(Buffer.from(`${chunk('a')}\n\n${chunk('b')}`), [], true);
+  assert.equal(content, 'ab');
+});
+
+test('reasoning is kept out of the content, usage of the last chunk is read', () => {
+  const deltas: Delta[] = [];
+  const wire = openWire('event_stream', 'chat_completions', (delta) => deltas.push(delta));
+  wire.push(Buffer.from('data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n'));
+  wire.push(Buffer.from('data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n'));
+  assert.deepEqual(deltas, [{ reasoning: 'hm' }, { usage: { prompt: 3, completion: 5 } }]);
+});
+
+test('a whole answer is read as a document', () => {
+  const deltas: Delta[] = [];
+  const wire = openWire('document', 'generate', (delta) => deltas.push(delta));
+  wire.push(
+    Buffer.from('{"content":"x","tokens_input":1,"tokens_output":2,"finish_reason":"stop","model":"m"}'),
+  );
+  wire.end();
+  assert.ok(wire.done);
+  assert.deepEqual(deltas, [
+    { content: 'x', finishReason: 'stop', model: 'm', usage: { prompt: 1, completion: 2 } },
+  ]);
+});
+
+test.run();
+
+function feed(bytes: Buffer, cuts: readonly number[], end = false) {
+  let content = '';
+  const wire = openWire('event_stream', 'chat_completions', (delta) => {
+    content += delta.content ?? '';
+  });
+  let from = 0;
+  for (const cut of [...cuts.toSorted((a, b) => a - b), bytes.length]) {
+    wire.push(bytes.subarray(from, cut));
+    from = cut;
+  }
+  if (end) wire.end();
+  return { wire, content };
+}

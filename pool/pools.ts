@@ -30,6 +30,8 @@ export interface Pools {
   tier(name: string): TierPool;
   /** Parses a body that is too large for the event loop, on threads of its own: its tier is not known yet. */
   parse(job: ParseTaskJob): Promise<ParsedTask>;
+  /** Ends the threads of a tier; what they held is retried on fresh ones. For operators and fault tests. */
+  killThreads(tier: string): Promise<void>;
   readonly events: EventEmitter<{ threadDied: [tier: string, error: Error] }>;
   close(): Promise<void>;
 }
@@ -98,6 +100,9 @@ export async function openPools(config: Config): Promise<Pools> {
       };
     },
     parse: (job) => run('edge', edge, 'parse', job),
+    killThreads: async (tier) => {
+      await Promise.all(tiers.get(tier)!.threads.map((thread) => thread.terminate()));
+    },
     close: async () => {
       await Promise.all([...tiers.values(), edge].map((piscina) => piscina.destroy()));
     },

@@ -42,6 +42,7 @@ class EventStream implements Wire {
   unread = 0;
   readonly #decoder = new TextDecoder();
   #tail = Buffer.alloc(0);
+  #ending = false;
   readonly #parser;
 
   constructor(read: Read, onDelta: (delta: Delta) => void) {
@@ -53,7 +54,9 @@ class EventStream implements Wire {
           return;
         }
         const message = parseObject(data);
-        if (message === undefined) this.fault = 'an event of the stream is not a JSON object';
+        // An event that the end of the body cut is a broken stream, and not what the gateway meant to say.
+        if (message === undefined)
+          this.fault = this.#ending ? undefined : 'an event of the stream is not a JSON object';
         else
           onDelta(
             event === 'error' && message.error === undefined ? read({ error: message }) : read(message),
@@ -73,6 +76,7 @@ class EventStream implements Wire {
 
   end(): void {
     // Some servers leave out the last blank line.
+    this.#ending = true;
     this.#parser.feed(`${this.#decoder.decode()}\n\n`);
   }
 }

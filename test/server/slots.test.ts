@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { Deadline, Interruption } from '../../server/deadline.js';
+import { LocalSlots, type Slot } from '../../server/slots.js';
+
+const test = suite('slots');
+
+test('no more run at once than the tier allows, and the earliest deadline goes first', async () => {
+  const slots = new LocalSlots({ tiny: { concurrency: 1, timeout: 1, max_waiting: 10, threads: 1 } });
+  const first = (await slots.acquire('tiny', deadline(1000))) as Slot;
+  const order: string[] = [];
+  const late = slots.acquire('tiny', deadline(900)).then((slot) => done('late', slot as Slot));
+  const early = slots.acquire('tiny', deadline(500)).then((slot) => done('early', slot as Slot));
+  const done = (name: string, slot: Slot) => {
+    order.push(name);
+    slot.release();
+  };
+  assert.deepEqual(slots.usage().get('tiny'), { limit: 1, used: 1, waiting: 2 });
+  first.release();
+  first.release();
+  await Promise.all([late, early]);
+  assert.deepEqual(order, ['early', 'late']);
+  assert.deepEqual(slots.usage().get('tiny'), { limit: 1, used: 0, waiting: 0 });
+});
+
+test('a full wait queue is saturated, with a time to come again', async () => {
+  const slots = new LocalSlots({ tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1 } });
+  await slots.acquire('tiny', deadline(1000));
+  const answer = await slots.acquire('tiny', deadline(1000));
+  assert.ok(answer !== undefined && 'retryAfterSeconds' in answer && answer.retryAfterSeconds >= 1);
+});
+
+test('who is cancelled while waiting leaves the queue', async () => {
+  const slots = new LocalSlots({ tiny: { concurrency: 1, timeout: 1, max_waiting: 5, threads: 1 } });
+  await slots.acquire('tiny', deadline(1000));
+  const waiting = deadline(1000);
+  const answer = slots.acquire('tiny', waiting);
+  waiting.cancel(new Interruption('cancelled', 'x'));
+  assert.equal(await answer, undefined);
+  assert.equal(slots.usage().get('tiny')!.waiting, 0);
+});
+
+const opened: Deadline[] = [];
+test.after(() => {
+  for (const each of opened) each.clear();
+});
+
+test.run();
+
+function deadline(ms: number): Deadline {
+  const made = new Deadline(ms);
+  opened.push(made);
+  return made;
+}

@@ -20,7 +20,7 @@ test('the curl of the README gets an answer like the one that stands there', asy
   const exited = new Promise((resolve) => service.once('exit', resolve));
   try {
     const port = await listeningPort(service.stdout);
-    const curl = /^curl [\s\S]*?'$/m.exec(readme.slice(readme.indexOf('curl -s')))![0];
+    const curl = /^curl -s [\s\S]*?\}'$/m.exec(readme)![0];
     const command = curl.replace('localhost:8000', `127.0.0.1:${port}`);
     const { stdout } = await promisify(execFile)('bash', ['-c', command]);
     const answer = JSON.parse(stdout) as Record<string, unknown>;

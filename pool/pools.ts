@@ -36,19 +36,6 @@ export interface Pools {
   close(): Promise<void>;
 }
 
-/**
- * Opens the vocabularies that most tasks need, one after the other and without anybody waiting for it; a
- * tier that is no domain's default opens its own with its first task.
- */
-async function warmDefaultTiers(config: Config, tiers: ReadonlyMap<string, Piscina>): Promise<void> {
-  for (const tier of new Set(Object.values(config.workers).map(({ default_tier }) => default_tier))) {
-    await tiers
-      .get(tier)
-      ?.run(undefined, { name: 'warm' })
-      .catch(() => {}); // closed meanwhile
-  }
-}
-
 /** Starts one Piscina a tier; a thread gets only the vocabulary that its tier's model needs. */
 export async function openPools(config: Config): Promise<Pools> {
   const events: Pools['events'] = new EventEmitter();
@@ -85,7 +72,7 @@ export async function openPools(config: Config): Promise<Pools> {
       events.emit('threadDied', tier, error);
       return piscina.run(job, { name });
     });
-  void warmDefaultTiers(config, tiers);
+  await Promise.all([...tiers.values()].map((piscina) => piscina.run(undefined, { name: 'warm' })));
   return {
     events,
     tier: (tier) => {

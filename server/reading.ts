@@ -43,6 +43,7 @@ export class StreamReading implements StreamSink {
   #idle = false;
   #over = false;
   #paused = false;
+  #awaited: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lingering: NodeJS.Timeout | undefined;
   #text: string[] = [];
@@ -177,13 +178,16 @@ export class StreamReading implements StreamSink {
 
   /** Stops the socket while the thread or every reader of the answer is behind. */
   #govern(): void {
+    if (this.#ended !== undefined || this.#over) return;
     const ready = this.#watcher.ready();
     const behind = this.#waitingBytes > HIGH_WATER_BYTES || ready !== undefined;
-    if (behind === this.#paused || this.#ended !== undefined) return;
+    if (behind && !this.#paused) this.#stream.pause();
+    if (!behind && this.#paused) this.#stream.resume();
     this.#paused = behind;
-    if (behind) this.#stream.pause();
-    else this.#stream.resume();
-    if (ready !== undefined) void ready.then(() => this.#govern());
+    if (ready !== undefined && ready !== this.#awaited) {
+      this.#awaited = ready;
+      void ready.then(() => this.#govern());
+    }
   }
 }
 

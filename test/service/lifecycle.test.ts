@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import { aTask, atService, type ServiceUnderTest, sleep, until } from './at-service.js';
+
+const test = suite('the life of the service');
+let service: ServiceUnderTest | undefined;
+
+test.after.each(async () => {
+  await service?.close();
+  service = undefined;
+});
+
+test('a stop lets what runs end', async () => {
+  service = await atService();
+  await service.knobs({ tokensPerSecond: 300 });
+  const running = service.execute(aTask());
+  await until(async () => (await service!.stats()).open === 1, 'the call runs');
+  const stopped = service.stop();
+  assert.equal((await running).status, 200);
+  await stopped;
+  await assert.rejects(service.ask('GET', '/health'));
+});
+
+test('after the grace period the rest is cancelled with shutting_down, and may run again', async () => {
+  service = await atService('', { GRACE_PERIOD_MS: '100' });
+  await service.knobs({ tokensPerSecond: 5 });
+  const task = aTask();
+  const running = service.execute(task);
+  await until(async () => (await service!.stats()).open === 1, 'the call runs');
+  await service.stop();
+  const { status, body } = await running;
+  assert.deepEqual([status, body.code, body.retryable], [503, 'shutting_down', true]);
+  await service.knobs({});
+  await service.restart();
+  assert.equal((await service.execute(task)).status, 200);
+});
+
+test('readiness turns 503 on an open connection while the service drains', async () => {
+  service = await atService();
+  await service.knobs({ tokensPerSecond: 200 });
+  const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+  await new Promise((resolve) => socket.once('connect', resolve));
+  const running = service.execute(aTask());
+  await until(async () => (await service!.stats()).open === 1, 'the call runs');
+  const stopped = service.stop();
+  socket.write('GET /health/ready HTTP/1.1\r\nhost: x\r\n\r\n');
+  const answer = await new Promise<Buffer>((resolve) => socket.once('data', resolve));
+  assert.match(answer.toString(), /^HTTP\/1\.1 503 /);
+  socket.destroy();
+  await running;
+  await stopped;
+});
+
+test('the deadline of a tier ends a task that hangs', async () => {
+  service = await atService('queues: {small: {timeout: 1}}');
+  await service.knobs({ hangBeforeHeaders: true });
+  const { status, body } = await service.execute(aTask());
+  assert.deepEqual([status, body.code, body.retryable], [504, 'deadline_exceeded', true]);
+  assert.equal((await service.stats()).open, 0);
+});
+
+test('a full wait queue answers 429 with Retry-After', async () => {
+  service = await atService('queues: {small: {concurrency: 1, max_waiting: 1}}');
+  await service.knobs({ tokensPerSecond: 400 });
+  const answers = await Promise.all([1, 2, 3, 4].map(() => service!.execute(aTask())));
+  const saturated = answers.filter(({ status }) => status === 429);
+  assert.equal(saturated.length, 2);
+  assert.equal(saturated[0]!.body.code, 'tier_saturated');
+  assert.ok(Number(saturated[0]!.headers['retry-after']) >= 1);
+});
+
+test('a slow reader stops the model stream, and gets all of it in the end', async () => {
+  const delta = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: 'some words of text\n'.repeat(500) } }] })}\n\n`;
+  const deltas = 4000; // 38 MB, more than sockets and buffers hold
+  let written = 0;
+  const gateway = createServer(async (_, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (; written < deltas; written++) if (!res.write(delta)) await once(res, 'drain');
+    res.end('data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n');
+  });
+  await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve));
+  const { port } = gateway.address() as AddressInfo;
+  service = await atService(
+    'output: {max_bytes: 67108864}\nmodels: {"gemma3:12b": {context_window: 20000000, max_output_tokens: 15000000}}',
+    { MODEL_GATEWAY_URL: `http://127.0.0.1:${port}` },
+  );
+  const body = JSON.stringify(aTask());
+  const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+  socket.pause();
+  socket.write(
+    `POST /execute HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+  let before = -1;
+  await until(async () => {
+    const still = written === before && written > 0;
+    before = written;
+    await sleep(500);
+    return still;
+  }, 'the stream stands still');
+  assert.ok(written < deltas, 'the stream waits for its reader');
+  let tail = '';
+  socket.on('data', (part) => {
+    tail = (tail + part.toString('latin1')).slice(-100);
+  });
+  socket.resume();
+  await until(() => tail.endsWith('0\r\n\r\n'), 'the answer ends');
+  assert.equal(written, deltas);
+  socket.destroy();
+  gateway.close();
+});
+
+test('a template is read again when it changes; a broken one is not taken and is logged', async () => {
+  const prompts = mkdtempSync(join(tmpdir(), 'worker-service-prompts-'));
+  cpSync('prompts', prompts, { recursive: true });
+  service = await atService('', { PROMPTS_DIR: prompts });
+  const file = join(prompts, 'workers/code_general.md');
+  const text = readFileSync(file, 'utf8');
+  writeFileSync(file, text.replace('<!-- user -->', 'MARK-ONE\n<!-- user -->'));
+  await until(
+    () => service!.logged.some((entry) => 'event' in entry && entry.event === 'template_reloaded'),
+    'reload',
+  );
+  await service.execute(aTask());
+  assert.match(JSON.stringify((await service.stats()).requests.at(-1)), /MARK-ONE/);
+  await sleep(20);
+  writeFileSync(file, text.replace('<!-- user -->', '{{#open}}\nMARK-TWO\n<!-- user -->'));
+  await until(
+    () => service!.logged.some((entry) => 'event' in entry && entry.event === 'template_broken'),
+    'complaint',
+  );
+  await service.execute(aTask());
+  assert.match(JSON.stringify((await service.stats()).requests.at(-1)), /MARK-ONE/);
+  rmSync(prompts, { recursive: true });
+});
+
+test('a thread that exceeds its memory fails its task, and the process lives', async () => {
+  service = await atService('threads: {max_memory_mb: 64}\nserver: {max_body_bytes: 50000000}');
+  await service.knobs({ hugeDeltaBytes: 60_000_000 });
+  const { status, body } = await service.execute(aTask());
+  assert.ok(status === 500 || status === 502, JSON.stringify(body).slice(0, 300));
+  await service.knobs({});
+  assert.equal((await service.execute(aTask())).status, 200);
+});
+
+test.run();

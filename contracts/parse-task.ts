@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { taskValidator } from './task.js';
 import type { ParsedTask } from './threads.js';
 
@@ -28,7 +28,7 @@ export function parseTask(body: Uint8Array): ParsedTask {
 
 /** SHA-256 over the request in canonical form: the order of its keys does not matter. */
 export function hashOf(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value, sortedKeys)).digest('base64url');
+  return hash('sha256', JSON.stringify(value, sortedKeys), 'base64url');
 }
 
 function sortedKeys(_key: string, value: unknown): unknown {

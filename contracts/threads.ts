@@ -14,8 +14,8 @@ export type TokenizerName = 'o200k_harmony' | 'gemma3' | 'qwen3' | 'claude';
 export interface Template {
   readonly name: string;
   readonly sha256: string;
-  readonly system: string;
-  readonly user: string;
+  /** `{system, user}` as JSON in UTF-8, in memory that crosses to a thread without a copy. */
+  readonly parts: SharedArrayBuffer;
 }
 
 /** The model a prompt is made for. All sizes in tokens. */

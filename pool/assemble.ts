@@ -1,7 +1,15 @@
-import type { Assembled, AssembleJob, MeasureJob, ModelTarget, RepairRequest } from '../contracts/threads.js';
+import type {
+  Assembled,
+  AssembleJob,
+  FittedContext,
+  MeasureJob,
+  ModelTarget,
+  RepairRequest,
+} from '../contracts/threads.js';
 import { answerSchema } from '../domains/answer.js';
 import { fitContext } from './context.js';
-import { asMaterial, type Prompt, renderPrompt } from './prompt.js';
+import { asMaterial, viewOf } from './prompt.js';
+import { templateOf } from './template.js';
 import type { Tokenizer } from './tokenizers/index.js';
 import { domainOf } from './verdict.js';
 
@@ -10,43 +18,44 @@ import { domainOf } from './verdict.js';
  * context into what `contextWindow − maxOutputTokens` leaves. Nothing but context is ever left out.
  */
 export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
-  const { task, tier, target, template, repair } = job;
-  const limit = target.contextWindow - target.maxOutputTokens - RESERVED_TOKENS;
+  const { target, repair } = job;
+  const system = systemOf(job, tokenizer);
   const repairTokens =
     repair === undefined ? 0 : tokenizer.count(repair.answer) + tokenizer.count(complaintOf(repair));
-  const bare = renderPrompt(template, task, tier, target.maxOutputTokens, '');
-  const bareTokens = count(bare, tokenizer) + repairTokens;
-  if (bareTokens > limit) return { kind: 'overflow', promptTokens: bareTokens, budgetTokens: limit };
-  if (job.provided === undefined && job.retrieved === undefined) {
-    return assembled(job, bare, bareTokens, tokenizer, { tokens: 0, used: [], dropped: [] });
-  }
-  let budget = limit - bareTokens - BLOCK_TOKENS;
+  const fixedTokens = system.tokens + repairTokens;
+  const limit = target.contextWindow - target.maxOutputTokens - RESERVED_TOKENS;
+  let budget = Number.POSITIVE_INFINITY;
   for (;;) {
-    // Counted as it will stand in the prompt: what keeps blocks closed may cost tokens of its own.
-    const { text, ...context } = fitContext(
-      job.provided === undefined ? undefined : asMaterial(job.provided),
-      job.retrieved && { ...job.retrieved, text: asMaterial(job.retrieved.text) },
-      budget,
-      tokenizer,
+    const { text, ...context } = fitInto(budget, job, tokenizer);
+    const user = templateOf(job.template).renderUser(
+      viewOf(job.task, job.tier, target.maxOutputTokens, text),
     );
-    const prompt = renderPrompt(template, task, tier, target.maxOutputTokens, text);
-    const promptTokens = count(prompt, tokenizer) + repairTokens;
-    if (promptTokens <= limit) return assembled(job, prompt, promptTokens, tokenizer, context);
-    budget -= promptTokens - limit;
+    const promptTokens = fixedTokens + tokenizer.count(user);
+    if (promptTokens <= limit) {
+      const body = new TextEncoder().encode(requestOf(job, system, user));
+      return {
+        kind: 'assembled',
+        body,
+        promptTokens,
+        maxOutputTokens: target.maxOutputTokens,
+        exact: !tokenizer.approximate,
+        context,
+      };
+    }
+    if (text === '') return { kind: 'overflow', promptTokens, budgetTokens: limit };
+    const over = promptTokens - limit;
+    budget = Math.max(0, Math.min(budget, context.tokens) - over);
   }
 }
 
 /** How many tokens the window leaves for context; 0 when the task alone fills it. */
 export function measure(job: MeasureJob, tokenizer: Tokenizer): number {
-  const bare = renderPrompt(
-    job.template,
-    job.task,
-    job.tier,
-    job.target.maxOutputTokens,
-    job.task.context ?? '',
+  const { target, task, template } = job;
+  const user = templateOf(template).renderUser(
+    viewOf(task, job.tier, target.maxOutputTokens, asMaterial(task.context ?? '')),
   );
-  const limit = job.target.contextWindow - job.target.maxOutputTokens - RESERVED_TOKENS - BLOCK_TOKENS;
-  return Math.max(0, limit - count(bare, tokenizer));
+  const taken = systemOf(job, tokenizer).tokens + tokenizer.count(user) + RESERVED_TOKENS + BLOCK_TOKENS;
+  return Math.max(0, target.contextWindow - target.maxOutputTokens - taken);
 }
 
 // What a chat template adds around two to four messages: role names and turn marks.
@@ -54,44 +63,68 @@ const RESERVED_TOKENS = 32;
 // The context block's own tags.
 const BLOCK_TOKENS = 16;
 
-function assembled(
-  job: AssembleJob,
-  prompt: Prompt,
-  promptTokens: number,
+/** Fits as what will stand in the prompt: to keep blocks closed may cost tokens of its own. */
+function fitInto(
+  budget: number,
+  { provided, retrieved }: AssembleJob,
   tokenizer: Tokenizer,
-  context: (Assembled & { kind: 'assembled' })['context'],
-): Assembled {
-  const request =
-    job.target.protocol === 'generate' ? generateRequest(job, prompt) : chatRequest(job, prompt);
-  return {
-    kind: 'assembled',
-    body: new TextEncoder().encode(JSON.stringify(request)),
-    promptTokens,
-    maxOutputTokens: job.target.maxOutputTokens,
-    exact: !tokenizer.approximate,
-    context,
-  };
+): FittedContext & { text: string } {
+  return fitContext(
+    provided === undefined ? undefined : asMaterial(provided),
+    retrieved && { ...retrieved, text: asMaterial(retrieved.text) },
+    budget,
+    tokenizer,
+  );
+}
+
+interface System {
+  readonly text: string;
+  /** The text as a JSON string. */
+  readonly json: string;
+  readonly tokens: number;
+}
+
+// The system part is the same for every task of a domain in a tier: rendered, counted and encoded once.
+const systems = new Map<string, System>();
+
+function systemOf({ template, task, tier, target }: MeasureJob, tokenizer: Tokenizer): System {
+  const key = `${template.sha256} ${task.domain} ${tier} ${target.maxOutputTokens} ${tokenizer.name}`;
+  const known = systems.get(key);
+  if (known !== undefined) return known;
+  const view = { domain: task.domain, tier, max_output_tokens: target.maxOutputTokens };
+  const text = templateOf(template).renderSystem(view);
+  const system = { text, json: JSON.stringify(text), tokens: tokenizer.count(text) };
+  if (systems.size >= SYSTEMS_KEPT) systems.clear();
+  systems.set(key, system);
+  return system;
+}
+
+const SYSTEMS_KEPT = 64;
+
+function requestOf(job: AssembleJob, system: System, user: string): string {
+  return job.target.protocol === 'generate'
+    ? generateRequest(job, system, user)
+    : chatRequest(job, system, user);
 }
 
 /** A request of OpenAI chat completions, streamed. */
-function chatRequest({ task, target, repair }: AssembleJob, prompt: Prompt): object {
-  const messages = [
-    { role: 'system', content: prompt.system },
-    { role: 'user', content: prompt.user },
-  ];
-  if (repair !== undefined) {
-    messages.push({ role: 'assistant', content: repair.answer });
-    messages.push({ role: 'user', content: complaintOf(repair) });
-  }
-  return {
+function chatRequest({ task, target, repair }: AssembleJob, system: System, user: string): string {
+  const messages = [`{"role":"system","content":${system.json}}`, messageOf('user', user)];
+  if (repair !== undefined)
+    messages.push(messageOf('assistant', repair.answer), messageOf('user', complaintOf(repair)));
+  const rest = JSON.stringify({
     model: target.model,
-    messages,
     temperature: target.temperature,
     [target.maxTokensField]: target.maxOutputTokens,
     stream: true,
     stream_options: { include_usage: true },
     ...responseFormat(target, task.domain),
-  };
+  });
+  return `{"messages":[${messages.join(',')}],${rest.slice(1)}`;
+}
+
+function messageOf(role: string, content: string): string {
+  return `{"role":"${role}","content":${JSON.stringify(content)}}`;
 }
 
 function responseFormat(target: ModelTarget, domain: string): object {
@@ -113,18 +146,18 @@ function responseFormat(target: ModelTarget, domain: string): object {
 }
 
 /** A request of the sister gateway's `POST /generate`. */
-function generateRequest({ task, target, repair }: AssembleJob, prompt: Prompt): object {
+function generateRequest({ task, target, repair }: AssembleJob, system: System, user: string): string {
   const again =
     repair === undefined ? '' : `\n\nYour answer was:\n${repair.answer}\n\n${complaintOf(repair)}`;
-  return {
+  return JSON.stringify({
     model: target.model,
-    prompt: prompt.user + again,
-    system_prompt: prompt.system,
+    prompt: user + again,
+    system_prompt: system.text,
     temperature: target.temperature,
     max_tokens: target.maxOutputTokens,
     stream: true,
     metadata: { task_id: task.task_id },
-  };
+  });
 }
 
 function complaintOf({ violations }: RepairRequest): string {
@@ -132,21 +165,4 @@ function complaintOf({ violations }: RepairRequest): string {
     .slice(0, 20)
     .map(({ path, message }) => `- ${path === '' ? 'the answer' : path}: ${message}`);
   return `Your answer could not be used:\n${list.join('\n')}\nAnswer again with the whole, corrected JSON object and nothing else.`;
-}
-
-function count({ system, user }: Prompt, tokenizer: Tokenizer): number {
-  return countSystem(system, tokenizer) + tokenizer.count(user);
-}
-
-// The system part is the same for every task of a domain, so its count is kept.
-const systemCounts = new Map<string, number>();
-
-function countSystem(system: string, tokenizer: Tokenizer): number {
-  const key = `${tokenizer.name}\n${system}`;
-  const known = systemCounts.get(key);
-  if (known !== undefined) return known;
-  if (systemCounts.size >= 64) systemCounts.clear();
-  const tokens = tokenizer.count(system);
-  systemCounts.set(key, tokens);
-  return tokens;
 }

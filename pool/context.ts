@@ -16,6 +16,7 @@ export function fitContext(
   const dropped: ContextSource[] = [];
   const parts: string[] = [];
   let left = budgetTokens;
+  let onlyTokens = 0;
   for (const section of sectionsOf(provided, retrieved)) {
     const part = left > 0 ? fitSection(section.text, left, tokenizer) : undefined;
     if (part === undefined) {
@@ -23,12 +24,13 @@ export function fitContext(
       continue;
     }
     parts.push(part.text);
+    onlyTokens = part.tokens;
     left -= part.tokens + SEPARATOR_TOKENS;
     const only = section.sources.length === 1;
     used.push(...section.sources.map((source) => (only ? { ...source, tokens: part.tokens } : source)));
   }
   const text = parts.join('\n\n');
-  return { text, tokens: tokenizer.count(text), used, dropped };
+  return { text, tokens: parts.length === 1 ? onlyTokens : tokenizer.count(text), used, dropped };
 }
 
 interface Section {

@@ -1,34 +1,10 @@
-import Mustache from 'mustache';
 import type { Task } from '../contracts/task.js';
-import type { Template } from '../contracts/threads.js';
 
-export interface Prompt {
-  readonly system: string;
-  readonly user: string;
-}
-
-/** Renders a template. What comes from the caller or from retrieval is data: it is neither template nor block. */
-export function renderPrompt(
-  template: Template,
-  task: Task,
-  tier: string,
-  maxOutputTokens: number,
-  context: string,
-): Prompt {
-  const view = viewOf(task, tier, maxOutputTokens, context);
-  return { system: render(template.system, view), user: render(template.user, view) };
-}
-
-/** @throws {Error} when the text is not a template: tags that do not close, sections that do not match. */
-export function checkTemplate(text: string): void {
-  Mustache.parse(text);
-}
-
-function render(text: string, view: object): string {
-  return Mustache.render(text, view, {}, { escape: (value: unknown) => String(value) });
-}
-
-function viewOf(task: Task, tier: string, maxOutputTokens: number, context: string): object {
+/**
+ * What a template sees of a task. What comes from the caller or from retrieval is data: it is neither template
+ * nor block.
+ */
+export function viewOf(task: Task, tier: string, maxOutputTokens: number, context: string): object {
   const criteria = (task.acceptance_criteria ?? []).map(asMaterial);
   const constraints = constraintLines(task.constraints).map(asMaterial);
   const inputs = (task.inputs ?? []).map((input) => ({
@@ -42,8 +18,8 @@ function viewOf(task: Task, tier: string, maxOutputTokens: number, context: stri
     task_id: task.task_id,
     domain: task.domain,
     tier,
+    max_output_tokens: maxOutputTokens,
     project_id: task.project_id ?? '',
-    max_output_tokens: String(maxOutputTokens),
     description: asMaterial(task.description),
     context: asMaterial(context),
     has_acceptance_criteria: criteria.length > 0,

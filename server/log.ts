@@ -13,7 +13,7 @@ export function openLog(config: Config): Log {
     timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  return process.stdout.isTTY
-    ? pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' }))
-    : pino(options);
+  // Written in the background: a line per task must not cost each task a write of its own.
+  if (!process.stdout.isTTY) return pino(options, pino.destination({ dest: 1, sync: false }));
+  return pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' }));
 }

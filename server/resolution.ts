@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Config } from '../config/schema.js';
 import type { Task } from '../contracts/task.js';
 import type { ModelTarget } from '../contracts/threads.js';
@@ -55,5 +55,5 @@ export function targetOf(config: Config, tier: string, task: Task): ModelTarget 
 
 /** The same for the same task, whenever and wherever it runs. */
 function artifactIdOf(taskId: string): string {
-  return `art-${createHash('sha256').update(taskId).digest('hex').slice(0, 32)}`;
+  return `art-${hash('sha256', taskId).slice(0, 32)}`;
 }

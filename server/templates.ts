@@ -3,7 +3,7 @@ import { readFileSync, type StatWatcher, unwatchFile, watchFile } from 'node:fs'
 import { join } from 'node:path';
 import type { Config } from '../config/schema.js';
 import type { Template } from '../contracts/threads.js';
-import { checkTemplate } from '../pool/prompt.js';
+import { checkTemplate, packTemplate } from '../pool/template.js';
 import type { Log } from './log.js';
 
 /** The prompt templates of all domains, as they are now. */
@@ -54,14 +54,12 @@ function readTemplate(file: string, name: string): Template {
     throw new Error(`${file}: must have a part <!-- system --> and after it a part <!-- user -->`);
   const system = parts[1]!.trim();
   const user = parts[2]!.trim();
-  for (const part of [system, user]) {
-    try {
-      checkTemplate(part);
-    } catch (error) {
-      throw new Error(`${file}: ${(error as Error).message}`);
-    }
+  try {
+    checkTemplate(system, user);
+  } catch (error) {
+    throw new Error(`${file}: ${(error as Error).message}`);
   }
   if (!user.includes('{{description}}'))
     throw new Error(`${file}: the user part must contain {{description}}`);
-  return { name, sha256: createHash('sha256').update(text).digest('hex'), system, user };
+  return packTemplate(name, createHash('sha256').update(text).digest('hex'), system, user);
 }

@@ -4,6 +4,7 @@ import { suite } from 'uvu';
 import type { Assembled, AssembleJob } from '../../contracts/threads.js';
 import { assemble } from '../../pool/assemble.js';
 import { asMaterial } from '../../pool/prompt.js';
+import { packTemplate } from '../../pool/template.js';
 import { loadVocabulary, openTokenizer } from '../../pool/tokenizers/index.js';
 
 const test = suite('assemble');
@@ -87,7 +88,7 @@ function job(options: Options): AssembleJob {
       responseFormat: 'none',
       maxTokensField: 'max_tokens',
     },
-    template: { name: 'x', sha256: 'x', system: system!, user: user! },
+    template: packTemplate('x', 'x', system!, user!),
     provided: options.context,
     retrieved: options.retrieved,
     repair: options.repair,

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { taskValidator } from './task.js';
+import { type Task, taskValidator } from './task.js';
 import type { ParsedTask } from './threads.js';
 
 /**
@@ -23,10 +23,21 @@ export function parseTask(body: Uint8Array): ParsedTask {
     };
   }
   if (!taskValidator.check(value)) return { kind: 'invalid', violations: taskValidator.violations(value) };
-  return { kind: 'task', task: value, requestHash: hashOf(value) };
+  return { kind: 'task', task: value, requestHash: requestHashOf(value) };
 }
 
 /** SHA-256 over the request in canonical form: the order of its keys does not matter. */
+function requestHashOf(task: Task): string {
+  const { inputs, constraints, ...flat } = task;
+  const nested = inputs === undefined && constraints === undefined ? '' : hashOf([inputs, constraints]);
+  return hash('sha256', JSON.stringify([nested, ...Object.entries(flat).sort(byName)]), 'base64url');
+}
+
+function byName([a]: [string, unknown], [b]: [string, unknown]): number {
+  return a < b ? -1 : 1;
+}
+
+/** SHA-256 over any JSON value in canonical form. */
 export function hashOf(value: unknown): string {
   return hash('sha256', JSON.stringify(value, sortedKeys), 'base64url');
 }
@@ -34,7 +45,7 @@ export function hashOf(value: unknown): string {
 function sortedKeys(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   const entries = Object.entries(value);
-  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+  return Object.fromEntries(entries.sort(byName));
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });

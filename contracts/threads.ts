@@ -170,3 +170,12 @@ export type Verdict =
       readonly message: string;
     }
   | { readonly kind: 'needs_clarification'; readonly questions: readonly string[]; readonly message: string };
+
+/** A job that may travel with others. */
+export type BatchedJob =
+  | { readonly kind: 'measure'; readonly job: MeasureJob }
+  | { readonly kind: 'assemble'; readonly job: AssembleJob }
+  | { readonly kind: 'read'; readonly job: ReadJob };
+
+/** What became of one job of a batch; a bug in one does not fail the others. */
+export type BatchedResult = { readonly value: number | Assembled | Reading } | { readonly error: string };

@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events';
-import type { TransferListItem } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Config } from '../config/schema.js';
 import type {
@@ -12,16 +11,17 @@ import type {
   ReadJob,
   TokenizerName,
 } from '../contracts/threads.js';
+import { Batches } from './batches.js';
 import type { ThreadData } from './thread.js';
 import { loadVocabulary } from './tokenizers/index.js';
 
-/** The threads of one tier. Each call is retried once on a fresh thread when its thread dies. */
+/** The threads of one tier. Each call is tried once more on a fresh thread when its thread dies. */
 export interface TierPool {
   measure(job: MeasureJob): Promise<number>;
   assemble(job: AssembleJob): Promise<Assembled>;
   /**
-   * Reads a stream. Not retried here: the port goes down with the thread, so the reader of the stream opens
-   * another and tells the new thread what the old one had read.
+   * Reads a stream, or goes on with one. With a port it is not retried here: the port goes down with the thread, so
+   * the reader of the stream opens another and tells the new thread what the old one had read.
    */
   read(job: ReadJob): Promise<Reading>;
 }
@@ -59,39 +59,48 @@ export async function openPools(config: Config): Promise<Pools> {
     piscina.on('error', (error: Error) => events.emit('threadDied', name, error));
     return piscina;
   };
+  const edge = open('edge', 1, { vocabularies: {} });
+  const piscinas = [edge];
   const tiers = new Map(
     Object.entries(config.tier_models).map(([tier, { model }]) => {
       const name = config.models[model]!.tokenizer;
-      const threads = config.queues[tier]!.threads;
-      return [tier, open(tier, threads, { vocabularies: { [name]: vocabularyOf(name) } })] as const;
+      const piscina = open(tier, config.queues[tier]!.threads, {
+        vocabularies: { [name]: vocabularyOf(name) },
+      });
+      piscinas.push(piscina);
+      return [
+        tier,
+        { piscina, pool: tierPool(piscina, (error) => events.emit('threadDied', tier, error)) },
+      ] as const;
     }),
   );
-  const edge = open('edge', 1, { vocabularies: {} });
-  const run = <R>(tier: string, piscina: Piscina, name: string, job: unknown): Promise<R> =>
-    piscina.run(job, { name }).catch((error: Error) => {
-      events.emit('threadDied', tier, error);
-      return piscina.run(job, { name });
-    });
-  await Promise.all([...tiers.values()].map((piscina) => piscina.run(undefined, { name: 'warm' })));
+  await Promise.all([...tiers.values()].map(({ piscina }) => piscina.run(undefined, { name: 'warm' })));
   return {
     events,
-    tier: (tier) => {
-      const piscina = tiers.get(tier)!;
-      return {
-        measure: (job) => run(tier, piscina, 'measure', job),
-        assemble: (job) => run(tier, piscina, 'assemble', job),
-        read: (job) => {
-          const transferList = job.port === undefined ? [] : [job.port as unknown as TransferListItem];
-          return piscina.run(job, { name: 'read', transferList: transferList as never });
-        },
-      };
-    },
-    parse: (job) => run('edge', edge, 'parse', job),
+    tier: (tier) => tiers.get(tier)!.pool,
+    parse: (job) =>
+      edge.run(job, { name: 'parse' }).catch((error: Error) => {
+        events.emit('threadDied', 'edge', error);
+        return edge.run(job, { name: 'parse' });
+      }),
     killThreads: async (tier) => {
-      await Promise.all(tiers.get(tier)!.threads.map((thread) => thread.terminate()));
+      await Promise.all(tiers.get(tier)!.piscina.threads.map((thread) => thread.terminate()));
     },
     close: async () => {
-      await Promise.all([...tiers.values(), edge].map((piscina) => piscina.destroy()));
+      await Promise.all(piscinas.map((piscina) => piscina.destroy()));
+    },
+  };
+}
+
+function tierPool(piscina: Piscina, onDeath: (error: Error) => void): TierPool {
+  const batches = new Batches((jobs) => piscina.run(jobs, { name: 'batch' }), onDeath);
+  return {
+    measure: (job) => batches.add({ kind: 'measure', job }),
+    assemble: (job) => batches.add({ kind: 'assemble', job }),
+    read: (job) => {
+      if (job.port === undefined) return batches.add({ kind: 'read', job });
+      // Piscina's own type of a transfer list knows no MessagePort of @types/node 20.
+      return piscina.run(job, { name: 'read', transferList: [job.port] as never });
     },
   };
 }

@@ -1,9 +1,9 @@
-import { workerData } from 'node:worker_threads';
+import { type MessagePort, workerData } from 'node:worker_threads';
 import { parseTask } from '../contracts/parse-task.js';
 import type {
   Assembled,
-  AssembleJob,
-  MeasureJob,
+  BatchedJob,
+  BatchedResult,
   ParsedTask,
   ParseTaskJob,
   Reading,
@@ -11,7 +11,7 @@ import type {
   ReadMore,
   TokenizerName,
 } from '../contracts/threads.js';
-import { assemble as assembleJob, measure as measureJob } from './assemble.js';
+import { assemble, measure } from './assemble.js';
 import { StreamReader } from './stream-reader.js';
 import { openTokenizer, type Tokenizer } from './tokenizers/index.js';
 
@@ -24,20 +24,36 @@ export function parse(job: ParseTaskJob): ParsedTask {
   return parseTask(job.body);
 }
 
-export function measure(job: MeasureJob): number {
-  return measureJob(job, tokenizerOf(job.target.tokenizer));
+/** Runs jobs one after the other; none of them waits for anything. */
+export function batch(jobs: readonly BatchedJob[]): BatchedResult[] {
+  return jobs.map((each) => {
+    try {
+      return { value: runJob(each) };
+    } catch (error) {
+      return { error: (error as Error).stack ?? String(error) };
+    }
+  });
 }
 
-export function assemble(job: AssembleJob): Assembled {
-  return assembleJob(job, tokenizerOf(job.target.tokenizer));
+function runJob({ kind, job }: BatchedJob): number | Assembled | Reading {
+  switch (kind) {
+    case 'measure':
+      return measure(job, tokenizerOf(job.target.tokenizer));
+    case 'assemble':
+      return assemble(job, tokenizerOf(job.target.tokenizer));
+    case 'read': {
+      const reader = new StreamReader(job, tokenizerOf(job.tokenizer));
+      reader.push(job.chunk);
+      return reader.finish(job.ended);
+    }
+  }
 }
 
-/** Reads a stream: whole when it came whole, else part by part through the port until it is over. */
-export function read(job: ReadJob): Reading | Promise<Reading> {
+/** Reads a stream part by part, through the port, until it is over. */
+export function read(job: ReadJob & { readonly port: MessagePort }): Reading | Promise<Reading> {
   const reader = new StreamReader(job, tokenizerOf(job.tokenizer));
   const { port } = job;
-  const over = reader.push(job.chunk);
-  if (over || job.ended !== undefined || port === undefined) return reader.finish(job.ended);
+  if (reader.push(job.chunk)) return reader.finish(undefined);
   return new Promise((resolve, reject) => {
     const end = (ended: ReadMore['ended']) => {
       port.close();

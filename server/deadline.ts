@@ -14,25 +14,22 @@ export class Interruption extends Error {
 }
 
 /**
- * One absolute deadline and one signal, which a whole execution shares. The signal aborts with an
- * `Interruption` when the deadline passes, or when somebody cancels.
+ * One absolute deadline, which a whole execution shares, and the one way to stop it: by the clock, or by somebody
+ * who cancels. What an AbortSignal does, without its price: an event target for each task (bench: execute).
  */
 export class Deadline {
   /** Milliseconds of `performance.now()`. */
   readonly at: number;
-  readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
+  readonly #listeners = new Set<() => void>();
+  #interruption: Interruption | undefined;
 
   constructor(timeoutMs: number) {
     this.at = performance.now() + timeoutMs;
-    const seconds = Math.round(timeoutMs / 100) / 10;
     this.#timer = setTimeout(() => {
+      const seconds = Math.round(timeoutMs / 100) / 10;
       this.cancel(new Interruption('deadline_exceeded', `the tier's limit of ${seconds} s has passed`));
     }, timeoutMs);
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
   }
 
   /** Milliseconds left; 0 when it has passed. */
@@ -40,31 +37,44 @@ export class Deadline {
     return Math.max(0, this.at - performance.now());
   }
 
-  cancel(reason: Interruption): void {
-    if (!this.signal.aborted) this.#controller.abort(reason);
-  }
-
-  /** Why the signal aborted. */
+  /** Why the work is to stop; undefined while it may go on. */
   get interruption(): Interruption | undefined {
-    return this.signal.aborted ? (this.signal.reason as Interruption) : undefined;
+    return this.#interruption;
   }
 
-  /** Frees the timer; the signal stays as it is. */
+  /** Stops the work; the first reason counts. */
+  cancel(reason: Interruption): void {
+    if (this.#interruption !== undefined) return;
+    this.#interruption = reason;
+    for (const listener of [...this.#listeners]) listener();
+    this.#listeners.clear();
+  }
+
+  /** Calls the listener once when the work is to stop; returns how to take that back. */
+  onInterruption(listener: () => void): () => void {
+    if (this.#interruption !== undefined) {
+      listener();
+      return () => {};
+    }
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Frees the timer; what has happened stays as it is. */
   clear(): void {
     clearTimeout(this.#timer);
   }
 
-  /** Waits, or resolves early when the signal aborts. */
+  /** Waits, or resolves early when the work is to stop. */
   async sleep(ms: number): Promise<void> {
-    if (this.signal.aborted) return;
     await new Promise<void>((resolve) => {
       const done = () => {
         clearTimeout(timer);
-        this.signal.removeEventListener('abort', done);
+        forget();
         resolve();
       };
       const timer = setTimeout(done, ms);
-      this.signal.addEventListener('abort', done);
+      const forget = this.onInterruption(() => setImmediate(done));
     });
   }
 }

@@ -217,7 +217,7 @@ async function callOnce(
       taskId: resolved.task.task_id,
       domain: resolved.task.domain,
       body: prompt.body,
-      signal: deadline.signal,
+      deadline,
     },
     (stream) => {
       headersMs = since(startedAt);

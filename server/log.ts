@@ -14,6 +14,7 @@ export function openLog(config: Config): Log {
     formatters: { level: (label: string) => ({ level: label }) },
   };
   // Written in the background: a line per task must not cost each task a write of its own.
-  if (!process.stdout.isTTY) return pino(options, pino.destination({ dest: 1, sync: false }));
+  if (!process.stdout.isTTY)
+    return pino(options, pino.destination({ dest: 1, sync: false, minLength: 8192, periodicFlush: 100 }));
   return pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' }));
 }

@@ -76,8 +76,7 @@ export function openRag(config: Config, ragUrl: string): Rag {
       try {
         const asked = lookUp(query);
         asked.catch(() => {}); // whoever joined hears of it; the deadline may have ended this wait before
-        const context = await Promise.race([asked, aborted(deadline.signal)]);
-        return context ?? { degraded: 'the deadline passed' };
+        return await untilInterrupted(asked, deadline);
       } catch (error) {
         return { degraded: (error as Error).message };
       }
@@ -111,9 +110,12 @@ async function textUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise<
   return Buffer.concat(parts).toString('utf8');
 }
 
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+function untilInterrupted(
+  asked: Promise<RetrievedContext>,
+  deadline: Deadline,
+): Promise<RetrievedContext | { readonly degraded: string }> {
+  return new Promise((resolve, reject) => {
+    const forget = deadline.onInterruption(() => resolve({ degraded: 'the deadline passed' }));
+    asked.then(resolve, reject).finally(forget);
   });
 }

@@ -145,10 +145,13 @@ export class StreamReading implements StreamSink {
   }
 
   #died(error: Error): void {
-    this.#port?.close();
     this.#deaths++;
     if (this.#over) return;
-    if (this.#deaths > 1) {
+    // A whole answer has had its second try already.
+    const hadPort = this.#port !== undefined;
+    this.#port?.close();
+    this.#port = undefined;
+    if (this.#deaths > 1 || !hadPort) {
       this.#close();
       this.#stream.abort();
       this.#reject(error);

@@ -13,7 +13,7 @@ export interface Saturated {
 
 /** Who may run. In one process it is a counter a tier; a cluster leases slots from its primary. */
 export interface Slots {
-  /** Resolves to a slot, to `Saturated`, or to undefined when the deadline's signal aborted first. */
+  /** Resolves to a slot, to `Saturated`, or to undefined when the work was stopped first. */
   acquire(tier: string, deadline: Deadline): Promise<Slot | Saturated | undefined>;
   usage(): ReadonlyMap<string, { readonly limit: number; readonly used: number; readonly waiting: number }>;
 }
@@ -62,7 +62,7 @@ class TierSlots {
   }
 
   acquire(deadline: Deadline): Slot | Saturated | undefined | Promise<Slot | undefined> {
-    if (deadline.signal.aborted) return undefined;
+    if (deadline.interruption !== undefined) return undefined;
     if (this.#used < this.limit) return this.#take();
     if (this.#waiting.length >= this.maxWaiting) {
       const waitMs = (this.#heldMs * (this.#waiting.length + 1)) / this.limit;
@@ -81,11 +81,11 @@ class TierSlots {
       const waiter: Waiter = {
         deadline,
         admit: (slot) => {
-          deadline.signal.removeEventListener('abort', leave);
+          forget();
           resolve(slot);
         },
       };
-      deadline.signal.addEventListener('abort', leave, { once: true });
+      const forget = deadline.onInterruption(leave);
       let at = this.#waiting.length;
       while (at > 0 && this.#waiting[at - 1]!.deadline.at > deadline.at) at--;
       this.#waiting.splice(at, 0, waiter);

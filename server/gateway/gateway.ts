@@ -1,6 +1,7 @@
 import { Agent, type Dispatcher } from 'undici';
 import type { Config } from '../../config/schema.js';
 import type { StreamEnd, WireForm } from '../../contracts/threads.js';
+import type { Deadline } from '../deadline.js';
 import { version } from '../version.js';
 import { rejectionOf, unreachableOf } from './rejection.js';
 
@@ -11,7 +12,7 @@ export interface GatewayRequest {
   readonly domain: string;
   /** JSON in UTF-8. */
   readonly body: Uint8Array;
-  readonly signal: AbortSignal;
+  readonly deadline: Deadline;
 }
 
 /** An answer that has begun. */
@@ -86,7 +87,7 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
         headers: { ...headers, 'x-task-id': request.taskId, 'x-task-domain': request.domain },
         body: request.body,
       };
-      return dispatch(agent, options, request.signal, open, gateway.max_stream_bytes);
+      return dispatch(agent, options, request.deadline, open, gateway.max_stream_bytes);
     },
     probe: async (signal) => {
       const base = new URL(gatewayUrl);
@@ -111,7 +112,7 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
 function dispatch(
   agent: Agent,
   options: Dispatcher.DispatchOptions,
-  signal: AbortSignal,
+  deadline: Deadline,
   open: (stream: GatewayStream) => StreamSink,
   maxStreamBytes: number,
 ): Promise<CallStart> {
@@ -126,12 +127,11 @@ function dispatch(
       controller?.abort(new Error('interrupted'));
       resolve({ kind: 'interrupted' });
     };
-    const over = () => signal.removeEventListener('abort', onAbort);
-    signal.addEventListener('abort', onAbort);
+    const over = deadline.onInterruption(onAbort);
     agent.dispatch(options, {
       onRequestStart: (started) => {
         controller = started;
-        if (signal.aborted) started.abort(new Error('interrupted'));
+        if (deadline.interruption !== undefined) started.abort(new Error('interrupted'));
       },
       onResponseStart: (started, statusCode, headers) => {
         if (statusCode < 200) return;
@@ -164,7 +164,7 @@ function dispatch(
       onResponseError: (_controller, error) => {
         over();
         if (sink !== undefined) sink.end('broken', error.message);
-        else if (signal.aborted) resolve({ kind: 'interrupted' });
+        else if (deadline.interruption !== undefined) resolve({ kind: 'interrupted' });
         else
           resolve(
             status === 0 ? unreachableOf(error) : rejectionOf(status, retryAfter, Buffer.concat(errorBody)),

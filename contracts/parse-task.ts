@@ -23,7 +23,8 @@ export function parseTask(body: Uint8Array): ParsedTask {
     };
   }
   if (!taskValidator.check(value)) return { kind: 'invalid', violations: taskValidator.violations(value) };
-  return { kind: 'task', task: value, requestHash: requestHashOf(value) };
+  const { context, ...task } = value;
+  return { kind: 'task', task, context, requestHash: requestHashOf(value) };
 }
 
 /** SHA-256 over the request in canonical form: the order of its keys does not matter. */

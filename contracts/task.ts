@@ -96,4 +96,7 @@ export const Task = Type.Object(
 );
 export type Task = Static<typeof Task>;
 
+/** A task apart from its context, which may be large and goes its own way. */
+export type TaskBody = Omit<Task, 'context'>;
+
 export const taskValidator = compile(Task);

@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Recommendation, RefusalReason } from './failures.js';
 import type { ContextSource, Note } from './outcome.js';
-import type { Task } from './task.js';
+import type { TaskBody } from './task.js';
 import type { Violation } from './validator.js';
 
 /** What the event loop and the threads tell each other. Plain data: it crosses by structured clone. */
@@ -9,6 +9,9 @@ import type { Violation } from './validator.js';
 export type Protocol = 'chat_completions' | 'generate';
 export type ResponseFormat = 'none' | 'json_object' | 'json_schema';
 export type TokenizerName = 'o200k_harmony' | 'gemma3' | 'qwen3' | 'claude';
+
+/** A text that may be large: then UTF-8 in memory that crosses between threads without a copy. */
+export type LargeText = string | SharedArrayBuffer;
 
 /** A prompt template, split into its two messages before anything is rendered. */
 export interface Template {
@@ -37,11 +40,11 @@ export interface RetrievedContext {
 }
 
 export interface AssembleJob {
-  readonly task: Task;
+  readonly task: TaskBody;
   readonly tier: string;
   readonly target: ModelTarget;
   readonly template: Template;
-  readonly provided: string | undefined;
+  readonly provided: LargeText | undefined;
   readonly retrieved: RetrievedContext | undefined;
   readonly repair: RepairRequest | undefined;
 }
@@ -73,7 +76,8 @@ export interface FittedContext {
 
 /** How many tokens the model's window leaves for retrieved context, asked before retrieval. */
 export interface MeasureJob {
-  readonly task: Task;
+  readonly task: TaskBody;
+  readonly provided: LargeText | undefined;
   readonly tier: string;
   readonly target: ModelTarget;
   readonly template: Template;
@@ -84,7 +88,12 @@ export interface ParseTaskJob {
 }
 
 export type ParsedTask =
-  | { readonly kind: 'task'; readonly task: Task; readonly requestHash: string }
+  | {
+      readonly kind: 'task';
+      readonly task: TaskBody;
+      readonly context: LargeText | undefined;
+      readonly requestHash: string;
+    }
   | { readonly kind: 'malformed'; readonly detail: string }
   | { readonly kind: 'invalid'; readonly violations: readonly Violation[] };
 

@@ -8,6 +8,7 @@ import type {
 } from '../contracts/threads.js';
 import { answerSchema } from '../domains/answer.js';
 import { fitContext } from './context.js';
+import { unpackText } from './large-text.js';
 import { asMaterial, viewOf } from './prompt.js';
 import { templateOf } from './template.js';
 import type { Tokenizer } from './tokenizers/index.js';
@@ -50,9 +51,14 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
 
 /** How many tokens the window leaves for context; 0 when the task alone fills it. */
 export function measure(job: MeasureJob, tokenizer: Tokenizer): number {
-  const { target, task, template } = job;
+  const { target, task, template, provided } = job;
   const user = templateOf(template).renderUser(
-    viewOf(task, job.tier, target.maxOutputTokens, asMaterial(task.context ?? '')),
+    viewOf(
+      task,
+      job.tier,
+      target.maxOutputTokens,
+      asMaterial(provided === undefined ? '' : unpackText(provided)),
+    ),
   );
   const taken = systemOf(job, tokenizer).tokens + tokenizer.count(user) + RESERVED_TOKENS + BLOCK_TOKENS;
   return Math.max(0, target.contextWindow - target.maxOutputTokens - taken);
@@ -70,7 +76,7 @@ function fitInto(
   tokenizer: Tokenizer,
 ): FittedContext & { text: string } {
   return fitContext(
-    provided === undefined ? undefined : asMaterial(provided),
+    provided === undefined ? undefined : asMaterial(unpackText(provided)),
     retrieved && { ...retrieved, text: asMaterial(retrieved.text) },
     budget,
     tokenizer,

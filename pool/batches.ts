@@ -1,4 +1,5 @@
 import type { BatchedJob, BatchedResult } from '../contracts/threads.js';
+import { sizeOfText } from './large-text.js';
 
 /** Runs one batch in a thread; rejects when the thread dies. */
 export type RunBatch = (jobs: readonly BatchedJob[]) => Promise<readonly BatchedResult[]>;
@@ -63,9 +64,9 @@ const LARGE_BYTES = 65_536;
 
 function sizeOf({ kind, job }: BatchedJob): number {
   if (kind === 'read') return job.chunk.length;
-  const context = kind === 'assemble' ? (job.provided?.length ?? 0) + (job.retrieved?.text.length ?? 0) : 0;
+  const retrieved = kind === 'assemble' ? (job.retrieved?.text.length ?? 0) : 0;
   const inputs = job.task.inputs?.reduce((sum, { content }) => sum + content.length, 0) ?? 0;
-  return context + inputs + job.task.description.length + (job.task.context?.length ?? 0);
+  return retrieved + inputs + job.task.description.length + sizeOfText(job.provided);
 }
 
 function settle(entries: readonly Entry[], results: readonly BatchedResult[]): void {

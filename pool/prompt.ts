@@ -1,10 +1,10 @@
-import type { Task } from '../contracts/task.js';
+import type { Task, TaskBody } from '../contracts/task.js';
 
 /**
  * What a template sees of a task. What comes from the caller or from retrieval is data: it is neither template
  * nor block.
  */
-export function viewOf(task: Task, tier: string, maxOutputTokens: number, context: string): object {
+export function viewOf(task: TaskBody, tier: string, maxOutputTokens: number, context: string): object {
   const criteria = (task.acceptance_criteria ?? []).map(asMaterial);
   const constraints = constraintLines(task.constraints).map(asMaterial);
   const inputs = (task.inputs ?? []).map((input) => ({

@@ -1,4 +1,5 @@
 import { type MessagePort, workerData } from 'node:worker_threads';
+import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { parseTask } from '../contracts/parse-task.js';
 import type {
   Assembled,
@@ -9,9 +10,11 @@ import type {
   Reading,
   ReadJob,
   ReadMore,
+  StreamEnd,
   TokenizerName,
 } from '../contracts/threads.js';
 import { assemble, measure } from './assemble.js';
+import { packText } from './large-text.js';
 import { StreamReader } from './stream-reader.js';
 import { openTokenizer, type Tokenizer } from './tokenizers/index.js';
 
@@ -21,20 +24,25 @@ export interface ThreadData {
 }
 
 export function parse(job: ParseTaskJob): ParsedTask {
-  return parseTask(job.body);
+  const parsed = parseTask(job.body);
+  if (parsed.kind !== 'task' || typeof parsed.context !== 'string') return parsed;
+  return { ...parsed, context: packText(parsed.context) };
 }
 
 /** Runs jobs one after the other; none of them waits for anything. */
-export function batch(jobs: readonly BatchedJob[]): BatchedResult[] {
-  return jobs.map((each) => {
+export function batch(jobs: readonly BatchedJob[]): readonly BatchedResult[] {
+  const results = jobs.map((each): BatchedResult => {
     try {
       return { value: runJob(each) };
     } catch (error) {
       return { error: (error as Error).stack ?? String(error) };
     }
   });
+  return moved(
+    results,
+    results.flatMap((result) => ('value' in result ? largeBytesOf(result.value) : [])),
+  );
 }
-
 function runJob({ kind, job }: BatchedJob): number | Assembled | Reading {
   switch (kind) {
     case 'measure':
@@ -49,15 +57,38 @@ function runJob({ kind, job }: BatchedJob): number | Assembled | Reading {
   }
 }
 
+/** The bytes of a result that are worth moving to the event loop instead of copying them. */
+function largeBytesOf(value: number | Assembled | Reading): Uint8Array[] {
+  const bytes = typeof value === 'number' ? undefined : 'body' in value ? value.body : outputOf(value);
+  return bytes !== undefined && bytes.length > MOVED_BYTES ? [bytes] : [];
+}
+
+function outputOf(value: Assembled | Reading): Uint8Array | undefined {
+  if (!('end' in value) || value.end.kind !== 'judged') return undefined;
+  return value.end.verdict.kind === 'valid' ? value.end.verdict.output : undefined;
+}
+
+/** Tells Piscina which bytes of a result to transfer. */
+function moved<T extends object>(result: T, bytes: readonly Uint8Array[]): T {
+  if (bytes.length === 0) return result;
+  const transferred = move({
+    [transferableSymbol]: bytes.map(({ buffer }) => buffer),
+    [valueSymbol]: result,
+  } as never);
+  return transferred as unknown as T;
+}
+
+const MOVED_BYTES = 16_384;
+
 /** Reads a stream part by part, through the port, until it is over. */
 export function read(job: ReadJob & { readonly port: MessagePort }): Reading | Promise<Reading> {
   const reader = new StreamReader(job, tokenizerOf(job.tokenizer));
   const { port } = job;
-  if (reader.push(job.chunk)) return reader.finish(undefined);
+  if (reader.push(job.chunk)) return finish(reader, undefined);
   return new Promise((resolve, reject) => {
     const end = (ended: ReadMore['ended']) => {
       port.close();
-      resolve(reader.finish(ended));
+      resolve(finish(reader, ended));
     };
     port.on('message', (more: ReadMore) => {
       try {
@@ -70,6 +101,11 @@ export function read(job: ReadJob & { readonly port: MessagePort }): Reading | P
     });
     port.postMessage(reader.progress());
   });
+}
+
+function finish(reader: StreamReader, ended: StreamEnd | undefined): Reading {
+  const reading = reader.finish(ended);
+  return moved(reading, largeBytesOf(reading));
 }
 
 /** Opens the tokenizers of this thread ahead of the first task. */

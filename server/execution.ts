@@ -2,8 +2,7 @@ import type { Config } from '../config/schema.js';
 import type { TaskFailureCode } from '../contracts/failures.js';
 import { failures } from '../contracts/failures.js';
 import type { Attempt, ContextStatus, Failed, Note, Receipt } from '../contracts/outcome.js';
-import type { Task } from '../contracts/task.js';
-import type { FittedContext, RetrievedContext } from '../contracts/threads.js';
+import type { FittedContext, LargeText, RetrievedContext } from '../contracts/threads.js';
 import type { Pools } from '../pool/pools.js';
 import type { Deadline, Interruption } from './deadline.js';
 import type { Gateway } from './gateway/gateway.js';
@@ -93,7 +92,7 @@ export async function execute(
       break;
     }
     try {
-      retrieved ??= await retrieveContext(parts, resolved.task, tier, deadline);
+      retrieved ??= await retrieveContext(parts, resolved, tier, deadline);
       journal.contextStatus = retrieved.status;
       journal.contextDetail = retrieved.detail;
       generated = await generate({ parts, resolved, tier, retrieved, deadline, watcher, journal });
@@ -114,19 +113,19 @@ export function interrupted(interruption: Interruption): Generated {
 
 export interface Retrieved {
   readonly status: ContextStatus;
-  readonly provided: string | undefined;
+  readonly provided: LargeText | undefined;
   readonly context: RetrievedContext | undefined;
   readonly detail?: string;
 }
 
 async function retrieveContext(
   { config, pools, rag, templates }: ExecutionParts,
-  task: Task,
+  { task, context }: ResolvedTask,
   tier: string,
   deadline: Deadline,
 ): Promise<Retrieved> {
-  const mode = task.context_mode ?? (task.context === undefined ? 'retrieved' : 'provided');
-  const provided = mode === 'retrieved' ? undefined : task.context;
+  const mode = task.context_mode ?? (context === undefined ? 'retrieved' : 'provided');
+  const provided = mode === 'retrieved' ? undefined : context;
   const none = {
     status: provided === undefined ? ('none' as const) : ('provided' as const),
     provided,
@@ -135,8 +134,7 @@ async function retrieveContext(
   if (mode === 'provided') return none;
   const template = templates.of(task.domain);
   const target = targetOf(config, tier, task);
-  const measured = { ...task, context: provided } as Task;
-  const room = await pools.tier(tier).measure({ task: measured, tier, target, template });
+  const room = await pools.tier(tier).measure({ task, provided, tier, target, template });
   const maxTokens = Math.min(room, config.rag.max_context_tokens);
   if (maxTokens === 0) return none;
   const query = { query: task.description, domain: task.domain, projectId: task.project_id, maxTokens };

@@ -113,8 +113,7 @@ async function assemblePrompt(
   target: ModelTarget,
   repair: RepairRequest | undefined,
 ): Promise<Assembled> {
-  // The context travels once, as `provided`.
-  const { context: _, ...task } = resolved.task;
+  const { task } = resolved;
   return parts.pools.tier(tier).assemble({
     task,
     tier,

@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto';
 import type { Config } from '../config/schema.js';
-import type { Task } from '../contracts/task.js';
-import type { ModelTarget } from '../contracts/threads.js';
+import type { TaskBody } from '../contracts/task.js';
+import type { LargeText, ModelTarget, ParsedTask } from '../contracts/threads.js';
 import { domains } from '../domains/registry.js';
 
 /** A task whose domain and tier are known. */
 export interface ResolvedTask {
-  readonly task: Task;
+  readonly task: TaskBody;
+  readonly context: LargeText | undefined;
   readonly requestHash: string;
   readonly tier: string;
   readonly artifactId: string;
@@ -19,7 +20,8 @@ export interface Unresolved {
 }
 
 /** Finds domain and tier of a task. */
-export function resolve(config: Config, task: Task, requestHash: string): ResolvedTask | Unresolved {
+export function resolve(config: Config, parsed: ParsedTask & { kind: 'task' }): ResolvedTask | Unresolved {
+  const { task, context, requestHash } = parsed;
   const worker = Object.hasOwn(config.workers, task.domain) ? config.workers[task.domain] : undefined;
   if (worker === undefined || !domains.has(task.domain)) {
     return {
@@ -33,11 +35,11 @@ export function resolve(config: Config, task: Task, requestHash: string): Resolv
     const known = Object.keys(config.tier_models).join(', ');
     return { code: 'unknown_tier', path: '/tier', detail: `tier must be one of ${known}` };
   }
-  return { task, requestHash, tier, artifactId: artifactIdOf(task.task_id) };
+  return { task, context, requestHash, tier, artifactId: artifactIdOf(task.task_id) };
 }
 
 /** The model that a tier uses, as a thread needs to know it. `max_output_tokens` of the task may lower the limit. */
-export function targetOf(config: Config, tier: string, task: Task): ModelTarget {
+export function targetOf(config: Config, tier: string, task: TaskBody): ModelTarget {
   const { model, endpoint } = config.tier_models[tier]!;
   const { context_window, max_output_tokens, tokenizer } = config.models[model]!;
   const { protocol, response_format, max_tokens_field } = config.endpoints[endpoint]!;

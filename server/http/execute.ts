@@ -52,7 +52,7 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
     const parsed = bytes.length <= INLINE_BYTES ? parseTask(bytes) : await parts.pools.parse({ body: bytes });
     if (aborted) return;
     if (parsed.kind !== 'task') return refuse('invalid_request', detailOf(parsed), errorsOf(parsed));
-    const resolved = resolve(config, parsed.task, parsed.requestHash);
+    const resolved = resolve(config, parsed);
     if ('code' in resolved) {
       return refuse(resolved.code, resolved.detail, {
         errors: [{ path: resolved.path, message: resolved.detail }],

@@ -1,6 +1,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Reading, ReadJob, ReadMore, ReadProgress, StreamEnd } from '../contracts/threads.js';
 import type { TierPool } from '../pool/pools.js';
+import { ByteQueue } from './byte-queue.js';
 import type { GatewayStream, StreamSink } from './gateway/gateway.js';
 
 /** What a stream is read for; the rest of a `ReadJob` is the stream itself. */
@@ -33,8 +34,7 @@ export class StreamReading implements StreamSink {
   #resolve!: (reading: Reading) => void;
   #reject!: (error: Error) => void;
   /** Bytes that no thread has got yet, and those that the thread got but has not understood. */
-  #waiting: Uint8Array[] = [];
-  #waitingBytes = 0;
+  readonly #waiting = new ByteQueue();
   #sent: Uint8Array = EMPTY;
   #ended: StreamEnd | undefined;
   #endSent = false;
@@ -63,12 +63,11 @@ export class StreamReading implements StreamSink {
 
   data(chunk: Uint8Array): void {
     if (this.#over) return;
-    if (this.#waitingBytes === 0 && !this.#open) this.#watcher.firstBytes();
+    if (this.#waiting.length === 0 && !this.#open) this.#watcher.firstBytes();
     this.#waiting.push(chunk);
-    this.#waitingBytes += chunk.length;
     if (this.#open) {
       if (this.#idle) this.#sendMore();
-    } else if (this.#watcher.live || this.#waitingBytes >= WHOLE_BYTES) this.#openSession();
+    } else if (this.#watcher.live || this.#waiting.length >= WHOLE_BYTES) this.#openSession();
     else this.#timer ??= setTimeout(() => this.#openSession(), WHOLE_WAIT_MS);
     this.#govern();
   }
@@ -124,7 +123,7 @@ export class StreamReading implements StreamSink {
     if (progress.text !== '') this.#text.push(progress.text);
     if (progress.reasoning !== '') this.#reasoning.push(progress.reasoning);
     this.#watcher.progress(progress.delta, progress.tokens);
-    if (this.#waitingBytes > 0 || (this.#ended !== undefined && !this.#endSent)) this.#sendMore();
+    if (this.#waiting.length > 0 || (this.#ended !== undefined && !this.#endSent)) this.#sendMore();
     else this.#idle = true;
     this.#govern();
   }
@@ -157,8 +156,9 @@ export class StreamReading implements StreamSink {
       this.#reject(error);
       return;
     }
-    this.#waiting.unshift(this.#sent);
-    this.#waitingBytes += this.#sent.length;
+    const later = this.#waiting.take();
+    this.#waiting.push(this.#sent);
+    if (later.length > 0) this.#waiting.push(later);
     this.#sent = EMPTY;
     this.#openSession();
   }
@@ -167,14 +167,12 @@ export class StreamReading implements StreamSink {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#port?.close();
-    this.#waiting = [];
+    this.#waiting.take();
   }
 
-  /** Moves the waiting bytes to the sent ones; at most so many at once that the thread stays responsive. */
+  /** Moves the waiting bytes to the sent ones. */
   #takeWaiting(): Uint8Array {
-    const chunk = this.#waiting.length === 1 ? this.#waiting[0]! : Buffer.concat(this.#waiting);
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    const chunk = this.#waiting.take();
     this.#sent = this.#sent.length === 0 ? chunk : Buffer.concat([this.#sent, chunk]);
     return chunk;
   }
@@ -183,7 +181,7 @@ export class StreamReading implements StreamSink {
   #govern(): void {
     if (this.#ended !== undefined || this.#over) return;
     const ready = this.#watcher.ready();
-    const behind = this.#waitingBytes > HIGH_WATER_BYTES || ready !== undefined;
+    const behind = this.#waiting.length > HIGH_WATER_BYTES || ready !== undefined;
     if (behind && !this.#paused) this.#stream.pause();
     if (!behind && this.#paused) this.#stream.resume();
     this.#paused = behind;

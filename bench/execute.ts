@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import autocannon from 'autocannon';
-import { type BenchProcess, startProcess } from './processes.js';
+import { type BenchProcess, serviceEnvironment, startProcess } from './processes.js';
 import { startSimulators } from './simulators/start.js';
 
 /** What one server did in one round. Latencies in ms. */
@@ -29,7 +29,7 @@ export async function run(): Promise<void> {
   const service = await startProcess(
     '../server/main.js',
     [],
-    serviceEnvironment(directory, simulators.gatewayUrl!),
+    serviceEnvironment(directory, simulators.gatewayUrl!, CONFIGURATION),
   );
   try {
     for (const server of [floor, service]) await load(server, WARM_UP_SECONDS);
@@ -58,20 +58,8 @@ const ANSWER = JSON.stringify({
   summary: 'An iterative Fibonacci function.',
 });
 
-/** The shipped configuration, but for a tier that holds as many tasks as there are connections. */
-function serviceEnvironment(directory: string, gatewayUrl: string): Record<string, string> {
-  const file = join(directory, 'config.yaml');
-  writeFileSync(file, `queues: {small: {concurrency: ${CONNECTIONS}, timeout: 120}}\n`);
-  return {
-    CONFIG_FILE: file,
-    MODEL_GATEWAY_URL: gatewayUrl,
-    RAG_SERVICE_URL: 'http://127.0.0.1:9', // the tasks bring their context
-    DATA_DIR: join(directory, 'data'),
-    HOST: '127.0.0.1',
-    SERVICE_PORT: '0',
-    LOG_LEVEL: 'info',
-  };
-}
+// A tier that holds as many tasks as there are connections.
+const CONFIGURATION = `queues: {small: {concurrency: ${CONNECTIONS}, timeout: 120}}\n`;
 
 let taskNumber = 0;
 

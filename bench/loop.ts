@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request } from 'undici';
-import { type BenchProcess, startProcess } from './processes.js';
+import { type BenchProcess, serviceEnvironment, startProcess } from './processes.js';
 import { startSimulators } from './simulators/start.js';
 
 /** Delay of the event loop in ms; an idle loop measured with a resolution of 1 ms shows about 1. */
@@ -18,7 +18,11 @@ interface LoopDelay {
 export async function run(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'worker-service-bench-'));
   const simulators = await startSimulators({ kinds: ['gateway'] });
-  const service = await startProcess('loop-service.js', [], environment(directory, simulators.gatewayUrl!));
+  const service = await startProcess(
+    'loop-service.js',
+    [],
+    serviceEnvironment(directory, simulators.gatewayUrl!, CONFIGURATION),
+  );
   const knobs = (value: object) => setKnobs(simulators.gatewayUrl!, value);
   try {
     await knobs({ outputBytes: 1_000_000 });
@@ -56,20 +60,9 @@ export async function run(): Promise<void> {
 const TASKS = 60;
 const CONCURRENCY = 4;
 
-function environment(directory: string, gatewayUrl: string): Record<string, string> {
-  const file = join(directory, 'config.yaml');
-  const model = 'models: {"gemma3:12b": {context_window: 1000000, max_output_tokens: 600000}}';
-  writeFileSync(file, `${model}\nqueues: {small: {concurrency: ${CONCURRENCY}}}\n`);
-  return {
-    CONFIG_FILE: file,
-    MODEL_GATEWAY_URL: gatewayUrl,
-    RAG_SERVICE_URL: 'http://127.0.0.1:9', // the tasks bring their context
-    DATA_DIR: join(directory, 'data'),
-    HOST: '127.0.0.1',
-    SERVICE_PORT: '0',
-    LOG_LEVEL: 'info',
-  };
-}
+const CONFIGURATION = `models: {"gemma3:12b": {context_window: 1000000, max_output_tokens: 600000}}
+queues: {small: {concurrency: ${CONCURRENCY}}}
+`;
 
 async function setKnobs(gatewayUrl: string, knobs: object): Promise<void> {
   const url = `${gatewayUrl.replace('/api/v1', '')}/_simulator/knobs`;

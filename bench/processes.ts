@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export interface BenchProcess {
@@ -42,6 +43,25 @@ export async function startProcess(
       child.kill('SIGTERM');
       await exited;
     },
+  };
+}
+
+/** The environment of a service under measurement: the shipped configuration but for what `yaml` says. */
+export function serviceEnvironment(
+  directory: string,
+  gatewayUrl: string,
+  yaml: string,
+): Record<string, string> {
+  const file = join(directory, 'config.yaml');
+  writeFileSync(file, yaml);
+  return {
+    CONFIG_FILE: file,
+    MODEL_GATEWAY_URL: gatewayUrl,
+    RAG_SERVICE_URL: 'http://127.0.0.1:9', // the tasks bring their context
+    DATA_DIR: join(directory, 'data'),
+    HOST: '127.0.0.1',
+    SERVICE_PORT: '0',
+    LOG_LEVEL: 'info',
   };
 }
 

@@ -53,38 +53,19 @@ export function completedJson({ outcome, output }: TaskOutcome): Uint8Array {
 }
 
 export function problemOfFailure(failed: Failed): Problem {
-  const { code, detail, status: _, retryable, ...rest } = failed;
   const {
-    task_id,
-    reason,
-    recommendation,
-    questions,
-    errors,
-    tokens_used,
-    execution_time_ms,
-    model,
-    tier,
-    attempts,
-    simulated,
-  } = rest;
-  const more = {
-    task_id,
-    reason,
-    recommendation,
-    questions,
-    errors,
-    tokens_used,
-    execution_time_ms,
-    model,
-    tier,
-    attempts,
-    simulated,
-  };
-  return problemOf(code, detail, { ...defined(more), retryable });
-}
-
-function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as never;
+    code,
+    detail,
+    status: _,
+    domain,
+    tokens,
+    context,
+    context_tokens,
+    sources,
+    retry_after_seconds,
+    ...more
+  } = failed;
+  return problemOf(code, detail, more);
 }
 
 function statusLine(status: number): string {

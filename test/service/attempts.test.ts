@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { request } from 'undici';
+import { suite } from 'uvu';
+import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
+
+const test = suite('the attempts of a task');
+let service: ServiceUnderTest;
+
+test.before(async () => {
+  service = await atService('gateway: {backoff_base_ms: 5, backoff_max_ms: 20}');
+});
+test.before.each(() => service.knobs({}));
+test.after(() => service.close());
+
+test("the specification's request is answered in the specification's shape", async () => {
+  const task = {
+    task_id: 'task-123',
+    description: 'Create fibonacci function',
+    domain: 'code-general',
+    tier: 'small',
+    context: '...',
+  };
+  const { status, body } = await service.execute(task);
+  assert.equal(status, 200);
+  assert.deepEqual([body.task_id, body.status], ['task-123', 'completed']);
+  assert.match(body.artifact_id, /\S/);
+  assert.match(body.output.content, /\S/);
+  assert.ok(Number.isInteger(body.tokens_used) && body.tokens_used > 0);
+});
+
+for (const invalidOutput of ['trailing_comma', 'chatter_around'] as const) {
+  test(`${invalidOutput} is corrected in one attempt, and a note says so`, async () => {
+    await service.knobs({ invalidOutput });
+    const { status, body } = await service.execute(aTask());
+    assert.deepEqual([status, body.attempts], [200, 1]);
+    assert.ok(body.notes?.length > 0, JSON.stringify(body.notes));
+  });
+}
+
+test('a repair tells the model what was wrong; a retry asks the same again', async () => {
+  await service.knobs({ script: [{ status: 500 }, { output: '{"content": "x", "summary": 5}' }] });
+  const task = aTask();
+  const { status, body } = await service.execute(task);
+  assert.deepEqual([status, body.attempts], [200, 3]);
+  const receipt = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
+  assert.deepEqual(
+    receipt.attempts.map(({ kind, ended }: { kind: string; ended: string }) => [kind, ended]),
+    [
+      ['first', 'rejected'],
+      ['retry', 'aborted'],
+      ['repair', 'finished'],
+    ],
+  );
+  assert.equal(receipt.attempts[1].repair, 'wrong_shape');
+  const sent = (await service.stats()).requests
+    .filter(({ headers }) => headers['x-task-id'] === task.task_id)
+    .map(({ body }) => JSON.stringify(body.messages));
+  assert.equal(sent.length, 3);
+  assert.equal(sent[1], sent[0]);
+  assert.match(sent[2]!, /summary/);
+  assert.ok(sent[2]!.length > sent[0]!.length);
+});
+
+test('an answer cut off by the limit is asked for again with a higher limit', async () => {
+  await service.knobs({ script: [{ invalidOutput: 'truncated_json', finishReason: 'length' }] });
+  const task = aTask();
+  assert.equal((await service.execute(task)).status, 200);
+  const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
+  assert.equal(attempts[0].finish_reason, 'length');
+  assert.ok(attempts[1].max_output_tokens > attempts[0].max_output_tokens);
+});
+
+test('Retry-After is waited for, and 0 means at once', async () => {
+  await service.knobs({ script: [{ status: 429, retryAfterSeconds: 1 }] });
+  let at = performance.now();
+  assert.equal((await service.execute(aTask())).body.attempts, 2);
+  assert.ok(performance.now() - at >= 990);
+  await service.knobs({ script: [{ status: 429, retryAfterSeconds: 0 }] });
+  at = performance.now();
+  assert.equal((await service.execute(aTask())).body.attempts, 2);
+  assert.ok(performance.now() - at < 900);
+});
+
+test('a Retry-After beyond the deadline is handed to the caller at once', async () => {
+  await service.knobs({ status: 429, retryAfterSeconds: 3600 });
+  const { status, body, headers } = await service.execute(aTask());
+  assert.deepEqual([status, body.code, body.attempts, body.retryable], [503, 'gateway_unavailable', 1, true]);
+  assert.equal(headers['retry-after'], '3600');
+});
+
+test('a failure that may pass is not final: the same task runs again', async () => {
+  await service.knobs({ status: 503 });
+  const task = aTask();
+  assert.equal((await service.execute(task)).status, 503);
+  await service.knobs({});
+  assert.equal((await service.execute(task)).status, 200);
+});
+
+test('an answer of half the text is never taken for the whole, however it was cut', async () => {
+  for (const cutKind of ['rst', 'fin', 'clean_end', 'broken_chunk'] as const) {
+    for (const cutAfterChunks of [0, 1, 10]) {
+      await service.knobs({ cutAfterChunks, cutKind });
+      const { status, body } = await service.execute(aTask());
+      assert.equal(status >= 500, true, `${cutKind} after ${cutAfterChunks}: ${status}`);
+      assert.ok(
+        ['gateway_error', 'gateway_unavailable'].includes(body.code),
+        `${cutKind} ${cutAfterChunks} ${body.code}`,
+      );
+    }
+  }
+});
+
+test('reasoning is counted, and is no part of the output', async () => {
+  await service.knobs({ reasoningTokens: 50, omitUsage: true });
+  const task = aTask();
+  const { body } = await service.execute(task);
+  const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
+  assert.ok(attempts[0].reasoning_tokens > 0);
+  assert.match(body.output.content, /def fibonacci/);
+});
+
+test('one of two callers may go away; the other gets the outcome of the one call', async () => {
+  await service.knobs({ tokensPerSecond: 300 });
+  const { calls } = await service.stats();
+  const task = aTask();
+  const stays = service.execute(task);
+  await until(async () => (await service.stats()).open === 1, 'the call runs');
+  const going = new AbortController();
+  const gone = post(task, going.signal).catch(() => {});
+  setTimeout(() => going.abort(), 30);
+  await gone;
+  assert.equal((await stays).status, 200);
+  assert.equal((await service.stats()).calls, calls + 1);
+});
+
+test.run();
+
+async function post(task: object, signal: AbortSignal): Promise<void> {
+  const headers = { 'content-type': 'application/json' };
+  const body = JSON.stringify(task);
+  const answer = await request(`${service.url}/execute`, { method: 'POST', headers, body, signal });
+  await answer.body.dump();
+}

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { Problem } from '../../contracts/problem.js';
+import { compile } from '../../contracts/validator.js';
+import { aTask, atService, eventsOf, type ServiceUnderTest, until } from './at-service.js';
+
+const test = suite('the event stream of a task');
+const events = { accept: 'text/event-stream' };
+let service: ServiceUnderTest;
+
+test.before(async () => {
+  service = await atService('gateway: {backoff_base_ms: 5, backoff_max_ms: 20}');
+});
+test.before.each(() => service.knobs({}));
+test.after(() => service.close());
+
+test('a refusal ends the stream in failed, with the same problem as without a stream', async () => {
+  await service.knobs({ output: '{"status":"refused","reason":"complexity","message":"x"}' });
+  const task = aTask();
+  const answer = await service.execute(task, events);
+  assert.equal(answer.headers['content-type'], 'text/event-stream');
+  const last = eventsOf(answer.text).at(-1)!;
+  assert.equal(last.event, 'failed');
+  assert.deepEqual(compile(Problem).violations(last.data), []);
+  assert.deepEqual(last.data, (await service.execute(task)).body);
+});
+
+test('a task that has ended is told by its last event alone, and costs no call', async () => {
+  const task = aTask();
+  const { body } = await service.execute(task);
+  const { calls } = await service.stats();
+  const all = eventsOf((await service.execute(task, events)).text);
+  assert.deepEqual(all, [{ event: 'completed', data: body }]);
+  assert.equal((await service.stats()).calls, calls);
+});
+
+test('a conflict and a request that is not valid are answered with their status, not with a stream', async () => {
+  const task = aTask();
+  await service.execute(task);
+  const conflict = await service.execute({ ...task, description: 'Another' }, events);
+  assert.deepEqual([conflict.status, conflict.body.code], [409, 'task_conflict']);
+  const invalid = await service.execute(aTask({ description: '' }), events);
+  assert.deepEqual([invalid.status, invalid.body.code], [400, 'invalid_request']);
+});
+
+test('a repair voids what was shown, and says which attempt comes', async () => {
+  await service.knobs({
+    tokensPerSecond: 1000,
+    script: [{ output: '{"content": "def first(): pass", "summary": 5}', tokensPerSecond: 200 }],
+  });
+  const all = eventsOf((await service.execute(aTask(), events)).text);
+  const reset = all.findIndex(({ event }) => event === 'reset');
+  assert.deepEqual(all[reset]?.data, { reason: 'wrong_shape', attempt: 2 });
+  assert.equal(deltasOf(all.slice(reset)), all.at(-1)!.data.output.content);
+});
+
+test('DELETE ends the stream in failed with cancelled', async () => {
+  await service.knobs({ tokensPerSecond: 20 });
+  const task = aTask();
+  const running = service.execute(task, events);
+  await until(async () => (await service.stats()).open === 1, 'the call runs');
+  await service.ask('DELETE', `/tasks/${task.task_id}`);
+  const last = eventsOf((await running).text).at(-1)!;
+  assert.deepEqual([last.event, last.data.code], ['failed', 'cancelled']);
+});
+
+test('a character outside the basic plane is never split between deltas, escaped or not', async () => {
+  const emoji = '😀'.repeat(40);
+  const escaped = emoji.replace(/[\ud800-\udfff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16)}`);
+  for (const [what, text] of [
+    ['plain', emoji],
+    ['escaped', escaped],
+  ]) {
+    const output = `{"content": "x${text}", "artifacts": [], "summary": "s"}`;
+    await service.knobs({ tokensPerSecond: 2000, chunkTokens: 0.25, output });
+    const all = eventsOf((await service.execute(aTask({ domain: 'documentation' }), events)).text);
+    assert.equal(all.at(-1)!.event, 'completed', JSON.stringify(all.at(-1)).slice(0, 400));
+    for (const { event, data } of all)
+      if (event === 'delta') assert.ok(wellFormed(data.text), `${what}: ${JSON.stringify(data)}`);
+    assert.equal(deltasOf(all), all.at(-1)!.data.output.content);
+  }
+});
+
+test.run();
+
+function wellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
+}
+
+function deltasOf(all: ReturnType<typeof eventsOf>): string {
+  return all.map(({ event, data }) => (event === 'delta' ? data.text : '')).join('');
+}

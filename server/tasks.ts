@@ -58,12 +58,21 @@ export class Tasks {
   submit(resolved: ResolvedTask): Submission {
     const taskId = resolved.task.task_id;
     const running = this.#running.get(taskId);
-    if (running !== undefined) {
+    if (running !== undefined && !running.abandoned) {
       return running.requestHash === resolved.requestHash ? running.join() : { conflict: true };
     }
     const started = new RunningTask(resolved, this.#parts.config.queues[resolved.tier]!.timeout * 1000);
     this.#running.set(taskId, started);
-    started.settle(this.#run(started).finally(() => this.#running.delete(taskId)));
+    const before = running?.ended.then(
+      () => {},
+      () => {},
+    );
+    const run = before === undefined ? this.#run(started) : before.then(() => this.#run(started));
+    started.settle(
+      run.finally(() => {
+        if (this.#running.get(taskId) === started) this.#running.delete(taskId);
+      }),
+    );
     return started.join();
   }
 
@@ -206,6 +215,11 @@ class RunningTask implements ExecutionWatcher {
     return this.resolved.requestHash;
   }
 
+  get abandoned(): boolean {
+    const { interruption } = this.deadline;
+    return interruption?.code === 'cancelled' && !interruption.final;
+  }
+
   get live(): boolean {
     for (const caller of this.#callers) if (caller.onEvents !== undefined) return true;
     return false;
@@ -244,9 +258,12 @@ class RunningTask implements ExecutionWatcher {
 
   delta(text: string, tokens: number): void {
     // Split, so that one event is never so large that writing it holds up the event loop.
-    for (let at = 0; at < text.length; at += DELTA_CHARACTERS) {
+    for (let at = 0; at < text.length; ) {
+      let to = at + DELTA_CHARACTERS;
+      if (to < text.length && (text.charCodeAt(to - 1) & 0xfc00) === 0xd800) to--;
       this.#shown = true;
-      this.events.push({ event: 'delta', data: { text: text.slice(at, at + DELTA_CHARACTERS) } });
+      this.events.push({ event: 'delta', data: { text: text.slice(at, to) } });
+      at = to;
     }
     if (text !== '') this.#emit({ event: 'usage', data: { completion_tokens: tokens } });
   }

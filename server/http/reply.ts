@@ -12,11 +12,14 @@ export interface Reply {
 }
 
 /** Writes an answer. The caller has made sure that the response is not aborted. */
-export function send(res: HttpResponse, reply: Reply): void {
+export function send(res: HttpResponse, reply: Reply, isHead = false): void {
   res.cork(() => {
     res.writeStatus(statusLine(reply.status)).writeHeader('content-type', reply.contentType);
-    for (const [name, value] of Object.entries(reply.headers ?? {})) res.writeHeader(name, value);
-    res.end(reply.body);
+    const { connection, ...headers } = reply.headers ?? {};
+    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    const close = connection === 'close';
+    if (isHead) res.writeHeader('content-length', String(Buffer.byteLength(reply.body))).endWithoutBody();
+    else res.end(reply.body, close);
   });
 }
 

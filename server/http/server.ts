@@ -96,7 +96,8 @@ function answer(parts: HttpParts, handler: Handler): (res: HttpResponse, req: Ht
     res.onAborted(() => {
       aborted = true;
     });
-    const id = req.getParameter(0) ?? '';
+    const id = decoded(req.getParameter(0) ?? '');
+    const isHead = req.getMethod() === 'head';
     void (async () => {
       let reply: Reply;
       try {
@@ -105,9 +106,17 @@ function answer(parts: HttpParts, handler: Handler): (res: HttpResponse, req: Ht
         parts.log.error({ event: 'http_error', error: (error as Error).stack });
         reply = refusal('store_unavailable', 'the store could not be read');
       }
-      if (!aborted) send(res, reply);
+      if (!aborted) send(res, reply, isHead);
     })();
   };
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 const routes: readonly [path: string, methods: string][] = [

@@ -9,7 +9,10 @@ const events = { accept: 'text/event-stream' };
 let service: ServiceUnderTest;
 
 test.before(async () => {
-  service = await atService('gateway: {backoff_base_ms: 5, backoff_max_ms: 20}');
+  service = await atService(`
+gateway: {backoff_base_ms: 5, backoff_max_ms: 20}
+models: {"gemma3:12b": {context_window: 2000000, max_output_tokens: 1000000}}
+`);
 });
 test.before.each(() => service.knobs({}));
 test.after(() => service.close());
@@ -79,6 +82,15 @@ test('a character outside the basic plane is never split between deltas, escaped
       if (event === 'delta') assert.ok(wellFormed(data.text), `${what}: ${JSON.stringify(data)}`);
     assert.equal(deltasOf(all), all.at(-1)!.data.output.content);
   }
+});
+
+test('a very large delta is cut between characters', async () => {
+  const output = `{"content": "x${'😀'.repeat(40_000)}", "artifacts": [], "summary": "s"}`;
+  await service.knobs({ chunks: 1, output });
+  const all = eventsOf((await service.execute(aTask({ domain: 'documentation' }), events)).text);
+  assert.equal(all.at(-1)!.event, 'completed', JSON.stringify(all.at(-1)).slice(0, 400));
+  assert.equal(deltasOf(all), all.at(-1)!.data.output.content);
+  for (const { event, data } of all) if (event === 'delta') assert.ok(wellFormed(data.text));
 });
 
 test.run();

@@ -14,6 +14,15 @@ export interface TaskRecord {
   /** Milliseconds since the epoch. */
   readonly finishedAt: number;
   readonly outcome: CompletedHead | Failed;
+  readonly origin?: TaskOrigin;
+}
+
+/** What the sender of a task wants to see again in its terminal event. */
+export interface TaskOrigin {
+  readonly correlationId?: string;
+  /** W3C trace context. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
 }
 
 export interface Artifact {
@@ -24,6 +33,14 @@ export interface Artifact {
   readonly createdAt: number;
   /** The output as JSON in UTF-8. */
   readonly output: Uint8Array;
+}
+
+/** What is known of a task that has not ended for good. */
+export interface PendingTask {
+  /** Present when the task was accepted and waits in the broker: the hash of its request. */
+  readonly queuedHash?: string;
+  /** Present when somebody asked to cancel the task before it was executed: his reason, or an empty text. */
+  readonly cancelReason?: string;
 }
 
 /**
@@ -42,12 +59,29 @@ export interface ArtifactStore {
   record(record: TaskRecord, receipt: Receipt, output: Uint8Array | undefined): Promise<void>;
   receipt(taskId: string): Promise<Receipt | undefined>;
   artifact(artifactId: string): Promise<Artifact | undefined>;
-  /** Final outcomes whose event is not confirmed yet, oldest first, at most `limit`. */
-  unpublished(limit: number): Promise<TaskRecord[]>;
+  /**
+   * Notes that a task was accepted and waits in the broker. Durable when it resolves; without effect when the
+   * task has ended for good. A final outcome drops the note.
+   */
+  noteQueued(taskId: string, requestHash: string): Promise<void>;
+  /** Takes the note back, because the broker did not take the task; idempotent. */
+  dropQueued(taskId: string): Promise<void>;
+  /**
+   * Notes that a task is to be cancelled, whoever comes to execute it. Durable when it resolves; without effect
+   * when the task has ended for good. A final outcome drops the note.
+   */
+  noteCancelled(taskId: string, reason: string): Promise<void>;
+  /** The notes on a task, or undefined when there are none. */
+  pending(taskId: string): Promise<PendingTask | undefined>;
+  /**
+   * Final outcomes whose event is not confirmed yet, oldest first, at most `limit`; only those that finished
+   * before `before` (ms since the epoch), when it is given.
+   */
+  unpublished(limit: number, before?: number): Promise<TaskRecord[]>;
   /** Clears the mark; idempotent. */
   markPublished(taskIds: readonly string[]): Promise<void>;
   /**
-   * Drops ended tasks older than `maxAgeMs`, then the oldest until artifacts take at most `maxBytes`. Work
+   * Drops ended tasks, and notes, older than `maxAgeMs`, then the oldest until artifacts take at most `maxBytes`. Work
    * that is still unpublished stays. Returns how many tasks went. Works in small transactions and yields to
    * the event loop between them.
    */

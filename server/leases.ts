@@ -1,0 +1,45 @@
+/**
+ * What became of a claim. `held`: another process executes the task. `conflict`: another process executes another
+ * body under this id.
+ */
+export type Claim = 'granted' | 'held' | 'conflict';
+
+/**
+ * The sole right to execute a task, over all processes that share a store. A process that dies loses its leases
+ * after their time; a process that lives renews them by itself.
+ */
+export interface Leases {
+  /**
+   * Claims a task for this process. Claiming again what this process holds is granted again.
+   * @throws StoreUnavailable when nobody can tell.
+   */
+  claim(taskId: string, requestHash: string): Promise<Claim>;
+  /** Gives a task back; idempotent. Never throws: a lease that cannot be given back runs out. */
+  release(taskId: string): Promise<void>;
+  /** Whether some process executes the task now. @throws StoreUnavailable when nobody can tell. */
+  isHeld(taskId: string): Promise<boolean>;
+  /** Called with the task_id of what this process holds and another process asked to cancel. */
+  onCancelRequested: ((taskId: string) => void) | undefined;
+  close(): Promise<void>;
+}
+
+/** The leases of a service that is one process on a store of its own: every claim is granted. */
+export class LocalLeases implements Leases {
+  onCancelRequested: ((taskId: string) => void) | undefined;
+  readonly #held = new Set<string>();
+
+  async claim(taskId: string): Promise<Claim> {
+    this.#held.add(taskId);
+    return 'granted';
+  }
+
+  async release(taskId: string): Promise<void> {
+    this.#held.delete(taskId);
+  }
+
+  async isHeld(taskId: string): Promise<boolean> {
+    return this.#held.has(taskId);
+  }
+
+  async close(): Promise<void> {}
+}

@@ -17,6 +17,15 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   { name: 'DATA_DIR', field: ['store', 'directory'], read: asDirectory },
   { name: 'SERVICE_PORT', field: ['server', 'port'], read: asInteger },
   { name: 'HOST', field: ['server', 'host'], read: asText },
+  { name: 'RABBITMQ_HOST', field: ['rabbitmq', 'host'], read: asText },
+  { name: 'RABBITMQ_PORT', field: ['rabbitmq', 'port'], read: asInteger },
+  { name: 'RABBITMQ_USER', field: ['rabbitmq', 'username'], read: asText },
+  { name: 'RABBITMQ_PASSWORD', field: ['rabbitmq', 'password'], read: asText },
+  { name: 'RABBITMQ_VHOST', field: ['rabbitmq', 'virtual_host'], read: asText },
+  { name: 'RABBITMQ_TLS', field: ['rabbitmq', 'tls'], read: asFlag },
+  { name: 'RABBITMQ_TLS_CA_FILE', field: ['rabbitmq', 'tls_ca_file'], read: asText },
+  { name: 'RABBITMQ_TLS_CERT_FILE', field: ['rabbitmq', 'tls_cert_file'], read: asText },
+  { name: 'RABBITMQ_TLS_KEY_FILE', field: ['rabbitmq', 'tls_key_file'], read: asText },
   { name: 'LOG_LEVEL', field: ['log', 'level'], read: asLevel },
   { name: 'MAX_BODY_BYTES', field: ['server', 'max_body_bytes'], read: asInteger },
   { name: 'GRACE_PERIOD_MS', field: ['server', 'grace_period_ms'], read: asInteger },
@@ -46,6 +55,10 @@ function asText(text: string): string {
 
 function asInteger(text: string): number | string {
   return /^\d+$/.test(text) ? Number(text) : text;
+}
+
+function asFlag(text: string): boolean | string {
+  return text === 'true' ? true : text === 'false' ? false : text;
 }
 
 function asDirectory(text: string): string {

@@ -75,8 +75,9 @@ function range(schema: TSchema): string {
 function masked(schema: TSchema | undefined, value: unknown): unknown {
   if (schema === undefined) return value;
   if (typeof value === 'string') {
-    const { secret, url } = notesOf(schema);
+    const { secret, url, brokers } = notesOf(schema);
     if (secret) return '***';
+    if (brokers) return value.split(',').map(withoutBrokerCredentials).join(',');
     return url ? withoutCredentials(value) : value;
   }
   if (!isMappingSchema(schema) || value === null || typeof value !== 'object') return value;
@@ -87,6 +88,10 @@ function masked(schema: TSchema | undefined, value: unknown): unknown {
 
 function withoutCredentials(url: string): string {
   return url.replace(/^(https?:\/\/)[^/]*@/i, '$1***@');
+}
+
+function withoutBrokerCredentials(url: string): string {
+  return url.replace(/^(\s*amqps?:\/\/)[^/]*@/i, '$1***@');
 }
 
 // Of a text that was refused it is not known what it is, so all that may be a credential of a URL goes.
@@ -103,6 +108,7 @@ interface Notes {
   readonly names?: string;
   readonly secret?: boolean;
   readonly url?: boolean;
+  readonly brokers?: boolean;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly maxItems?: number;

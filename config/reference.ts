@@ -31,7 +31,7 @@ directory of the process.`;
 function environmentReference(): string {
   return `## Environment
 
-An empty variable is unset. \`RABBITMQ_HOST\`, \`RABBITMQ_PORT\`, \`DATABASE_URL\`, \`WORKERS\`, \`API_TOKENS\` and
+An empty variable is unset. \`DATABASE_URL\`, \`WORKERS\`, \`API_TOKENS\` and
 \`OTEL_*\` are accepted and not used yet.
 
 ${tableOf(

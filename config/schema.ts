@@ -6,6 +6,8 @@ const gib = 1024 * mib;
 
 /** Of tiers, domains and endpoints. */
 const namePattern = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$';
+/** Of exchanges, and of what queues and routing keys begin with. */
+const amqpNamePattern = namePattern;
 const modelNamePattern = '^[A-Za-z0-9@][!-~]{0,255}$';
 const Name = Type.String({ pattern: namePattern });
 const ModelName = Type.String({ pattern: modelNamePattern });
@@ -17,6 +19,8 @@ export const expectations = {
   url: 'an http or https URL without query and fragment',
   secret: 'visible ASCII characters without spaces',
   template: 'a relative path without `..`',
+  brokers: 'hosts, host:port pairs or amqp(s) URLs, with commas between them',
+  amqpName: 'a name of 1 to 64 letters, digits, `.`, `_` and `-`',
 } as const;
 
 /** The default tier of each domain. */
@@ -360,6 +364,127 @@ const Store = Type.Object(
   { additionalProperties: false, description: 'The store of outcomes and artifacts.' },
 );
 
+const Rabbitmq = Type.Object(
+  {
+    host: Type.Optional(
+      Type.Refine(
+        Type.String({
+          brokers: true,
+          expected: expectations.brokers,
+          description:
+            'Broker: a host, `host:port`, an `amqp://` or `amqps://` URL, or a list of these with commas between them, tried in turn. Default: none, no events.',
+        }),
+        isBrokerList,
+      ),
+    ),
+    port: Type.Integer({
+      default: 5672,
+      minimum: 1,
+      maximum: 65_535,
+      description: 'TCP port of a host that names none (with TLS, 5671 takes the place of 5672).',
+    }),
+    username: Type.String({
+      default: 'guest',
+      minLength: 1,
+      description: 'User, where the URL names none.',
+    }),
+    password: secret('Password, where the URL names none. Secret. Default: `guest`.', 'guest'),
+    virtual_host: Type.String({
+      default: '/',
+      minLength: 1,
+      description: 'Virtual host, where the URL names none.',
+    }),
+    tls: Type.Boolean({
+      default: false,
+      description: 'Whether hosts that are not URLs are spoken to by TLS.',
+    }),
+    tls_ca_file: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: "Certificates of the authorities to trust, PEM. Default: Node's.",
+      }),
+    ),
+    tls_cert_file: Type.Optional(
+      Type.String({ minLength: 1, description: 'Certificate of this client, PEM. Default: none.' }),
+    ),
+    tls_key_file: Type.Optional(
+      Type.String({ minLength: 1, description: 'Key of this client, PEM. Default: none.' }),
+    ),
+    exchange: Type.String({
+      default: 'tasks',
+      pattern: amqpNamePattern,
+      expected: expectations.amqpName,
+      description: 'Topic exchange that tasks come from and outcomes go to.',
+    }),
+    queue_prefix: Type.String({
+      default: 'worker.task',
+      pattern: amqpNamePattern,
+      expected: expectations.amqpName,
+      description: 'What the names of all queues of the service begin with.',
+    }),
+    routing_prefix: Type.String({
+      default: 'task',
+      pattern: amqpNamePattern,
+      expected: expectations.amqpName,
+      description:
+        'What all routing keys begin with: `.ready.{tier}`, `.cancelled`, `.output.created`, `.failed` follow.',
+    }),
+    heartbeat_seconds: Type.Integer({
+      default: 20,
+      minimum: 1,
+      maximum: 600,
+      description: 'A connection that is silent for two of these is given up, in seconds.',
+    }),
+    connect_timeout_ms: Type.Integer({
+      default: 10_000,
+      minimum: 100,
+      maximum: 600_000,
+      description: 'Longest time to connect, in milliseconds.',
+    }),
+    reconnect_max_ms: Type.Integer({
+      default: 10_000,
+      minimum: 100,
+      maximum: 600_000,
+      description: 'Longest pause between two attempts to connect, in milliseconds; it begins at 100.',
+    }),
+    confirm_timeout_ms: Type.Integer({
+      default: 15_000,
+      minimum: 100,
+      maximum: 600_000,
+      description:
+        'Longest wait for the confirm of a publish, in milliseconds; then it is repeated under the same id.',
+    }),
+    max_attempts: Type.Integer({
+      default: 3,
+      minimum: 1,
+      maximum: 100,
+      description: 'Executions of one task, the first included, before it has failed for good.',
+    }),
+    retry_delays_ms: Type.Array(Type.Integer({ minimum: 1, maximum: 86_400_000 }), {
+      default: [1_000, 10_000, 60_000],
+      minItems: 1,
+      maxItems: 16,
+      expected: 'a list of 1 to 16 integers from 1 to 86400000',
+      description:
+        'Time that a task waits in the broker before its second, third, … execution, in milliseconds; the last one holds for all further.',
+    }),
+    delivery_limit: Type.Integer({
+      default: 4,
+      minimum: 1,
+      maximum: 1_000,
+      description:
+        'Times that a message may come back without an answer, because its process died, before it is dead-lettered.',
+    }),
+    max_message_bytes: Type.Integer({
+      default: 8 * mib,
+      minimum: kib,
+      maximum: 128 * mib,
+      description: 'Largest message that is executed, in bytes; a larger one is dead-lettered.',
+    }),
+  },
+  { additionalProperties: false, description: 'Events from and to RabbitMQ.' },
+);
+
 const Prompts = Type.Object(
   {
     directory: Type.String({
@@ -448,6 +573,7 @@ export const ConfigSchema = Type.Object(
     rag: Rag,
     output: Output,
     store: Store,
+    rabbitmq: Rabbitmq,
     prompts: Prompts,
     threads: Threads,
     embedded: Embedded,
@@ -458,8 +584,14 @@ export const ConfigSchema = Type.Object(
 export type Config = Static<typeof ConfigSchema>;
 
 /** The text of a bearer token: what an HTTP header takes. */
-function secret(description: string) {
-  return Type.String({ pattern: '^[!-~]+$', secret: true, expected: expectations.secret, description });
+function secret(description: string, preset?: string) {
+  return Type.String({
+    pattern: '^[!-~]+$',
+    secret: true,
+    expected: expectations.secret,
+    description,
+    ...(preset !== undefined && { default: preset }),
+  });
 }
 
 function baseUrl(description: string) {
@@ -469,6 +601,15 @@ function baseUrl(description: string) {
 // Narrower than what URL takes, so that credentials can only stand where they are looked for when masked.
 function isBaseUrl(text: string): boolean {
   return /^https?:\/\/[^\s/?#\\][^\s?#\\]*$/i.test(text) && URL.canParse(text);
+}
+
+function isBrokerList(text: string): boolean {
+  return text.split(',').every((item) => isBroker(item.trim()));
+}
+
+function isBroker(text: string): boolean {
+  if (/^(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?$/i.test(text)) return true;
+  return /^amqps?:\/\/([^\s/?#@]*@)?[^\s/?#@]+(\/[^\s/?#]*)?$/i.test(text) && URL.canParse(text);
 }
 
 function isInnerPath(path: string): boolean {

@@ -90,8 +90,14 @@ export const failures = {
 
 export type FailureCode = keyof typeof failures;
 
-/** Codes that end a task (the others answer a request that never became one). */
+/**
+ * Codes that end a task. Those of a request that never became a task stand in an HTTP answer, or in the event that
+ * answers a message which names a task_id.
+ */
 export const taskFailureCodes = [
+  'invalid_request',
+  'unknown_domain',
+  'unknown_tier',
   'cancelled',
   'refused',
   'needs_clarification',

@@ -7,21 +7,32 @@ import type { ParsedTask } from './threads.js';
  * Never throws; nothing of the caller's content is repeated in what it says.
  */
 export function parseTask(body: Uint8Array): ParsedTask {
+  const read = readJson(body);
+  return read.kind === 'json' ? taskOf(read.value) : read;
+}
+
+/** Reads JSON (RFC 8259) in UTF-8; never throws. */
+export function readJson(
+  body: Uint8Array,
+): { kind: 'json'; value: unknown } | { kind: 'malformed'; detail: string } {
   let text: string;
   try {
     text = utf8.decode(body);
   } catch {
     return { kind: 'malformed', detail: 'the body is not valid UTF-8' };
   }
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return { kind: 'json', value: JSON.parse(text) };
   } catch {
     return {
       kind: 'malformed',
       detail: text.trim() === '' ? 'the body is empty' : 'the body is not valid JSON',
     };
   }
+}
+
+/** Checks a value against the schema of a task. */
+export function taskOf(value: unknown): ParsedTask {
   if (!taskValidator.check(value)) return { kind: 'invalid', violations: taskValidator.violations(value) };
   const { context, ...task } = value;
   return { kind: 'task', task, context, requestHash: requestHashOf(value) };

@@ -87,6 +87,26 @@ export interface ParseTaskJob {
   readonly body: Uint8Array;
 }
 
+export interface ParseEventJob {
+  readonly body: Uint8Array;
+  readonly contentType: string | undefined;
+  readonly headers: Readonly<Record<string, unknown>>;
+}
+
+/** Attributes of a CloudEvent that the service looks at, by their names in lower case. */
+export type EventAttributes = Readonly<
+  Partial<
+    Record<'specversion' | 'id' | 'traceparent' | 'tracestate' | 'correlationid' | 'expirytime', string>
+  >
+>;
+
+/** A message as it was read. `claims` is what it says of itself, whether or not it is valid. */
+export interface ParsedEvent {
+  readonly parsed: ParsedTask;
+  readonly attributes: EventAttributes;
+  readonly claims: { readonly taskId: string | undefined; readonly domain: string | undefined };
+}
+
 export type ParsedTask =
   | {
       readonly kind: 'task';

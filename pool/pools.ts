@@ -5,7 +5,9 @@ import type {
   Assembled,
   AssembleJob,
   MeasureJob,
+  ParsedEvent,
   ParsedTask,
+  ParseEventJob,
   ParseTaskJob,
   Reading,
   ReadJob,
@@ -30,6 +32,8 @@ export interface Pools {
   tier(name: string): TierPool;
   /** Parses a body that is too large for the event loop, on threads of its own: its tier is not known yet. */
   parse(job: ParseTaskJob): Promise<ParsedTask>;
+  /** The same for a message that is too large for the event loop. */
+  parseEvent(job: ParseEventJob): Promise<ParsedEvent>;
   /** Ends the threads of a tier; what they held is retried on fresh ones. For operators and fault tests. */
   killThreads(tier: string): Promise<void>;
   readonly events: EventEmitter<{ threadDied: [tier: string, error: Error] }>;
@@ -75,14 +79,16 @@ export async function openPools(config: Config): Promise<Pools> {
     }),
   );
   await Promise.all([...tiers.values()].map(({ piscina }) => piscina.run(undefined, { name: 'warm' })));
+  const onEdge = (job: ParseTaskJob | ParseEventJob, name: string) =>
+    edge.run(job, { name }).catch((error: Error) => {
+      events.emit('threadDied', 'edge', error);
+      return edge.run(job, { name });
+    });
   return {
     events,
     tier: (tier) => tiers.get(tier)!.pool,
-    parse: (job) =>
-      edge.run(job, { name: 'parse' }).catch((error: Error) => {
-        events.emit('threadDied', 'edge', error);
-        return edge.run(job, { name: 'parse' });
-      }),
+    parse: (job) => onEdge(job, 'parse'),
+    parseEvent: (job) => onEdge(job, 'parseMessage'),
     killThreads: async (tier) => {
       await Promise.all(tiers.get(tier)!.piscina.threads.map((thread) => thread.terminate()));
     },

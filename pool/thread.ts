@@ -1,11 +1,14 @@
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
+import { parseEvent } from '../contracts/parse-event.js';
 import { parseTask } from '../contracts/parse-task.js';
 import type {
   Assembled,
   BatchedJob,
   BatchedResult,
+  ParsedEvent,
   ParsedTask,
+  ParseEventJob,
   ParseTaskJob,
   Reading,
   ReadJob,
@@ -24,7 +27,15 @@ export interface ThreadData {
 }
 
 export function parse(job: ParseTaskJob): ParsedTask {
-  const parsed = parseTask(job.body);
+  return packed(parseTask(job.body));
+}
+
+export function parseMessage(job: ParseEventJob): ParsedEvent {
+  const event = parseEvent(job);
+  return { ...event, parsed: packed(event.parsed) };
+}
+
+function packed(parsed: ParsedTask): ParsedTask {
   if (parsed.kind !== 'task' || typeof parsed.context !== 'string') return parsed;
   return { ...parsed, context: packText(parsed.context) };
 }

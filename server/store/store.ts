@@ -23,6 +23,8 @@ export interface TaskOrigin {
   /** W3C trace context. */
   readonly traceparent?: string;
   readonly tracestate?: string;
+  /** How often an operator has replayed the task from the dead letters. */
+  readonly replay?: number;
 }
 
 export interface Artifact {
@@ -78,6 +80,13 @@ export interface ArtifactStore {
    * before `before` (ms since the epoch), when it is given.
    */
   unpublished(limit: number, before?: number): Promise<TaskRecord[]>;
+  /** Whether the broker has the terminal event of a task: it has ended for good, and its mark is cleared. */
+  isPublished(taskId: string): Promise<boolean>;
+  /**
+   * Makes a final failure not final, so that the task may be executed again; its mark is cleared. False, and
+   * without effect, when the task did not fail for good.
+   */
+  reopen(taskId: string): Promise<boolean>;
   /** Clears the mark; idempotent. */
   markPublished(taskIds: readonly string[]): Promise<void>;
   /**

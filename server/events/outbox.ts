@@ -1,0 +1,213 @@
+import type { Log } from '../log.js';
+import type { ArtifactStore, TaskRecord } from '../store/store.js';
+import { outcomeEvent } from './outcome-event.js';
+import type { Published, Publisher } from './publisher.js';
+import type { Names } from './topology.js';
+
+/**
+ * Brings the terminal event of every final outcome to the broker. The store is the queue: what cannot be published
+ * now stays there, marked, and is read again later, so that memory is bounded however long the broker is away.
+ */
+export interface Outbox {
+  /** Takes an outcome that is durable and marked. Never waits, never throws. */
+  offer(record: TaskRecord, output: Uint8Array | undefined): void;
+  /** Resolves when the broker has the terminal event of a task that has ended for good. */
+  confirmed(taskId: string): Promise<void>;
+  /** Events under way now. */
+  readonly underWay: number;
+  /** Publishes what the broker takes within `ms`. */
+  drain(ms: number): Promise<void>;
+  close(): void;
+}
+
+export interface OutboxParts {
+  readonly store: ArtifactStore;
+  readonly publisher: Publisher;
+  readonly names: Names;
+  readonly log: Log;
+  /**
+   * How long an outcome is left to the process that made it before another one publishes its event, in
+   * milliseconds; 0 when nobody else uses the store.
+   */
+  readonly graceMs: number;
+}
+
+export function openOutbox(parts: OutboxParts): Outbox {
+  return new StoreOutbox(parts);
+}
+
+/** Bounds of what is held in memory. */
+const MAX_UNDER_WAY = 512;
+const MAX_BYTES_UNDER_WAY = 16 * 1024 * 1024;
+const PAGE = 256;
+const SWEEP_MS = 2000;
+const MARK_RETRY_MS = 500;
+
+class StoreOutbox implements Outbox {
+  readonly #parts: OutboxParts;
+  /** Task ids whose event is under way, or confirmed and not yet marked so. */
+  readonly #held = new Set<string>();
+  readonly #waiters = new Map<string, (() => void)[]>();
+  readonly #toMark: string[] = [];
+  readonly #timer: NodeJS.Timeout;
+  #bytes = 0;
+  #marking = false;
+  #sweeping: Promise<void> | undefined;
+  #roomy: (() => void) | undefined;
+  #closed = false;
+
+  constructor(parts: OutboxParts) {
+    this.#parts = parts;
+    parts.publisher.onOpen = () => this.#sweep();
+    this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#timer.unref();
+  }
+
+  get underWay(): number {
+    return this.#held.size;
+  }
+
+  offer(record: TaskRecord, output: Uint8Array | undefined): void {
+    // What does not fit now is found in the store by the next sweep.
+    if (this.#closed || !this.#parts.publisher.open || !this.#hasRoom()) return;
+    if (!this.#held.has(record.taskId)) void this.#publish(record, output);
+  }
+
+  async confirmed(taskId: string): Promise<void> {
+    const { store } = this.#parts;
+    const announced = new Promise<void>((resolve) => {
+      const others = this.#waiters.get(taskId);
+      if (others === undefined) this.#waiters.set(taskId, [resolve]);
+      else others.push(resolve);
+    });
+    if (!this.#held.has(taskId) && (await store.isPublished(taskId))) this.#announce(taskId);
+    // Not held: the sweep finds it, or another process of the store has it under way.
+    else if (!this.#held.has(taskId)) void this.#watch(taskId);
+    return announced;
+  }
+
+  async drain(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    while (this.#parts.publisher.open && performance.now() < until) {
+      this.#sweep(0);
+      await this.#sweeping;
+      if (this.#held.size === 0) return;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#roomy?.();
+  }
+
+  #hasRoom(): boolean {
+    return this.#held.size < MAX_UNDER_WAY && this.#bytes < MAX_BYTES_UNDER_WAY;
+  }
+
+  async #publish(record: TaskRecord, output: Uint8Array | undefined): Promise<void> {
+    const { publisher, names, log } = this.#parts;
+    const { taskId } = record;
+    const event = outcomeEvent(record, output, names);
+    const bytes = event.content.length;
+    this.#held.add(taskId);
+    this.#bytes += bytes;
+    try {
+      let published: Published = await publisher.publish(event);
+      if (published === 'unroutable') {
+        // The exchange has no alternate (another service made it so): keep the event all the same.
+        published = await publisher.publish({ ...event, exchange: '', routingKey: names.unrouted });
+        log.warn({ event: 'outcome_unrouted', task_id: taskId, published });
+      }
+      this.#announce(taskId);
+      this.#mark(taskId);
+    } catch (error) {
+      this.#held.delete(taskId);
+      if (!this.#closed)
+        log.error({ event: 'publish_failed', task_id: taskId, error: (error as Error).message });
+    } finally {
+      this.#bytes -= bytes;
+      this.#roomy?.();
+      this.#roomy = undefined;
+    }
+  }
+
+  #announce(taskId: string): void {
+    for (const resolve of this.#waiters.get(taskId) ?? []) resolve();
+    this.#waiters.delete(taskId);
+  }
+
+  /** Clears marks in batches; an id is held until its mark is cleared, or the sweep would find it again. */
+  #mark(taskId: string): void {
+    this.#toMark.push(taskId);
+    if (!this.#marking) void this.#markAll();
+  }
+
+  async #markAll(): Promise<void> {
+    this.#marking = true;
+    while (this.#toMark.length > 0) {
+      const ids = this.#toMark.splice(0);
+      try {
+        await this.#parts.store.markPublished(ids);
+        for (const id of ids) this.#held.delete(id);
+      } catch (error) {
+        if (this.#closed) break;
+        this.#parts.log.warn({ event: 'mark_failed', tasks: ids.length, error: (error as Error).message });
+        this.#toMark.unshift(...ids);
+        await new Promise((resolve) => setTimeout(resolve, MARK_RETRY_MS));
+      }
+    }
+    this.#marking = false;
+  }
+
+  #sweep(graceMs = this.#parts.graceMs): void {
+    if (this.#closed || this.#sweeping !== undefined || !this.#parts.publisher.open) return;
+    this.#sweeping = this.#publishStored(graceMs)
+      .catch((error: Error) => this.#parts.log.warn({ event: 'outbox_unreadable', error: error.message }))
+      .finally(() => {
+        this.#sweeping = undefined;
+      });
+  }
+
+  /** Oldest first, until nothing is left that nobody holds. */
+  async #publishStored(graceMs: number): Promise<void> {
+    const { store, publisher } = this.#parts;
+    while (!this.#closed && publisher.open) {
+      const before = graceMs === 0 ? undefined : Date.now() - graceMs;
+      const page = await store.unpublished(PAGE + this.#held.size, before);
+      const free = page.filter(({ taskId }) => !this.#held.has(taskId));
+      if (free.length === 0) return;
+      for (const record of free) {
+        while (!this.#hasRoom() && !this.#closed) await this.#room();
+        if (this.#closed || !publisher.open) return;
+        if (this.#held.has(record.taskId)) continue;
+        const { outcome } = record;
+        const artifact =
+          outcome.status === 'completed' ? await store.artifact(outcome.artifact_id) : undefined;
+        if (!this.#held.has(record.taskId)) void this.#publish(record, artifact?.output);
+      }
+    }
+  }
+
+  #room(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#roomy = resolve;
+    });
+  }
+
+  /** For an event that another process may have under way: looks until the mark is gone. */
+  async #watch(taskId: string): Promise<void> {
+    while (!this.#closed && this.#waiters.has(taskId)) {
+      await new Promise((resolve) => setTimeout(resolve, WATCH_MS).unref());
+      if (this.#held.has(taskId)) return;
+      try {
+        if (await this.#parts.store.isPublished(taskId)) this.#announce(taskId);
+      } catch {
+        // The store is away; it is asked again.
+      }
+    }
+  }
+}
+
+const WATCH_MS = 250;

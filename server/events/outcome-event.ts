@@ -1,0 +1,59 @@
+import { hash } from 'node:crypto';
+import { cloudEventsMediaType, eventSource, eventTypes } from '../../contracts/events.js';
+import type { TaskRecord } from '../store/store.js';
+import type { Outgoing } from './publisher.js';
+import type { Names } from './topology.js';
+
+/** The terminal event of a task: a CloudEvent 1.0 in structured JSON, ready to be published. */
+export function outcomeEvent(record: TaskRecord, output: Uint8Array | undefined, names: Names): Outgoing {
+  const { taskId, finishedAt, outcome, origin } = record;
+  const completed = outcome.status === 'completed';
+  const type = completed ? eventTypes.taskOutputCreated : eventTypes.taskFailed;
+  const id = terminalEventId(taskId, origin?.replay);
+  const trace = {
+    ...(origin?.traceparent !== undefined && { traceparent: origin.traceparent }),
+    ...(origin?.tracestate !== undefined && { tracestate: origin.tracestate }),
+  };
+  const envelope = JSON.stringify({
+    specversion: '1.0',
+    type,
+    source: eventSource,
+    id,
+    time: new Date(finishedAt).toISOString(),
+    subject: taskId,
+    datacontenttype: 'application/json',
+    ...trace,
+    ...(origin?.correlationId !== undefined && { correlationid: origin.correlationId }),
+    data: outcome,
+  });
+  return {
+    exchange: names.exchange,
+    routingKey: completed ? names.routing.outputCreated : names.routing.failed,
+    content: withOutput(envelope, completed ? output : undefined),
+    options: {
+      messageId: id,
+      type,
+      timestamp: Math.floor(finishedAt / 1000),
+      contentType: cloudEventsMediaType,
+      appId: 'worker-service',
+      ...(origin?.correlationId !== undefined && { correlationId: origin.correlationId }),
+      ...(Object.keys(trace).length > 0 && { headers: trace }),
+    },
+  };
+}
+
+/**
+ * A function of the task_id alone, so that races collapse and consumers drop what they have seen. A task that an
+ * operator replays from the dead letters has a new life, and its end a new id.
+ */
+export function terminalEventId(taskId: string, replay = 0): string {
+  const digest = hash('sha256', `terminal:${taskId}${replay > 0 ? `:${replay}` : ''}`).slice(0, 32);
+  return `outcome-${digest}`;
+}
+
+/** The output is JSON already: it goes into the data as it is, without being parsed. */
+function withOutput(envelope: string, output: Uint8Array | undefined): Buffer {
+  if (output === undefined) return Buffer.from(envelope);
+  // The data is the last field of the envelope.
+  return Buffer.concat([Buffer.from(`${envelope.slice(0, -2)},"output":`), output, Buffer.from('}}')]);
+}

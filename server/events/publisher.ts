@@ -1,0 +1,281 @@
+import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
+import type { Config } from '../../config/schema.js';
+import type { Log } from '../log.js';
+import { type BrokerState, openConnection } from './connection.js';
+import { declare, type Topology } from './topology.js';
+
+/** One message on its way out. */
+export interface Outgoing {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly content: Buffer;
+  readonly options: Options.Publish & { readonly messageId: string };
+}
+
+/** `unroutable`: the broker confirmed the message, and had nobody to give it to. */
+export type Published = 'confirmed' | 'unroutable';
+
+/** Publishes with confirms (an extension of AMQP 0-9-1 by RabbitMQ), on a connection of its own. */
+export interface Publisher {
+  /**
+   * Resolves when the broker has confirmed the message. Until then the message is sent again, under the same id, on
+   * every new connection and after each time-out. The caller bounds how many he has under way.
+   * @throws PublishGivenUp after `limitMs`, or when the publisher is closed; the broker may have the message.
+   */
+  publish(message: Outgoing, limitMs?: number): Promise<Published>;
+  /** Whether messages go out now. */
+  readonly open: boolean;
+  /** Called when messages go out again. */
+  onOpen: (() => void) | undefined;
+  state(): BrokerState;
+  close(): Promise<void>;
+}
+
+/** Nobody knows whether the broker has the message. */
+export class PublishGivenUp extends Error {
+  readonly code = 'broker_unavailable';
+  constructor(message: string) {
+    super(message);
+    this.name = 'PublishGivenUp';
+  }
+}
+
+export interface PublisherOptions {
+  readonly rabbitmq: Config['rabbitmq'];
+  readonly topology: Topology;
+  readonly name: string;
+  readonly log: Log;
+}
+
+export async function openPublisher({
+  rabbitmq,
+  topology,
+  name,
+  log,
+}: PublisherOptions): Promise<Publisher> {
+  const line = new Line(rabbitmq.confirm_timeout_ms, log);
+  const connection = await openConnection({
+    name,
+    rabbitmq,
+    log,
+    setup: async (model) => {
+      await declare(model, topology, log);
+      await line.openOn(model);
+    },
+    onLost: () => line.lost(),
+    onBlocked: (blocked) => line.setBlocked(blocked),
+  });
+  return {
+    publish: (message, limitMs) => line.publish(message, limitMs),
+    get open() {
+      return line.open;
+    },
+    get onOpen() {
+      return line.onOpen;
+    },
+    set onOpen(listener) {
+      line.onOpen = listener;
+    },
+    state: () => connection.state(),
+    close: async () => {
+      line.close();
+      await connection.close();
+    },
+  };
+}
+
+interface Entry {
+  readonly message: Outgoing;
+  readonly resolve: (published: Published) => void;
+  readonly reject: (error: Error) => void;
+  /** `performance.now()` of the last time it was sent. */
+  sentAt: number;
+  returned: boolean;
+  settled: boolean;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** The messages under way: each is either waiting to be sent, or sent and not confirmed. */
+class Line {
+  onOpen: (() => void) | undefined;
+  readonly #waiting: Entry[] = [];
+  readonly #sent = new Set<Entry>();
+  readonly #confirmTimeoutMs: number;
+  readonly #log: Log;
+  readonly #watch: NodeJS.Timeout;
+  #model: ChannelModel | undefined;
+  #channel: ConfirmChannel | undefined;
+  #blocked = false;
+  #full = false;
+  #closed = false;
+
+  constructor(confirmTimeoutMs: number, log: Log) {
+    this.#confirmTimeoutMs = confirmTimeoutMs;
+    this.#log = log;
+    this.#watch = setInterval(() => this.#findOverdue(), Math.min(1000, confirmTimeoutMs / 2));
+    this.#watch.unref();
+  }
+
+  get open(): boolean {
+    return this.#channel !== undefined && !this.#blocked;
+  }
+
+  publish(message: Outgoing, limitMs: number | undefined): Promise<Published> {
+    if (this.#closed) return Promise.reject(new PublishGivenUp('the publisher is closed'));
+    return new Promise((resolve, reject) => {
+      const entry: Entry = {
+        message,
+        resolve,
+        reject,
+        sentAt: 0,
+        returned: false,
+        settled: false,
+        timer: undefined,
+      };
+      if (limitMs !== undefined) {
+        const giveUp = () =>
+          this.#giveUp(entry, new PublishGivenUp(`the broker did not confirm within ${limitMs} ms`));
+        entry.timer = setTimeout(giveUp, limitMs);
+      }
+      this.#waiting.push(entry);
+      this.#send();
+    });
+  }
+
+  async openOn(model: ChannelModel): Promise<void> {
+    this.#model = model;
+    const channel = await model.createConfirmChannel();
+    channel.on('error', (error) => this.#log.warn({ event: 'publish_channel_error', error: error.message }));
+    channel.on('handler-error', (error) =>
+      this.#log.error({ event: 'publish_handler_error', error: error.stack }),
+    );
+    channel.on('close', () => {
+      if (this.#channel !== channel) return;
+      this.#leaveChannel();
+      this.#reopen(model);
+    });
+    channel.on('return', ({ properties }) => {
+      for (const entry of this.#sent)
+        if (entry.message.options.messageId === properties.messageId) entry.returned = true;
+    });
+    channel.on('drain', () => {
+      this.#full = false;
+      this.#send();
+    });
+    this.#channel = channel;
+    this.#full = false;
+    this.#blocked = false;
+    this.#send();
+    this.onOpen?.();
+  }
+
+  /** The connection may well be fine; when it is not, its recovery opens the next channel. */
+  #reopen(model: ChannelModel): void {
+    setTimeout(() => {
+      if (this.#closed || this.#model !== model || this.#channel !== undefined) return;
+      this.openOn(model).catch((error: Error) => {
+        this.#log.warn({ event: 'publish_channel_error', error: error.message });
+        this.#reopen(model);
+      });
+    }, REOPEN_MS).unref();
+  }
+
+  lost(): void {
+    this.#model = undefined;
+    this.#leaveChannel();
+  }
+
+  setBlocked(blocked: boolean): void {
+    this.#blocked = blocked;
+    if (blocked) return;
+    // The broker read nothing while it blocked: the time-outs begin anew.
+    for (const entry of this.#sent) entry.sentAt = performance.now();
+    this.#send();
+    this.onOpen?.();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#watch);
+    for (const entry of [...this.#sent, ...this.#waiting])
+      this.#giveUp(entry, new PublishGivenUp('the publisher is closed'));
+  }
+
+  /** What was sent there has an unknown outcome, so it is sent again, before what waits. */
+  #leaveChannel(): void {
+    this.#channel = undefined;
+    this.#waiting.unshift(...this.#sent);
+    this.#sent.clear();
+  }
+
+  #send(): void {
+    const channel = this.#channel;
+    while (channel !== undefined && channel === this.#channel && this.#mayWrite()) {
+      const entry = this.#waiting.shift()!;
+      entry.sentAt = performance.now();
+      entry.returned = false;
+      this.#sent.add(entry);
+      this.#write(channel, entry);
+    }
+  }
+
+  #write(channel: ConfirmChannel, entry: Entry): void {
+    const { exchange, routingKey, content, options } = entry.message;
+    const properties = { persistent: true, mandatory: true, ...options };
+    try {
+      // False means that the message is buffered all the same: it must not be sent again, only no further one.
+      this.#full = !channel.publish(exchange, routingKey, content, properties, (error) =>
+        this.#answered(channel, entry, error),
+      );
+    } catch (error) {
+      if (error instanceof IllegalOperationError) this.#leaveChannel();
+      else this.#settle(entry, () => entry.reject(error as Error));
+    }
+  }
+
+  #mayWrite(): boolean {
+    return this.#waiting.length > 0 && !this.#full && !this.#blocked;
+  }
+
+  #answered(channel: ConfirmChannel, entry: Entry, error: Error | null): void {
+    if (channel !== this.#channel || !this.#sent.delete(entry)) return;
+    if (error === null) {
+      this.#settle(entry, () => entry.resolve(entry.returned ? 'unroutable' : 'confirmed'));
+      return;
+    }
+    // A basic.nack: the broker could not take it (a queue that is full, or has lost its majority).
+    setTimeout(() => {
+      if (entry.settled) return;
+      this.#waiting.push(entry);
+      this.#send();
+    }, NACK_PAUSE_MS);
+  }
+
+  #giveUp(entry: Entry, error: Error): void {
+    const at = this.#waiting.indexOf(entry);
+    if (at >= 0) this.#waiting.splice(at, 1);
+    this.#settle(entry, () => entry.reject(error));
+  }
+
+  #settle(entry: Entry, how: () => void): void {
+    clearTimeout(entry.timer);
+    this.#sent.delete(entry);
+    if (!entry.settled) how();
+    entry.settled = true;
+  }
+
+  /** A confirm that does not come: the channel is given up, and what was sent on it goes out again. */
+  #findOverdue(): void {
+    const channel = this.#channel;
+    if (channel === undefined || this.#blocked) return;
+    const [oldest] = this.#sent;
+    if (oldest === undefined || performance.now() - oldest.sentAt < this.#confirmTimeoutMs) return;
+    this.#log.warn({ event: 'confirm_timeout', unconfirmed: this.#sent.size });
+    this.#leaveChannel();
+    channel.close().catch(() => {});
+    if (this.#model !== undefined) this.#reopen(this.#model);
+  }
+}
+
+const REOPEN_MS = 100;
+const NACK_PAUSE_MS = 500;

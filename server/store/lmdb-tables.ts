@@ -6,6 +6,20 @@ export const formatVersion = 1;
 /** Orders tasks by age: when they finished (ms since the epoch), then their id. */
 export type AgeKey = [finishedAt: number, taskId: string];
 
+/** What somebody may note on a task that has not ended for good. */
+export type NoteKind = 'queued' | 'cancelled';
+
+/** `text` is the hash of the request or the reason of the cancellation; `notedAt` is in ms since the epoch. */
+export interface Note {
+  readonly text: string;
+  readonly notedAt: number;
+}
+
+export type NoteKey = [taskId: string, kind: NoteKind];
+
+/** Orders notes by age: when they were made, then their key. */
+export type NoteAgeKey = [notedAt: number, taskId: string, kind: NoteKind];
+
 /** An artifact without its output; `bytes` is the length of the output. */
 export interface ArtifactHead {
   readonly taskId: string;
@@ -30,6 +44,10 @@ export interface Tables {
   readonly ages: Database<string, AgeKey>;
   /** The tasks whose event is not confirmed; the value is empty. */
   readonly unpublished: Database<string, AgeKey>;
+  /** Note. */
+  readonly pending: Database<string, NoteKey>;
+  /** Every note by age; the value is empty. */
+  readonly pendingAges: Database<string, NoteAgeKey>;
   /** `format`, `artifactBytes` (the sum of all outputs), `touch` and `probe`. */
   readonly meta: Database<string, string>;
 }
@@ -58,6 +76,8 @@ export async function openTables(directory: string, mapBytes: number): Promise<T
     outputs: root.openDB<Uint8Array, string>('outputs', { encoding: 'binary' }),
     ages: root.openDB<string, AgeKey>('ages', { encoding: 'string' }),
     unpublished: root.openDB<string, AgeKey>('unpublished', { encoding: 'string' }),
+    pending: root.openDB<string, NoteKey>('pending', { encoding: 'string' }),
+    pendingAges: root.openDB<string, NoteAgeKey>('pendingAges', { encoding: 'string' }),
     meta: root.openDB<string, string>('meta', { encoding: 'string' }),
   };
   const found = root.transactionSync(() => {

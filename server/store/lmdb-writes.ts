@@ -1,4 +1,5 @@
-import type { AgeKey, ArtifactHead, Tables } from './lmdb-tables.js';
+import { dropNote, dropNotesBefore, putNote } from './lmdb-notes.js';
+import type { AgeKey, ArtifactHead, NoteKind, Tables } from './lmdb-tables.js';
 import type { TaskRecord } from './store.js';
 
 /** One call's part of a transaction, as it is posted to the writing thread. */
@@ -23,6 +24,15 @@ export type Write =
       /** Where the last step ended. */
       readonly after: AgeKey | undefined;
     }
+  | {
+      readonly kind: 'note';
+      readonly taskId: string;
+      readonly note: NoteKind;
+      readonly text: string;
+      readonly notedAt: number;
+    }
+  | { readonly kind: 'dropQueued'; readonly taskId: string }
+  | { readonly kind: 'pruneNotes'; readonly before: number }
   | { readonly kind: 'touch' }
   | { readonly kind: 'probe' };
 
@@ -33,7 +43,7 @@ export interface NewArtifact {
   readonly output: Uint8Array<ArrayBuffer>;
 }
 
-/** `changed`: how many tasks. `next`: of prune only, where its next step starts, if there is one. */
+/** `changed`: how many tasks, or notes. `next`: of prune only, where its next step starts, if there is one. */
 export interface Applied {
   readonly changed: number;
   readonly next?: AgeKey;
@@ -48,6 +58,12 @@ export function apply(tables: Tables, write: Write): Applied {
       return applyPublished(tables, write.taskIds);
     case 'prune':
       return applyPrune(tables, write);
+    case 'note':
+      return applyNote(tables, write);
+    case 'dropQueued':
+      return { changed: dropNote(tables, [write.taskId, 'queued']) };
+    case 'pruneNotes':
+      return { changed: dropNotesBefore(tables, write.before, notesPerStep) };
     case 'touch':
       return fill(tables, 'touch', 'x');
     case 'probe':
@@ -64,7 +80,11 @@ function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>):
   tables.tasks.put(taskId, write.record);
   tables.receipts.put(taskId, write.receipt);
   tables.ages.put(age, '');
-  if (write.final) tables.unpublished.put(age, '');
+  if (write.final) {
+    tables.unpublished.put(age, '');
+    dropNote(tables, [taskId, 'queued']);
+    dropNote(tables, [taskId, 'cancelled']);
+  }
   if (artifact) {
     tables.artifacts.put(artifact.id, artifact.head);
     tables.outputs.put(artifact.id, artifact.output);
@@ -102,6 +122,16 @@ function applyPrune(tables: Tables, write: Extract<Write, { kind: 'prune' }>): A
   }
   const last = oldest.at(-1);
   return oldest.length === tasksPerStep && last ? { changed, next: last } : { changed };
+}
+
+/** As many as a step of `pruneNotes` drops; a step that drops fewer was the last one. */
+export const notesPerStep = 100;
+
+function applyNote(tables: Tables, write: Extract<Write, { kind: 'note' }>): Applied {
+  const { taskId, note, text, notedAt } = write;
+  if (find(tables, taskId)?.final) return { changed: 0 };
+  putNote(tables, [taskId, note], { text, notedAt });
+  return { changed: 1 };
 }
 
 /** Large enough not to fit into the crumbs of a full file. */

@@ -1,10 +1,18 @@
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Receipt } from '../../contracts/outcome.js';
-import { idPattern, taskLimits } from '../../contracts/task.js';
-import { type AgeKey, type ArtifactHead, FormatMismatch, openTables, type Tables } from './lmdb-tables.js';
+import { requireKey } from './key.js';
+import { findNotes } from './lmdb-notes.js';
+import {
+  type AgeKey,
+  type ArtifactHead,
+  FormatMismatch,
+  type NoteKind,
+  openTables,
+  type Tables,
+} from './lmdb-tables.js';
 import { startWriter } from './lmdb-writer.js';
-import type { NewArtifact } from './lmdb-writes.js';
+import { type NewArtifact, notesPerStep } from './lmdb-writes.js';
 import { type ArtifactStore, StoreUnavailable, type TaskRecord } from './store.js';
 
 export interface LmdbOptions {
@@ -45,6 +53,11 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
     }
   };
 
+  const note = async (kind: NoteKind, taskId: string, text: string): Promise<void> => {
+    refuseWhenClosed();
+    await writer.write({ kind: 'note', taskId: requireKey(taskId), note: kind, text, notedAt: Date.now() });
+  };
+
   return {
     async find(taskId) {
       return read(() => parse<TaskRecord>(tables.tasks.get(taskId)));
@@ -78,8 +91,21 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
       });
     },
 
-    async unpublished(limit) {
-      return read(() => oldestUnpublished(tables, limit));
+    noteQueued: (taskId, requestHash) => note('queued', taskId, requestHash),
+
+    async dropQueued(taskId) {
+      refuseWhenClosed();
+      await writer.write({ kind: 'dropQueued', taskId: requireKey(taskId) });
+    },
+
+    noteCancelled: (taskId, reason) => note('cancelled', taskId, reason),
+
+    async pending(taskId) {
+      return read(() => findNotes(tables, taskId));
+    },
+
+    async unpublished(limit, before) {
+      return read(() => oldestUnpublished(tables, limit, before));
     },
 
     async markPublished(taskIds) {
@@ -96,6 +122,11 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
         dropped += step.changed;
         after = step.next;
       } while (after);
+      let notes: number;
+      do {
+        refuseWhenClosed();
+        notes = (await writer.write({ kind: 'pruneNotes', before: now - maxAgeMs })).changed;
+      } while (notes === notesPerStep);
       return dropped;
     },
 
@@ -150,15 +181,6 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 const parse = <T>(json: string | undefined): T | undefined =>
   json === undefined ? undefined : (JSON.parse(json) as T);
 
-const key = new RegExp(idPattern);
-
-/** A key that LMDB refuses would fail the records of other tasks in the same transaction. */
-function requireKey(id: string): string {
-  if (id.length > taskLimits.idCharacters || !key.test(id))
-    throw new TypeError(`not an id: ${JSON.stringify(id)}`);
-  return id;
-}
-
 function newArtifact(record: TaskRecord, output: Uint8Array | undefined): NewArtifact | undefined {
   if (!output) return undefined;
   const { outcome, taskId, domain, finishedAt } = record;
@@ -168,9 +190,10 @@ function newArtifact(record: TaskRecord, output: Uint8Array | undefined): NewArt
   return { id: requireKey(outcome.artifact_id), head: JSON.stringify(head), output: new Uint8Array(output) };
 }
 
-function oldestUnpublished(tables: Tables, limit: number): TaskRecord[] {
+function oldestUnpublished(tables: Tables, limit: number, before: number | undefined): TaskRecord[] {
   const records: TaskRecord[] = [];
-  for (const [, taskId] of tables.unpublished.getKeys({ limit })) {
+  const range = before === undefined ? { limit } : { limit, end: [before, ''] satisfies AgeKey };
+  for (const [, taskId] of tables.unpublished.getKeys(range)) {
     const record = parse<TaskRecord>(tables.tasks.get(taskId));
     if (record) records.push(record);
   }

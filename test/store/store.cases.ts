@@ -149,6 +149,80 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.ok(await store.find('p'));
   });
 
+  behaviour('unpublished outcomes are those that finished before a time, when it is given', async (store) => {
+    for (const [taskId, finishedAt] of [
+      ['late', 30],
+      ['early', 10],
+      ['edge', 20],
+    ] as const) {
+      const record = aFailed({ taskId, finishedAt });
+      await store.record(record, aReceipt(record), undefined);
+    }
+    const before = async (time: number, limit: number): Promise<string[]> =>
+      (await store.unpublished(limit, time)).map(({ taskId }) => taskId);
+    assert.deepEqual(await before(20, 10), ['early']);
+    assert.deepEqual(await before(21, 10), ['early', 'edge']);
+    assert.deepEqual(await before(100, 2), ['early', 'edge']);
+    assert.deepEqual(await before(10, 10), []);
+  });
+
+  behaviour('the notes on a task stand side by side, and the queued one can be taken back', async (store) => {
+    assert.equal(await store.pending('noted'), undefined);
+    await store.noteQueued('noted', 'hash');
+    assert.deepEqual(await store.pending('noted'), { queuedHash: 'hash' });
+    await store.noteCancelled('noted', 'of no use \u0000 😀 \ud800');
+    assert.deepEqual(await store.pending('noted'), {
+      queuedHash: 'hash',
+      cancelReason: 'of no use \u0000 😀 \ud800',
+    });
+    await store.dropQueued('noted');
+    await store.dropQueued('noted');
+    await store.dropQueued('another');
+    assert.deepEqual(await store.pending('noted'), { cancelReason: 'of no use \u0000 😀 \ud800' });
+    await store.noteCancelled('noted', '');
+    assert.deepEqual(await store.pending('noted'), { cancelReason: '' });
+    assert.equal(await store.pending('note'), undefined);
+  });
+
+  behaviour('a final outcome drops the notes, one that is not final leaves them', async (store) => {
+    await store.noteQueued('noted', 'hash');
+    await store.noteCancelled('noted', 'why');
+    await store.noteQueued('other', 'hash');
+    const retried = aFailed({ taskId: 'noted', final: false, finishedAt: 1 });
+    await store.record(retried, aReceipt(retried), undefined);
+    assert.deepEqual(await store.pending('noted'), { queuedHash: 'hash', cancelReason: 'why' });
+    const final = aCompleted({ taskId: 'noted', finishedAt: 2 });
+    await store.record(final, aReceipt(final), anOutput('{}'));
+    assert.equal(await store.pending('noted'), undefined);
+    assert.deepEqual(await store.pending('other'), { queuedHash: 'hash' });
+  });
+
+  behaviour('a task that has ended for good takes no notes, one that failed for now does', async (store) => {
+    const final = aFailed({ taskId: 'final' });
+    await store.record(final, aReceipt(final), undefined);
+    await store.noteQueued('final', 'hash');
+    await store.noteCancelled('final', 'why');
+    assert.equal(await store.pending('final'), undefined);
+    const retried = aFailed({ taskId: 'retried', final: false });
+    await store.record(retried, aReceipt(retried), undefined);
+    await store.noteQueued('retried', 'hash');
+    assert.deepEqual(await store.pending('retried'), { queuedHash: 'hash' });
+  });
+
+  behaviour(
+    'prune drops notes by the time at which they were made, and counts none of them',
+    async (store) => {
+      const many = Array.from({ length: 250 }, (_, at) => `n${at}`);
+      await Promise.all(many.map((taskId) => store.noteQueued(taskId, 'hash')));
+      await store.noteCancelled('n7', 'why');
+      const now = Date.now();
+      assert.equal(await store.prune(now, { maxAgeMs: 60_000, maxBytes: 0 }), 0);
+      for (const taskId of many) assert.ok(await store.pending(taskId), taskId);
+      assert.equal(await store.prune(now + 120_000, { maxAgeMs: 60_000, maxBytes: 0 }), 0);
+      for (const taskId of many) assert.equal(await store.pending(taskId), undefined, taskId);
+    },
+  );
+
   behaviour('ids of 128 characters and of every allowed character are apart', async (store) => {
     const longest = `T${'x'.repeat(127)}`;
     const all = [
@@ -258,6 +332,10 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     await assert.rejects(store.receipt('c1'), StoreUnavailable);
     await assert.rejects(store.artifact('art-c1'), StoreUnavailable);
     await assert.rejects(store.unpublished(1), StoreUnavailable);
+    await assert.rejects(store.noteQueued('c1', 'hash'), StoreUnavailable);
+    await assert.rejects(store.dropQueued('c1'), StoreUnavailable);
+    await assert.rejects(store.noteCancelled('c1', 'why'), StoreUnavailable);
+    await assert.rejects(store.pending('c1'), StoreUnavailable);
     await assert.rejects(store.markPublished(['c1']), StoreUnavailable);
     await assert.rejects(store.prune(1, { maxAgeMs: 1, maxBytes: 1 }), StoreUnavailable);
     assert.equal(store.state().ok, false);

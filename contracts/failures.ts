@@ -78,6 +78,12 @@ export const failures = {
     retryable: true,
     delivery: 'requeue',
   },
+  broker_unavailable: {
+    status: 503,
+    title: 'The message broker does not take the task',
+    retryable: true,
+    delivery: 'requeue',
+  },
   shutting_down: { status: 503, title: 'The service is stopping', retryable: true, delivery: 'requeue' },
   store_unavailable: {
     status: 503,

@@ -1,3 +1,4 @@
+import type { Events } from './events/events.js';
 import type { Gateway } from './gateway/gateway.js';
 import type { ArtifactStore } from './store/store.js';
 import { version } from './version.js';
@@ -12,13 +13,15 @@ export interface Health {
 export interface HealthParts {
   readonly gateway: Gateway;
   readonly store: ArtifactStore;
+  /** Undefined when no broker is configured. */
+  readonly events: Events | undefined;
   /** What stands in for a service that is not configured, by its name. */
   readonly standIns: Readonly<Record<string, string>>;
   isClosing(): boolean;
 }
 
 /** Reads the state of the parts; the gateway is probed at most every few seconds. */
-export function openHealth({ gateway, store, standIns, isClosing }: HealthParts): Health {
+export function openHealth({ gateway, store, events, standIns, isClosing }: HealthParts): Health {
   let probed: { readonly at: number; readonly answers: Promise<boolean> } | undefined;
   const gatewayState = async () => {
     if (probed === undefined || performance.now() - probed.at > PROBE_MS) {
@@ -34,6 +37,7 @@ export function openHealth({ gateway, store, standIns, isClosing }: HealthParts)
   const dependencies = async () => ({
     model_gateway: await gatewayState(),
     store: store.state().ok ? 'connected' : 'disconnected',
+    ...(events !== undefined && { rabbitmq: events.state().ok ? 'connected' : 'disconnected' }),
   });
   return {
     summary,

@@ -23,7 +23,7 @@ export interface Leases {
   close(): Promise<void>;
 }
 
-/** The leases of a service that is one process on a store of its own: every claim is granted. */
+/** The leases of a service that is one process on a store of its own: it never meets another one. */
 export class LocalLeases implements Leases {
   onCancelRequested: ((taskId: string) => void) | undefined;
   readonly #held = new Set<string>();

@@ -19,8 +19,12 @@ export interface Unresolved {
   readonly detail: string;
 }
 
-/** Finds domain and tier of a task. */
-export function resolve(config: Config, parsed: ParsedTask & { kind: 'task' }): ResolvedTask | Unresolved {
+/** Finds domain and tier of a task; `givenTier` is that of the queue it came from, when it names none itself. */
+export function resolve(
+  config: Config,
+  parsed: ParsedTask & { kind: 'task' },
+  givenTier?: string,
+): ResolvedTask | Unresolved {
   const { task, context, requestHash } = parsed;
   const worker = Object.hasOwn(config.workers, task.domain) ? config.workers[task.domain] : undefined;
   if (worker === undefined || !domains.has(task.domain)) {
@@ -30,7 +34,7 @@ export function resolve(config: Config, parsed: ParsedTask & { kind: 'task' }): 
       detail: `domain must be one of ${[...domains.keys()].join(', ')}`,
     };
   }
-  const tier = task.tier ?? worker.default_tier;
+  const tier = task.tier ?? givenTier ?? worker.default_tier;
   if (!Object.hasOwn(config.tier_models, tier)) {
     const known = Object.keys(config.tier_models).join(', ');
     return { code: 'unknown_tier', path: '/tier', detail: `tier must be one of ${known}` };

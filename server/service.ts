@@ -1,10 +1,12 @@
 import { startSimulators } from '../bench/simulators/start.js';
 import type { Config } from '../config/schema.js';
 import { openPools } from '../pool/pools.js';
+import { openEvents } from './events/events.js';
 import type { ExecutionParts } from './execution.js';
 import { openGateway } from './gateway/gateway.js';
 import { openHealth } from './health.js';
 import { openHttp } from './http/server.js';
+import { LocalLeases } from './leases.js';
 import type { Log } from './log.js';
 import { openRag } from './rag.js';
 import { LocalSlots } from './slots.js';
@@ -38,8 +40,9 @@ export async function startService(config: Config, log: Log): Promise<Service> {
   let state: 'starting' | 'open' | 'closing' | 'closed' = 'starting';
   const isClosing = () => state === 'closing' || state === 'closed';
   try {
+    const hasBroker = config.rabbitmq.host !== undefined;
     const standIns = await openStandIns(config, log, keep);
-    const store = keep(await openLmdbStore({ directory: config.store.directory }));
+    const store = keep(await openLmdbStore({ directory: config.store.directory, outbox: hasBroker }));
     const templates = keep(openTemplates(config, log));
     const pools = keep(await openPools(config));
     pools.events.on('threadDied', (tier, error) =>
@@ -57,10 +60,14 @@ export async function startService(config: Config, log: Log): Promise<Service> {
       templates,
       simulated: standIns.simulated,
     };
-    const tasks = new Tasks(parts, store, log);
+    const leases = keep(new LocalLeases());
+    const tasks = new Tasks({ parts, store, leases, log });
     keep(pruneRegularly(config, store, log));
-    const health = openHealth({ gateway, store, standIns: standIns.names, isClosing });
-    const http = keep(openHttp({ config, pools, tasks, store, health, log, isClosing }));
+    const events = hasBroker
+      ? keep(await openEvents({ config, pools, tasks, store, log, sharedStore: false, isClosing }))
+      : undefined;
+    const health = openHealth({ gateway, store, events, standIns: standIns.names, isClosing });
+    const http = keep(openHttp({ config, pools, tasks, store, leases, events, health, log, isClosing }));
     state = 'open';
     log.info({ event: 'listening', host: config.server.host, port: http.port, stand_ins: standIns.names });
     return {
@@ -74,6 +81,7 @@ export async function startService(config: Config, log: Log): Promise<Service> {
           grace_period_ms: config.server.grace_period_ms,
         });
         http.stopListening();
+        await events?.stopIntake();
         await tasks.idle(config.server.grace_period_ms);
         await tasks.stop();
         // What has just ended is still on its way to its callers.

@@ -13,8 +13,11 @@ export interface Saturated {
 
 /** Who may run. In one process it is a counter a tier; a cluster leases slots from its primary. */
 export interface Slots {
-  /** Resolves to a slot, to `Saturated`, or to undefined when the work was stopped first. */
-  acquire(tier: string, deadline: Deadline): Promise<Slot | Saturated | undefined>;
+  /**
+   * Resolves to a slot, to `Saturated`, or to undefined when the work was stopped first. Who is patient is never
+   * told that there is no room: his work is bounded elsewhere.
+   */
+  acquire(tier: string, deadline: Deadline, patient?: boolean): Promise<Slot | Saturated | undefined>;
   usage(): ReadonlyMap<string, { readonly limit: number; readonly used: number; readonly waiting: number }>;
 }
 
@@ -31,8 +34,8 @@ export class LocalSlots implements Slots {
     );
   }
 
-  async acquire(tier: string, deadline: Deadline): Promise<Slot | Saturated | undefined> {
-    return this.#tiers.get(tier)!.acquire(deadline);
+  async acquire(tier: string, deadline: Deadline, patient = false): Promise<Slot | Saturated | undefined> {
+    return this.#tiers.get(tier)!.acquire(deadline, patient);
   }
 
   usage() {
@@ -61,10 +64,10 @@ class TierSlots {
     return { limit: this.limit, used: this.#used, waiting: this.#waiting.length };
   }
 
-  acquire(deadline: Deadline): Slot | Saturated | undefined | Promise<Slot | undefined> {
+  acquire(deadline: Deadline, patient: boolean): Slot | Saturated | undefined | Promise<Slot | undefined> {
     if (deadline.interruption !== undefined) return undefined;
     if (this.#used < this.limit) return this.#take();
-    if (this.#waiting.length >= this.maxWaiting) {
+    if (!patient && this.#waiting.length >= this.maxWaiting) {
       const waitMs = (this.#heldMs * (this.#waiting.length + 1)) / this.limit;
       return { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) };
     }

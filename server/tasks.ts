@@ -1,14 +1,44 @@
+import { hash } from 'node:crypto';
 import type { Failed, Receipt } from '../contracts/outcome.js';
 import { Deadline, Interruption } from './deadline.js';
 import { type ExecutionParts, type ExecutionWatcher, execute } from './execution.js';
+import type { Leases } from './leases.js';
 import type { Log } from './log.js';
 import type { ResolvedTask } from './resolution.js';
-import { type ArtifactStore, type CompletedHead, StoreUnavailable, type TaskRecord } from './store/store.js';
+import {
+  type ArtifactStore,
+  type CompletedHead,
+  StoreUnavailable,
+  type TaskOrigin,
+  type TaskRecord,
+} from './store/store.js';
 
 /** An outcome that is durable, or that nobody may rely on after this answer (a failure the store did not take). */
 export interface TaskOutcome {
   readonly outcome: CompletedHead | Failed;
   readonly output: Uint8Array | undefined;
+  /** Whether it stands for good, and is durable. */
+  readonly final: boolean;
+}
+
+/** How a task came in. */
+export interface Entry {
+  readonly from: 'http' | 'events';
+  /** A failure of this execution is final, even when its code is retryable. */
+  readonly lastAttempt?: boolean;
+  /** When the sender no longer wants the task, in milliseconds since the epoch. */
+  readonly expiresAt?: number;
+  readonly origin?: TaskOrigin | undefined;
+}
+
+/** A message that names a task_id and is not a task. */
+export interface Rejection {
+  readonly taskId: string;
+  readonly domain: string;
+  readonly content: Uint8Array;
+  readonly code: Failed['code'];
+  readonly detail: string;
+  readonly origin: TaskOrigin | undefined;
 }
 
 /** What happens while a task runs, for callers that look on. */
@@ -33,17 +63,30 @@ export interface Caller {
 
 export type Submission = Caller | { readonly conflict: true };
 
+export interface TasksParts {
+  readonly parts: ExecutionParts;
+  readonly store: ArtifactStore;
+  readonly leases: Leases;
+  readonly log: Log;
+}
+
 /** Every task that runs in this process, and the rules of idempotency over it and the store. */
 export class Tasks {
   readonly #running = new Map<string, RunningTask>();
   readonly #parts: ExecutionParts;
   readonly #store: ArtifactStore;
+  readonly #leases: Leases;
   readonly #log: Log;
+  #stopping = false;
+  /** Called with each outcome that is final and durable: its event is to be published. */
+  onFinal: ((record: TaskRecord, output: Uint8Array | undefined) => void) | undefined;
 
-  constructor(parts: ExecutionParts, store: ArtifactStore, log: Log) {
+  constructor({ parts, store, leases, log }: TasksParts) {
     this.#parts = parts;
     this.#store = store;
+    this.#leases = leases;
     this.#log = log;
+    leases.onCancelRequested = (taskId) => this.cancel(taskId);
   }
 
   get running(): number {
@@ -55,13 +98,16 @@ export class Tasks {
   }
 
   /** Runs a task, joins the one that runs, or answers with what is stored. */
-  submit(resolved: ResolvedTask): Submission {
+  submit(resolved: ResolvedTask, entry: Entry): Submission {
     const taskId = resolved.task.task_id;
     const running = this.#running.get(taskId);
     if (running !== undefined && !running.abandoned) {
-      return running.requestHash === resolved.requestHash ? running.join() : { conflict: true };
+      return running.requestHash === resolved.requestHash ? running.join(entry) : { conflict: true };
     }
-    const started = new RunningTask(resolved, this.#parts.config.queues[resolved.tier]!.timeout * 1000);
+    const timeoutMs = this.#parts.config.queues[resolved.tier]!.timeout * 1000;
+    const leftMs = leftOf(entry);
+    const started = new RunningTask(resolved, Math.min(timeoutMs, leftMs));
+    if (leftMs === 0) started.deadline.cancel(expired);
     this.#running.set(taskId, started);
     const before = running?.ended.then(
       () => {},
@@ -73,7 +119,7 @@ export class Tasks {
         if (this.#running.get(taskId) === started) this.#running.delete(taskId);
       }),
     );
-    return started.join();
+    return started.join(entry);
   }
 
   /** Resolves when a task has passed the rules of idempotency, or has ended. */
@@ -84,12 +130,69 @@ export class Tasks {
   /** Cancels a task for good. False when it does not run here. */
   cancel(taskId: string): boolean {
     const running = this.#running.get(taskId);
-    running?.deadline.cancel(new Interruption('cancelled', 'the task was cancelled', true));
+    running?.deadline.cancel(cancelled(''));
     return running !== undefined;
+  }
+
+  /**
+   * Cancels a task for good, wherever it waits or runs: here, in another process of the store, or not yet anywhere.
+   * Without effect on a task that has ended for good.
+   * @throws StoreUnavailable when the cancellation cannot be noted; nothing was cancelled.
+   */
+  async cancelWherever(taskId: string, reason: string): Promise<void> {
+    if (this.cancel(taskId)) return;
+    await this.#store.noteCancelled(taskId, reason);
+    // It may have begun after the first look and before the note.
+    this.cancel(taskId);
+  }
+
+  /**
+   * Ends a task that never became one. False when the task_id belongs to another task, which goes on as it is.
+   * @throws StoreUnavailable
+   */
+  async reject({ taskId, domain, content, code, detail, origin }: Rejection): Promise<boolean> {
+    const requestHash = `rejected:${hash('sha256', content, 'base64url')}`;
+    if (this.#running.has(taskId) || (await this.#leases.isHeld(taskId))) return false;
+    const stored = await this.#store.find(taskId);
+    if (stored?.final) return stored.requestHash === requestHash;
+    const finishedAt = Date.now();
+    const outcome: Failed = {
+      task_id: taskId,
+      status: 'failed',
+      code,
+      detail,
+      retryable: false,
+      tokens_used: 0,
+    };
+    const at = new Date(finishedAt).toISOString();
+    const receipt: Receipt = {
+      task_id: taskId,
+      request_hash: requestHash,
+      accepted_at: at,
+      finished_at: at,
+      context: { status: 'none', tokens: 0, sources_used: [], sources_dropped: [] },
+      attempts: [],
+      tokens_used: 0,
+      notes: [],
+      outcome: { status: 'failed', code },
+    };
+    const record: TaskRecord = {
+      taskId,
+      requestHash,
+      final: true,
+      domain,
+      finishedAt,
+      outcome,
+      ...(origin !== undefined && { origin }),
+    };
+    await this.#store.record(record, receipt, undefined);
+    this.onFinal?.(record, undefined);
+    return true;
   }
 
   /** Cancels all that runs because the service stops; waits for the outcomes. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     const all = [...this.#running.values()];
     for (const { deadline } of all)
       deadline.cancel(new Interruption('shutting_down', 'the service is stopping'));
@@ -108,36 +211,67 @@ export class Tasks {
   }
 
   async #run(task: RunningTask): Promise<TaskOutcome> {
-    const { resolved } = task;
+    const { resolved, deadline } = task;
+    const taskId = resolved.task.task_id;
     try {
-      const stored = await this.#store.find(resolved.task.task_id);
+      const kept = await this.#claim(task);
+      if (kept !== undefined) return kept;
+      const stored = await this.#store.find(taskId);
       if (stored !== undefined) {
         if (stored.requestHash !== resolved.requestHash) throw new Conflict();
         if (stored.final) return await this.#recall(stored);
       }
+      const pending = await this.#store.pending(taskId);
+      if (pending?.cancelReason !== undefined) deadline.cancel(cancelled(pending.cancelReason));
       task.open();
       return await this.#execute(task);
     } catch (error) {
       if (error instanceof Conflict) throw error;
-      this.#log.error({ event: 'task_error', task_id: resolved.task.task_id, error: (error as Error).stack });
+      this.#log.error({ event: 'task_error', task_id: taskId, error: (error as Error).stack });
       const code = error instanceof StoreUnavailable ? 'store_unavailable' : 'internal_error';
-      return failedWith(resolved.task.task_id, code, (error as Error).message);
+      return failedWith(taskId, code, (error as Error).message);
     } finally {
-      task.deadline.clear();
+      deadline.clear();
+      await this.#leases.release(taskId);
+    }
+  }
+
+  /** Waits until no other process executes the task; an outcome when that is not to be waited for any longer. */
+  async #claim({ resolved, deadline }: RunningTask): Promise<TaskOutcome | undefined> {
+    const taskId = resolved.task.task_id;
+    for (;;) {
+      const claim = await this.#leases.claim(taskId, resolved.requestHash);
+      if (claim === 'granted') return undefined;
+      if (claim === 'conflict') throw new Conflict();
+      await deadline.sleep(HELD_POLL_MS);
+      const { interruption } = deadline;
+      if (interruption !== undefined) return failedWith(taskId, interruption.code, interruption.message);
     }
   }
 
   async #recall(stored: TaskRecord): Promise<TaskOutcome> {
-    if (stored.outcome.status === 'failed') return { outcome: stored.outcome, output: undefined };
+    if (stored.outcome.status === 'failed')
+      return { outcome: stored.outcome, output: undefined, final: true };
     const artifact = await this.#store.artifact(stored.outcome.artifact_id);
-    return { outcome: stored.outcome, output: artifact?.output };
+    return { outcome: stored.outcome, output: artifact?.output, final: true };
   }
 
   async #execute(task: RunningTask): Promise<TaskOutcome> {
     const { resolved } = task;
-    const { outcome, output, receipt } = await execute(this.#parts, resolved, task.deadline, task);
-    const final = outcome.status === 'completed' || !outcome.retryable;
-    await this.#record(resolved, outcome, final, receipt, output);
+    const executed = await execute(this.#parts, resolved, task.deadline, task);
+    const { output, receipt } = executed;
+    const final = executed.outcome.status === 'completed' || !executed.outcome.retryable || task.lastAttempt;
+    const outcome = final ? asFinal(executed.outcome) : executed.outcome;
+    const record: TaskRecord = {
+      taskId: resolved.task.task_id,
+      requestHash: resolved.requestHash,
+      final,
+      domain: resolved.task.domain,
+      finishedAt: Date.now(),
+      outcome,
+      ...(task.origin !== undefined && { origin: task.origin }),
+    };
+    await this.#record(record, receipt, output, task);
     this.#log.info({
       event: 'task_ended',
       task_id: resolved.task.task_id,
@@ -150,36 +284,60 @@ export class Tasks {
       execution_time_ms: outcome.execution_time_ms,
       attempts: outcome.attempts,
     });
-    return { outcome, output };
+    if (final) this.onFinal?.(record, output);
+    return { outcome, output, final };
   }
 
-  #record(
-    { task, requestHash }: ResolvedTask,
-    outcome: CompletedHead | Failed,
-    final: boolean,
+  /**
+   * A task from the queue waits for a store that is away, with its outcome in hand: the model is not called again.
+   * An HTTP caller is told at once.
+   */
+  async #record(
+    record: TaskRecord,
     receipt: Receipt,
     output: Uint8Array | undefined,
+    task: RunningTask,
   ): Promise<void> {
-    const record: TaskRecord = {
-      taskId: task.task_id,
-      requestHash,
-      final,
-      domain: task.domain,
-      finishedAt: Date.now(),
-      outcome,
-    };
-    return this.#store.record(record, receipt, output);
+    for (;;) {
+      try {
+        return await this.#store.record(record, receipt, output);
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable) || !task.patient || this.#stopping) throw error;
+        this.#log.warn({ event: 'record_waits', task_id: record.taskId, error: error.message });
+        await new Promise((resolve) => setTimeout(resolve, RECORD_RETRY_MS));
+      }
+    }
   }
 }
+
+const HELD_POLL_MS = 200;
+const RECORD_RETRY_MS = 500;
 
 /** The same task_id with another body. */
 export class Conflict extends Error {}
 
-function failedWith(
-  taskId: string,
-  code: 'store_unavailable' | 'internal_error',
-  detail: string,
-): TaskOutcome {
+function cancelled(reason: string): Interruption {
+  return new Interruption(
+    'cancelled',
+    reason === '' ? 'the task was cancelled' : `the task was cancelled: ${reason}`,
+    true,
+  );
+}
+
+const expired = new Interruption('deadline_exceeded', 'the task expired before it was executed');
+
+/** Milliseconds until the sender no longer wants the task. */
+function leftOf({ expiresAt }: Entry): number {
+  return expiresAt === undefined ? Number.POSITIVE_INFINITY : Math.max(0, expiresAt - Date.now());
+}
+
+/** What is final is not executed again, whatever its code says of itself. */
+function asFinal(outcome: CompletedHead | Failed): CompletedHead | Failed {
+  return outcome.status === 'failed' && outcome.retryable ? { ...outcome, retryable: false } : outcome;
+}
+
+/** A failure that is not recorded: nobody may rely on it. */
+function failedWith(taskId: string, code: Failed['code'], detail: string): TaskOutcome {
   const outcome: Failed = {
     task_id: taskId,
     status: 'failed',
@@ -188,7 +346,7 @@ function failedWith(
     retryable: true,
     tokens_used: 0,
   };
-  return { outcome, output: undefined };
+  return { outcome, output: undefined, final: false };
 }
 
 class RunningTask implements ExecutionWatcher {
@@ -198,6 +356,11 @@ class RunningTask implements ExecutionWatcher {
   ended!: Promise<TaskOutcome>;
   readonly opened: Promise<void>;
   open!: () => void;
+  /** See Entry. */
+  lastAttempt = false;
+  /** Somebody waits who can wait: the broker holds his message. */
+  patient = false;
+  origin: TaskOrigin | undefined;
   readonly #callers = new Set<JoinedCaller>();
   #shown = false;
   #caughtUp: (() => void) | undefined;
@@ -230,7 +393,10 @@ class RunningTask implements ExecutionWatcher {
     ended.catch(() => {}); // each caller hears of it through his own promise
   }
 
-  join(): Caller {
+  join({ from, lastAttempt, origin }: Entry): Caller {
+    this.lastAttempt ||= lastAttempt ?? false;
+    this.patient ||= from === 'events';
+    this.origin ??= origin;
     const caller = new JoinedCaller(this);
     this.#callers.add(caller);
     return caller;

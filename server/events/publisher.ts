@@ -47,12 +47,7 @@ export interface PublisherOptions {
   readonly log: Log;
 }
 
-export async function openPublisher({
-  rabbitmq,
-  topology,
-  name,
-  log,
-}: PublisherOptions): Promise<Publisher> {
+export async function openPublisher({ rabbitmq, topology, name, log }: PublisherOptions): Promise<Publisher> {
   const line = new Line(rabbitmq.confirm_timeout_ms, log);
   const connection = await openConnection({
     name,

@@ -4,10 +4,11 @@ import { parseTask } from '../../contracts/parse-task.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
 import type { ParsedTask } from '../../contracts/threads.js';
 import { resolve } from '../resolution.js';
+import { StoreUnavailable } from '../store/store.js';
 import { Conflict } from '../tasks.js';
 import { type Body, readBody } from './body.js';
 import { streamEvents } from './event-stream.js';
-import { problem, replyOf, send } from './reply.js';
+import { json, problem, type Reply, replyOf, send } from './reply.js';
 import type { HttpParts } from './server.js';
 
 /** `POST /execute`: reads, checks and submits a task, and answers with its outcome. */
@@ -16,6 +17,9 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
   let aborted = false;
   let leave: (() => void) | undefined;
   const wantsEvents = /\btext\/event-stream\b/i.test(req.getHeader('accept'));
+  const wantsAsync = /(?:^|,)\s*respond-async\s*(?:[,;]|$)/i.test(req.getHeader('prefer'));
+  const traceparent = req.getHeader('traceparent') || undefined;
+  const path = req.getUrl();
   const contentType = req.getHeader('content-type');
   const declaredBytes = Number(req.getHeader('content-length') || 0);
   const refuse = (code: FailureCode, detail: string, more: Partial<Problem> = {}) => {
@@ -37,6 +41,7 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
     if (parts.isClosing()) return refuse('shutting_down', 'the service is stopping');
     return void submit(body.bytes).catch((error: Error) => {
       if (error instanceof Conflict) refuse('task_conflict', 'task_id was used before with another body');
+      else if (error instanceof StoreUnavailable) refuse('store_unavailable', error.message);
       else {
         parts.log.error({ event: 'http_error', error: error.stack });
         refuse('internal_error', 'the request could not be handled');
@@ -59,7 +64,15 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
         task_id: parsed.task.task_id,
       });
     }
-    const caller = parts.tasks.submit(resolved);
+    // Without a broker the preference is passed over, as RFC 7240 allows.
+    if (wantsAsync && parts.events !== undefined) {
+      const accepted = await parts.events.accept(resolved, bytes, traceparent);
+      if (aborted) return;
+      if (accepted === 'conflict') throw new Conflict();
+      if (typeof accepted === 'object') return refuse('broker_unavailable', accepted.unavailable);
+      if (accepted === 'queued') return send(res, queued(resolved.task.task_id, path));
+    }
+    const caller = parts.tasks.submit(resolved, { from: 'http' });
     if ('conflict' in caller) throw new Conflict();
     leave = () => caller.leave();
     try {
@@ -76,6 +89,12 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
       leave = undefined;
     }
   }
+}
+
+function queued(taskId: string, path: string): Reply {
+  const location = path.replace(/execute$/, `tasks/${taskId}`);
+  const reply = json({ task_id: taskId, status: 'queued' }, 202);
+  return { ...reply, headers: { location, 'preference-applied': 'respond-async' } };
 }
 
 // A body up to this size is parsed faster than it would get to a thread.

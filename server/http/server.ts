@@ -9,7 +9,9 @@ import type { FailureCode } from '../../contracts/failures.js';
 import { problemOf } from '../../contracts/problem.js';
 import { idPattern, taskLimits } from '../../contracts/task.js';
 import type { Pools } from '../../pool/pools.js';
+import type { Events } from '../events/events.js';
 import type { Health } from '../health.js';
+import type { Leases } from '../leases.js';
 import type { Log } from '../log.js';
 import type { ArtifactStore } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
@@ -22,6 +24,9 @@ export interface HttpParts {
   readonly pools: Pools;
   readonly tasks: Tasks;
   readonly store: ArtifactStore;
+  readonly leases: Leases;
+  /** Undefined when no broker is configured. */
+  readonly events: Events | undefined;
   readonly health: Health;
   readonly log: Log;
   isClosing(): boolean;
@@ -140,25 +145,37 @@ function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string)
   }
 }
 
-async function taskStatus({ tasks, store }: HttpParts, id: string): Promise<Reply> {
+async function taskStatus({ tasks, store, leases }: HttpParts, id: string): Promise<Reply> {
   if (!isId(id)) return notFound('task', id);
-  if (tasks.isRunning(id)) return json({ task_id: id, status: 'running' });
+  if (tasks.isRunning(id) || (await leases.isHeld(id))) return json({ task_id: id, status: 'running' });
   const record = await store.find(id);
+  if (record?.final !== true) {
+    // A failure that is tried again waits in the broker like a task that was never tried.
+    const pending = await store.pending(id);
+    if (pending?.queuedHash !== undefined) return json({ task_id: id, status: 'queued' });
+  }
   if (record === undefined) return notFound('task', id);
-  const { outcome } = record;
+  const { outcome, final } = record;
   if (outcome.status === 'failed') return json({ task_id: id, status: 'failed', outcome });
   const stored = await store.artifact(outcome.artifact_id);
   const body = Buffer.concat([
     Buffer.from(`${JSON.stringify({ task_id: id, status: 'completed' }).slice(0, -1)},"outcome":`),
-    completedJson({ outcome, output: stored?.output }),
+    completedJson({ outcome, output: stored?.output, final }),
     Buffer.from('}'),
   ]);
   return { status: 200, contentType: 'application/json', body };
 }
 
-async function cancelTask({ tasks, store }: HttpParts, id: string): Promise<Reply> {
-  if (isId(id) && tasks.cancel(id)) return json({ task_id: id, status: 'cancelling' }, 202);
-  const record = isId(id) ? await store.find(id) : undefined;
+async function cancelTask({ tasks, store, leases }: HttpParts, id: string): Promise<Reply> {
+  if (!isId(id)) return notFound('task', id);
+  const cancelling = json({ task_id: id, status: 'cancelling' }, 202);
+  if (tasks.cancel(id)) return cancelling;
+  const record = await store.find(id);
+  const pending = record?.final === true ? undefined : await store.pending(id);
+  if (pending?.queuedHash !== undefined || (await leases.isHeld(id))) {
+    await tasks.cancelWherever(id, '');
+    return cancelling;
+  }
   if (record === undefined) return notFound('task', id);
   return refusal('task_conflict', `the task has ended: ${record.outcome.status}`);
 }

@@ -8,6 +8,7 @@ export type Write =
       readonly kind: 'record';
       readonly taskId: string;
       readonly final: boolean;
+      readonly marked: boolean;
       readonly finishedAt: number;
       /** TaskRecord as JSON. */
       readonly record: string;
@@ -15,6 +16,7 @@ export type Write =
       readonly receipt: string;
       readonly artifact: NewArtifact | undefined;
     }
+  | { readonly kind: 'reopen'; readonly taskId: string }
   | { readonly kind: 'published'; readonly taskIds: readonly string[] }
   | {
       readonly kind: 'prune';
@@ -54,6 +56,8 @@ export function apply(tables: Tables, write: Write): Applied {
   switch (write.kind) {
     case 'record':
       return applyRecord(tables, write);
+    case 'reopen':
+      return applyReopen(tables, write.taskId);
     case 'published':
       return applyPublished(tables, write.taskIds);
     case 'prune':
@@ -90,6 +94,14 @@ function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>):
     tables.outputs.put(artifact.id, artifact.output);
     addArtifactBytes(tables, artifact.output.byteLength);
   }
+  return { changed: 1 };
+}
+
+function applyReopen(tables: Tables, taskId: string): Applied {
+  const record = find(tables, taskId);
+  if (!record?.final || record.outcome.status !== 'failed') return { changed: 0 };
+  tables.tasks.put(taskId, JSON.stringify({ ...record, final: false }));
+  tables.unpublished.removeSync([record.finishedAt, taskId]);
   return { changed: 1 };
 }
 

@@ -18,6 +18,8 @@ import { type ArtifactStore, StoreUnavailable, type TaskRecord } from './store.j
 export interface LmdbOptions {
   /** Shared by all processes of a node; made with mode 0700 when it is not there. On a local disk, not on NFS. */
   readonly directory: string;
+  /** Whether final outcomes are marked `unpublished`: not, when nobody publishes them. @default true */
+  readonly outbox?: boolean;
   /**
    * Address space reserved for the map, in bytes. No limit: the file takes what it needs, and beyond this the
    * map grows at some cost. @default 64 GiB
@@ -35,7 +37,7 @@ export interface LmdbOptions {
  * @throws StoreUnavailable when the directory cannot be opened, FormatMismatch when another version wrote it.
  */
 export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore> {
-  const { directory, mapBytes = 64 * 2 ** 30, stallMs = 5_000, probeMs = 2_000 } = options;
+  const { directory, outbox = true, mapBytes = 64 * 2 ** 30, stallMs = 5_000, probeMs = 2_000 } = options;
   const tables = await make(directory, mapBytes);
   const writer = startWriter({ directory, mapBytes, stallMs, probeMs }, () => tables.root.resetReadTxn());
   let phase: 'open' | 'closing' | 'closed' = 'open';
@@ -69,6 +71,7 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
         kind: 'record',
         taskId: requireKey(record.taskId),
         final: record.final,
+        marked: record.final && outbox,
         finishedAt: record.finishedAt,
         record: JSON.stringify(record),
         receipt: JSON.stringify(receipt),
@@ -106,6 +109,18 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
 
     async unpublished(limit, before) {
       return read(() => oldestUnpublished(tables, limit, before));
+    },
+
+    async isPublished(taskId) {
+      return read(() => {
+        const record = parse<TaskRecord>(tables.tasks.get(taskId));
+        return record?.final === true && !tables.unpublished.doesExist([record.finishedAt, taskId]);
+      });
+    },
+
+    async reopen(taskId) {
+      refuseWhenClosed();
+      return (await writer.write({ kind: 'reopen', taskId: requireKey(taskId) })).changed > 0;
     },
 
     async markPublished(taskIds) {

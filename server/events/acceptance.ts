@@ -1,0 +1,71 @@
+import { hash } from 'node:crypto';
+import type { Config } from '../../config/schema.js';
+import { cloudEventsMediaType, eventSource, eventTypes } from '../../contracts/events.js';
+import type { ResolvedTask } from '../resolution.js';
+import type { ArtifactStore } from '../store/store.js';
+import { type Publisher, PublishGivenUp } from './publisher.js';
+import type { Names } from './topology.js';
+
+/** `ended`: there is an outcome to answer with at once. */
+export type Acceptance = 'queued' | 'ended' | 'conflict' | { readonly unavailable: string };
+
+export interface AcceptanceParts {
+  readonly config: Config;
+  readonly store: ArtifactStore;
+  readonly publisher: Publisher;
+  readonly names: Names;
+}
+
+/**
+ * Hands a task to the broker, as `task.ready.{tier}`. `queued` only when the broker has confirmed it.
+ * @param data the task, JSON in UTF-8, as its caller sent it
+ * @throws StoreUnavailable when it cannot be noted; the broker was given nothing.
+ */
+export async function acceptTask(
+  { config, store, publisher, names }: AcceptanceParts,
+  { task, requestHash, tier }: ResolvedTask,
+  data: Uint8Array,
+  traceparent: string | undefined,
+): Promise<Acceptance> {
+  const { task_id } = task;
+  const stored = await store.find(task_id);
+  if (stored !== undefined && stored.requestHash !== requestHash) return 'conflict';
+  if (stored?.final) return 'ended';
+  const pending = await store.pending(task_id);
+  if (pending?.queuedHash !== undefined && pending.queuedHash !== requestHash) return 'conflict';
+  await store.noteQueued(task_id, requestHash);
+  const id = `ready-${hash('sha256', `${task_id}:${requestHash}`).slice(0, 32)}`;
+  const now = new Date();
+  const envelope = JSON.stringify({
+    specversion: '1.0',
+    type: eventTypes.taskReady,
+    source: eventSource,
+    id,
+    time: now.toISOString(),
+    subject: task_id,
+    datacontenttype: 'application/json',
+    ...(traceparent !== undefined && { traceparent }),
+  });
+  const message = {
+    exchange: names.exchange,
+    routingKey: names.routing.ready(tier),
+    content: Buffer.concat([Buffer.from(`${envelope.slice(0, -1)},"data":`), data, Buffer.from('}')]),
+    options: {
+      messageId: id,
+      type: eventTypes.taskReady,
+      timestamp: Math.floor(now.getTime() / 1000),
+      contentType: cloudEventsMediaType,
+      appId: 'worker-service',
+    },
+  };
+  try {
+    const published = await publisher.publish(message, config.rabbitmq.confirm_timeout_ms);
+    if (published === 'confirmed') return 'queued';
+    await store.dropQueued(task_id);
+    return { unavailable: `no queue is bound to ${message.routingKey}` };
+  } catch (error) {
+    await store.dropQueued(task_id);
+    if (error instanceof PublishGivenUp) return { unavailable: error.message };
+    throw error;
+  }
+}

@@ -1,0 +1,155 @@
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { handleCancellation } from './cancellation.js';
+import type { BrokerState } from './connection.js';
+import { openConnection } from './connection.js';
+import { type DeliveryParts, handleDelivery } from './delivery.js';
+import { declare, type Topology } from './topology.js';
+
+/** Takes messages from the broker and answers each of them once. */
+export interface Consumer {
+  state(): BrokerState;
+  /** Messages that were delivered and not answered. */
+  readonly inHand: number;
+  /** Takes no more messages; those in hand go on. */
+  stopIntake(): Promise<void>;
+  /** Waits up to `ms` for what is in hand, and closes; what is left returns to its queue. */
+  close(ms: number): Promise<void>;
+}
+
+export interface ConsumerOptions {
+  readonly parts: DeliveryParts;
+  readonly topology: Topology;
+  readonly name: string;
+  /** Unlike that of any other process. */
+  readonly instance: string;
+}
+
+/** What is consumed on a channel of its own. */
+interface Intake {
+  readonly queue: string;
+  readonly prefetch: number;
+  readonly handle: (message: ConsumeMessage) => Promise<'ack' | 'requeue'>;
+  /** Declares a queue that only this connection has. */
+  readonly prepare?: (channel: Channel) => Promise<unknown>;
+}
+
+/** One channel a tier, with as many messages in hand as the tier has slots: the rest waits in the broker. */
+export async function openConsumer({ parts, topology, name, instance }: ConsumerOptions): Promise<Consumer> {
+  const { config, names, log } = parts;
+  const intakes: Intake[] = Object.keys(config.tier_models).flatMap((tier) => [
+    {
+      queue: names.ready(tier),
+      prefetch: config.queues[tier]!.concurrency,
+      handle: (message) => handleDelivery(parts, { tier, suspect: false, message }),
+    },
+    {
+      queue: names.suspect(tier),
+      prefetch: 1,
+      handle: (message) => handleDelivery(parts, { tier, suspect: true, message }),
+    },
+  ]);
+  const cancellations = `${config.rabbitmq.queue_prefix}.cancelled.${instance}`;
+  intakes.push({
+    queue: cancellations,
+    prefetch: 100,
+    handle: (message) => handleCancellation(parts, message),
+    prepare: async (channel) => {
+      await channel.assertQueue(cancellations, { exclusive: true, autoDelete: true, durable: false });
+      await channel.bindQueue(cancellations, names.exchange, names.routing.cancelled);
+    },
+  });
+  const inHand = new Set<Promise<void>>();
+  /** The open channels of the present connection, with their consumer tags. */
+  const open = new Map<Channel, string>();
+  let current: ChannelModel | undefined;
+  let phase: 'open' | 'draining' | 'closed' = 'open';
+
+  async function openIntake(model: ChannelModel, intake: Intake): Promise<void> {
+    const channel = await model.createChannel();
+    const reopen = () => {
+      open.delete(channel);
+      if (phase === 'open' && current === model) setTimeout(retry, REOPEN_MS).unref();
+    };
+    const retry = () => {
+      if (phase !== 'open' || current !== model) return;
+      // The queue may have been deleted: it is declared again.
+      declare(model, topology, log)
+        .then(() => openIntake(model, intake))
+        .catch((error: Error) => {
+          log.warn({ event: 'consume_failed', queue: intake.queue, error: error.message });
+          reopen();
+        });
+    };
+    channel.on('error', (error) =>
+      log.warn({ event: 'consume_channel_error', queue: intake.queue, error: error.message }),
+    );
+    channel.on('handler-error', (error) =>
+      log.error({ event: 'consume_handler_error', queue: intake.queue, error: error.stack }),
+    );
+    await intake.prepare?.(channel);
+    await channel.prefetch(intake.prefetch);
+    channel.on('close', reopen);
+    const { consumerTag } = await channel.consume(intake.queue, (message) => {
+      // Null: the broker has cancelled the consumer, because the queue is gone or has moved.
+      if (message === null) channel.close().catch(() => {});
+      else if (phase === 'open') take(channel, intake, message);
+    });
+    open.set(channel, consumerTag);
+  }
+
+  function take(channel: Channel, intake: Intake, message: ConsumeMessage): void {
+    const answered = intake
+      .handle(message)
+      .catch(async (error: Error) => {
+        if (phase === 'open') log.error({ event: 'delivery_error', queue: intake.queue, error: error.stack });
+        await new Promise((resolve) => setTimeout(resolve, phase === 'open' ? ERROR_PAUSE_MS : 0));
+        return 'requeue' as const;
+      })
+      .then((verdict) => {
+        // A delivery belongs to its channel: on any other one its tag means another message.
+        if (!open.has(channel)) return;
+        if (verdict === 'ack') channel.ack(message);
+        else channel.nack(message, false, true);
+      })
+      .catch((error: Error) => log.warn({ event: 'answer_lost', queue: intake.queue, error: error.message }));
+    inHand.add(answered);
+    void answered.then(() => inHand.delete(answered));
+  }
+
+  const connection = await openConnection({
+    name: `${name} consume`,
+    rabbitmq: config.rabbitmq,
+    log,
+    setup: async (model) => {
+      current = model;
+      await declare(model, topology, log);
+      if (phase !== 'open') return;
+      for (const intake of intakes) await openIntake(model, intake);
+    },
+    onLost: () => {
+      current = undefined;
+      open.clear();
+    },
+  });
+  return {
+    state: () => connection.state(),
+    get inHand() {
+      return inHand.size;
+    },
+    stopIntake: async () => {
+      phase = 'draining';
+      await Promise.all([...open].map(([channel, tag]) => channel.cancel(tag).catch(() => {})));
+    },
+    close: async (ms) => {
+      phase = 'draining';
+      const late = new Promise((resolve) => setTimeout(resolve, ms).unref());
+      await Promise.race([Promise.all(inHand), late]);
+      phase = 'closed';
+      await connection.close();
+    },
+  };
+}
+
+const REOPEN_MS = 200;
+/** A message that meets a fault of ours comes back, but not in a busy loop. */
+const ERROR_PAUSE_MS = 1000;

@@ -1,0 +1,307 @@
+import { randomUUID } from 'node:crypto';
+import type { ConsumeMessage, Options } from 'amqplib';
+import type { Config } from '../../config/schema.js';
+import type { FailureCode } from '../../contracts/failures.js';
+import { failures } from '../../contracts/failures.js';
+import { parseEvent } from '../../contracts/parse-event.js';
+import type { EventAttributes, ParsedEvent, ParsedTask } from '../../contracts/threads.js';
+import type { Pools } from '../../pool/pools.js';
+import type { Log } from '../log.js';
+import { type ResolvedTask, resolve } from '../resolution.js';
+import { type ArtifactStore, StoreUnavailable, type TaskOrigin } from '../store/store.js';
+import { Conflict, type TaskOutcome, type Tasks } from '../tasks.js';
+import type { Outbox } from './outbox.js';
+import type { Outgoing, Publisher } from './publisher.js';
+import type { Names } from './topology.js';
+
+/** What becomes of a message; the consumer alone acts on it. */
+export type DeliveryVerdict = 'ack' | 'requeue';
+
+/** What handling a message needs of the service. */
+export interface DeliveryParts {
+  readonly config: Config;
+  readonly pools: Pools;
+  readonly tasks: Tasks;
+  readonly store: ArtifactStore;
+  readonly outbox: Outbox;
+  readonly publisher: Publisher;
+  readonly names: Names;
+  readonly log: Log;
+  isClosing(): boolean;
+}
+
+export interface Delivery {
+  readonly tier: string;
+  /** From the queue of those that came back once too often. */
+  readonly suspect: boolean;
+  readonly message: ConsumeMessage;
+}
+
+/** Headers of the service's own, on messages that it publishes again. */
+export const ownHeaders = {
+  /** Executions that have failed. */
+  attempts: 'x-attempts',
+  /** Milliseconds since the epoch. */
+  expiresAt: 'x-expires-at',
+  reason: 'x-reason',
+  detail: 'x-detail',
+  /** Queue that the message came from. */
+  queue: 'x-queue',
+  replay: 'x-replay',
+} as const;
+
+/**
+ * Executes the task of a message. `ack` only when its end is durable and confirmed by the broker: the terminal
+ * event, the message that tries it again, or the dead letter.
+ */
+export async function handleDelivery(parts: DeliveryParts, delivery: Delivery): Promise<DeliveryVerdict> {
+  for (;;) {
+    try {
+      return await handle(parts, delivery);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      // The message stays unacked: waiting for the store costs the broker nothing and the model nothing.
+      if (!(await storeIsBack(parts))) return 'requeue';
+    }
+  }
+}
+
+async function handle(parts: DeliveryParts, delivery: Delivery): Promise<DeliveryVerdict> {
+  const { config, tasks } = parts;
+  const { message, tier } = delivery;
+  const limit = config.rabbitmq.max_message_bytes;
+  if (message.content.length > limit) {
+    return deadLetter(parts, delivery, 'payload_too_large', `a message must have at most ${limit} bytes`);
+  }
+  const event = await read(parts, message);
+  const { parsed } = event;
+  const origin = originOf(message, event.attributes);
+  if (parsed.kind !== 'task')
+    return reject(parts, delivery, event, origin, 'invalid_request', faultOf(parsed));
+  const resolved = resolve(config, parsed, tier);
+  if ('code' in resolved) {
+    return reject(parts, delivery, event, origin, resolved.code, resolved.detail);
+  }
+  if (await isSuspicious(parts, delivery, resolved)) return quarantine(parts, delivery, resolved);
+  const attempt = numberIn(message, ownHeaders.attempts) + 1;
+  const { expiresAt } = expiryOf(message, event.attributes);
+  const expired = expiresAt !== undefined && expiresAt <= Date.now();
+  const submission = tasks.submit(resolved, {
+    from: 'events',
+    origin,
+    lastAttempt: expired || attempt >= config.rabbitmq.max_attempts,
+    ...(expiresAt !== undefined && { expiresAt }),
+  });
+  const conflict = 'task_id was used before with another body';
+  if ('conflict' in submission) return deadLetter(parts, delivery, 'task_conflict', conflict);
+  try {
+    return await conclude(parts, delivery, resolved, await submission.ended, attempt);
+  } catch (error) {
+    if (!(error instanceof Conflict)) throw error;
+    return deadLetter(parts, delivery, 'task_conflict', conflict);
+  }
+}
+
+/** A message up to this size is parsed faster than it would get to a thread. */
+const INLINE_BYTES = 16_384;
+
+function read({ pools }: DeliveryParts, { content, properties }: ConsumeMessage) {
+  const headers = plainHeaders(properties.headers);
+  const job = { body: content, contentType: properties.contentType as string | undefined, headers };
+  if (content.length <= INLINE_BYTES) return parseEvent(job);
+  // A copy, because posting a view takes along the whole buffer of the socket that it looks into.
+  return pools.parseEvent({ ...job, body: new Uint8Array(content) });
+}
+
+/** Only what attributes can be: nothing else needs to reach a thread. */
+function plainHeaders(headers: Record<string, unknown> = {}): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+}
+
+function originOf({ properties }: ConsumeMessage, attributes: EventAttributes): TaskOrigin | undefined {
+  const correlationId = (properties.correlationId as string | undefined) ?? attributes.correlationid;
+  const replay = Number(properties.headers?.[ownHeaders.replay] ?? 0);
+  const origin = {
+    ...(correlationId !== undefined && { correlationId }),
+    ...(attributes.traceparent !== undefined && { traceparent: attributes.traceparent }),
+    ...(attributes.tracestate !== undefined && { tracestate: attributes.tracestate }),
+    ...(replay > 0 && { replay }),
+  };
+  return Object.keys(origin).length === 0 ? undefined : origin;
+}
+
+/** When the sender no longer wants the task, in milliseconds since the epoch. */
+function expiryOf({ properties }: ConsumeMessage, { expirytime }: EventAttributes): { expiresAt?: number } {
+  const { expiration, timestamp, headers } = properties;
+  const times = [
+    Number(headers?.[ownHeaders.expiresAt] ?? Number.NaN),
+    // Seconds in AMQP; without it the time of the delivery is the best that is known.
+    Number(expiration ?? Number.NaN) + (timestamp === undefined ? Date.now() : Number(timestamp) * 1000),
+    Date.parse(expirytime ?? ''),
+  ].filter((time) => Number.isFinite(time));
+  return times.length === 0 ? {} : { expiresAt: Math.min(...times) };
+}
+
+/**
+ * A message that came back twice without an answer may have killed its process. It goes to a queue of its own, which
+ * each process reads one by one, so that the next death is counted against it alone.
+ */
+async function isSuspicious(
+  { tasks, store }: DeliveryParts,
+  { suspect, message }: Delivery,
+  { task }: ResolvedTask,
+): Promise<boolean> {
+  if (suspect || numberIn(message, 'x-delivery-count') < SUSPECT_DELIVERIES) return false;
+  if (tasks.isRunning(task.task_id)) return false;
+  return (await store.find(task.task_id))?.final !== true;
+}
+
+const SUSPECT_DELIVERIES = 2;
+
+async function quarantine(
+  parts: DeliveryParts,
+  delivery: Delivery,
+  { task }: ResolvedTask,
+): Promise<DeliveryVerdict> {
+  const { names, publisher, log } = parts;
+  log.warn({ event: 'message_suspect', task_id: task.task_id, tier: delivery.tier });
+  await publisher.publish(again(delivery.message, '', names.suspect(delivery.tier), {}));
+  return 'ack';
+}
+
+async function conclude(
+  parts: DeliveryParts,
+  delivery: Delivery,
+  { task }: ResolvedTask,
+  { outcome, final }: TaskOutcome,
+  attempt: number,
+): Promise<DeliveryVerdict> {
+  if (final) {
+    await parts.outbox.confirmed(task.task_id);
+    if (outcome.status === 'completed' || failures[outcome.code].delivery === 'ack') return 'ack';
+    return deadLetter(parts, delivery, outcome.code, outcome.detail);
+  }
+  if (outcome.status === 'completed') throw new Error('a completed outcome is final');
+  switch (outcome.code) {
+    case 'store_unavailable':
+      throw new StoreUnavailable(outcome.detail);
+    case 'shutting_down':
+    case 'cancelled':
+      return 'requeue';
+    case 'tier_saturated':
+      return retryLater(parts, delivery, attempt - 1, attempt);
+    default:
+      return retryLater(parts, delivery, attempt, attempt);
+  }
+}
+
+async function retryLater(
+  { config, names, publisher }: DeliveryParts,
+  { tier, message }: Delivery,
+  attempts: number,
+  step: number,
+): Promise<DeliveryVerdict> {
+  const delays = config.rabbitmq.retry_delays_ms;
+  const ms = delays[Math.min(step, delays.length) - 1]!;
+  // The time that is left travels in a header: as a property it would end the wait in the delay queue early.
+  const { expiresAt } = expiryOf(message, {});
+  await publisher.publish(
+    again(message, names.delay(ms), names.ready(tier), {
+      [ownHeaders.attempts]: attempts,
+      ...(expiresAt !== undefined && { [ownHeaders.expiresAt]: expiresAt }),
+    }),
+  );
+  return 'ack';
+}
+
+/** Answers a message that is not a task: `task.failed` where it names a task_id, and a dead letter. */
+async function reject(
+  parts: DeliveryParts,
+  delivery: Delivery,
+  { claims }: ParsedEvent,
+  origin: TaskOrigin | undefined,
+  code: Extract<FailureCode, 'invalid_request' | 'unknown_domain' | 'unknown_tier'>,
+  detail: string,
+): Promise<DeliveryVerdict> {
+  const { tasks, outbox } = parts;
+  if (claims.taskId !== undefined) {
+    const { content } = delivery.message;
+    const rejection = { taskId: claims.taskId, domain: claims.domain ?? '', content, code, detail, origin };
+    if (await tasks.reject(rejection)) await outbox.confirmed(claims.taskId);
+  }
+  return deadLetter(parts, delivery, code, detail);
+}
+
+async function deadLetter(
+  { names, publisher, log }: DeliveryParts,
+  { tier, message }: Delivery,
+  code: FailureCode,
+  detail: string,
+): Promise<DeliveryVerdict> {
+  const attempts = numberIn(message, ownHeaders.attempts) + 1;
+  await publisher.publish(
+    again(message, names.deadLetters, names.ready(tier), {
+      [ownHeaders.reason]: code,
+      [ownHeaders.detail]: detail.slice(0, DETAIL_CHARACTERS),
+      [ownHeaders.attempts]: attempts,
+      [ownHeaders.queue]: names.ready(tier),
+    }),
+  );
+  log.warn({ event: 'message_dead_lettered', tier, code, detail: detail.slice(0, 200), attempts });
+  return 'ack';
+}
+
+const DETAIL_CHARACTERS = 1000;
+
+/** The same message on another way. What the broker wrote into its headers stays behind. */
+export function again(
+  { content, properties }: Pick<ConsumeMessage, 'content' | 'properties'>,
+  exchange: string,
+  routingKey: string,
+  more: Readonly<Record<string, unknown>>,
+): Outgoing {
+  const { contentType, contentEncoding, correlationId, timestamp, type, appId, priority, messageId } =
+    properties;
+  const kept = { contentType, contentEncoding, correlationId, timestamp, type, appId, priority };
+  const given = Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined));
+  const headers = { ...sendersHeaders(properties.headers), ...more };
+  const options: Outgoing['options'] = {
+    ...(given as Options.Publish),
+    messageId: (messageId as string | undefined) ?? randomUUID(),
+    headers,
+  };
+  return { exchange, routingKey, content, options };
+}
+
+/** AMQP takes at most a frame of headers; a sender who filled it must not keep his message from moving on. */
+const HEADERS_CHARACTERS = 16_384;
+
+function sendersHeaders(headers: Record<string, unknown> = {}): Record<string, unknown> {
+  const kept = Object.entries(headers).filter(([name]) => !brokersHeaders.test(name));
+  const all = Object.fromEntries(kept);
+  return JSON.stringify(all).length <= HEADERS_CHARACTERS ? all : {};
+}
+
+const brokersHeaders = /^x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count|opt-.*)$/;
+
+function numberIn({ properties }: ConsumeMessage, header: string): number {
+  const value = Number(properties.headers?.[header] ?? 0);
+  return Number.isFinite(value) ? value : 0;
+}
+
+function faultOf(parsed: Exclude<ParsedTask, { kind: 'task' }>): string {
+  if (parsed.kind === 'malformed') return parsed.detail;
+  return parsed.violations.map(({ path, message }) => `${path || 'the data'} ${message}`).join('; ');
+}
+
+async function storeIsBack({ store, isClosing }: DeliveryParts): Promise<boolean> {
+  do {
+    await new Promise((resolve) => setTimeout(resolve, STORE_POLL_MS));
+    if (isClosing()) return false;
+  } while (!store.state().ok);
+  return true;
+}
+
+const STORE_POLL_MS = 250;

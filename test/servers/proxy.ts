@@ -1,0 +1,100 @@
+import { connect, createServer, type Socket } from 'node:net';
+
+/** A TCP relay on a loopback port that can misbehave. */
+export interface FaultProxy {
+  readonly port: number;
+  /** Connections that are open through it. */
+  readonly connections: number;
+  /** Resets every connection (RST); new ones are taken. */
+  cut(): void;
+  /** Forwards nothing any more, in either direction, and closes nothing. */
+  freeze(): void;
+  thaw(): void;
+  /** Ends the direction from the server to the client in good order (FIN) and leaves the other open. */
+  halfClose(): void;
+  /** Holds every piece of data back for so long, in milliseconds; 0 is none. */
+  delay(ms: number): void;
+  /** Forwards the server's data, except that the first piece that `pick` names is dropped with its connection. */
+  cutBefore(pick: (fromServer: Buffer) => boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startProxy(targetPort: number): Promise<FaultProxy> {
+  const pairs = new Set<readonly [client: Socket, server: Socket]>();
+  let frozen = false;
+  let delayMs = 0;
+  let trap: { pick: (data: Buffer) => boolean; sprung: () => void } | undefined;
+
+  const forward = (from: Socket, to: Socket) => {
+    let last = Promise.resolve();
+    from.on('data', (data) => {
+      if (frozen) {
+        from.pause();
+        return;
+      }
+      if (delayMs === 0) {
+        to.write(data);
+        return;
+      }
+      const wait = delayMs;
+      last = last
+        .then(() => new Promise((resolve) => setTimeout(resolve, wait)))
+        .then(() => void to.write(data));
+    });
+    from.on('end', () => to.end());
+    from.on('error', () => to.destroy());
+    from.on('close', () => to.destroy());
+  };
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    const upstream = connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
+    const pair = [client, upstream] as const;
+    pairs.add(pair);
+    for (const socket of pair) socket.once('close', () => pairs.delete(pair));
+    upstream.prependListener('data', (data: Buffer) => {
+      if (trap?.pick(data) !== true) return;
+      const { sprung } = trap;
+      trap = undefined;
+      client.resetAndDestroy();
+      upstream.resetAndDestroy();
+      sprung();
+    });
+    forward(client, upstream);
+    forward(upstream, client);
+    if (frozen) for (const socket of pair) socket.pause();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
+  const reset = () => {
+    for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy();
+  };
+  return {
+    port: address.port,
+    get connections() {
+      return pairs.size;
+    },
+    cut: reset,
+    freeze: () => {
+      frozen = true;
+      for (const pair of pairs) for (const socket of pair) socket.pause();
+    },
+    thaw: () => {
+      frozen = false;
+      for (const pair of pairs) for (const socket of pair) socket.resume();
+    },
+    halfClose: () => {
+      for (const [client] of pairs) client.end();
+    },
+    delay: (ms) => {
+      delayMs = ms;
+    },
+    cutBefore: (pick) =>
+      new Promise((resolve) => {
+        trap = { pick, sprung: resolve };
+      }),
+    close: async () => {
+      reset();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

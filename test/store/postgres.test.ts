@@ -198,7 +198,7 @@ test('a server that only reads turns the state, until it writes again', async ()
         (error) => error instanceof StoreUnavailable && !store.state().ok,
       ),
     );
-    await ask('set default_transaction_read_only = off; alter system reset default_transaction_read_only');
+    await ask('alter system reset default_transaction_read_only');
     await ask('select pg_reload_conf()');
     await waitFor(() => store.state().ok);
   });

@@ -31,8 +31,8 @@ directory of the process.`;
 function environmentReference(): string {
   return `## Environment
 
-An empty variable is unset. \`RABBITMQ_HOST\`, \`RABBITMQ_PORT\`, \`DATABASE_URL\`, \`WORKERS\`, \`API_TOKENS\` and
-\`OTEL_*\` are accepted and not used yet.
+An empty variable is unset. \`RABBITMQ_HOST\`, \`RABBITMQ_PORT\`, \`WORKERS\`, \`API_TOKENS\` and \`OTEL_*\`
+are accepted and not used yet.
 
 ${tableOf(
   ['Variable', 'Sets'],

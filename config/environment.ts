@@ -15,6 +15,7 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   { name: 'RAG_SERVICE_URL', field: ['rag', 'url'], read: asText },
   { name: 'PROMPTS_DIR', field: ['prompts', 'directory'], read: asDirectory },
   { name: 'DATA_DIR', field: ['store', 'directory'], read: asDirectory },
+  { name: 'DATABASE_URL', field: ['store', 'database_url'], read: asText },
   { name: 'SERVICE_PORT', field: ['server', 'port'], read: asInteger },
   { name: 'HOST', field: ['server', 'host'], read: asText },
   { name: 'RABBITMQ_HOST', field: ['rabbitmq', 'host'], read: asText },

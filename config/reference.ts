@@ -31,8 +31,7 @@ directory of the process.`;
 function environmentReference(): string {
   return `## Environment
 
-An empty variable is unset. \`DATABASE_URL\`, \`WORKERS\`, \`API_TOKENS\` and
-\`OTEL_*\` are accepted and not used yet.
+An empty variable is unset. \`WORKERS\`, \`API_TOKENS\` and \`OTEL_*\` are accepted and not used yet.
 
 ${tableOf(
   ['Variable', 'Sets'],

@@ -18,6 +18,7 @@ export const expectations = {
   modelName: 'a model name of 1 to 256 visible ASCII characters',
   url: 'an http or https URL without query and fragment',
   secret: 'visible ASCII characters without spaces',
+  databaseUrl: 'a postgres:// or postgresql:// URL',
   template: 'a relative path without `..`',
   brokers: 'hosts, host:port pairs or amqp(s) URLs, with commas between them',
   amqpName: 'a name of 1 to 64 letters, digits, `.`, `_` and `-`',
@@ -342,6 +343,24 @@ const Store = Type.Object(
       minLength: 1,
       description: 'Directory of the embedded store.',
     }),
+    database_url: Type.Optional(
+      Type.Refine(
+        Type.String({
+          secret: true,
+          expected: expectations.databaseUrl,
+          description:
+            'URL of a PostgreSQL database, which then is the store, shared by all nodes that name it: `postgres://user:password@host:5432/database?sslmode=verify-full`. Default: none, the embedded store is used.',
+        }),
+        isDatabaseUrl,
+      ),
+    ),
+    lease_ms: Type.Integer({
+      default: 10_000,
+      minimum: 1_000,
+      maximum: 3_600_000,
+      description:
+        'Time after which another node may execute the tasks of one that died, in milliseconds; a living one renews its claims five times as often. Only with `database_url`.',
+    }),
     retention_seconds: Type.Number({
       default: 604_800,
       minimum: 0.001,
@@ -610,6 +629,25 @@ function isBrokerList(text: string): boolean {
 function isBroker(text: string): boolean {
   if (/^(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?$/i.test(text)) return true;
   return /^amqps?:\/\/([^\s/?#@]*@)?[^\s/?#@]+(\/[^\s/?#]*)?$/i.test(text) && URL.canParse(text);
+}
+
+/** Of several hosts, separated by commas, URL takes only one. */
+function isDatabaseUrl(text: string): boolean {
+  const parts = /^(postgres(?:ql)?:\/\/(?:[^\s/?#@]*@)?)([^\s/?#@]*)((?:\/[^\s?#]*)?(?:\?[^\s#]*)?)$/.exec(
+    text,
+  );
+  if (!parts) return false;
+  const [, account, hosts = '', rest] = parts;
+  return hosts.split(',').every((host) => URL.canParse(`${account}${host}${rest}`)) && isDecodable(text);
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isInnerPath(path: string): boolean {

@@ -6,11 +6,14 @@ import type { ExecutionParts } from './execution.js';
 import { openGateway } from './gateway/gateway.js';
 import { openHealth } from './health.js';
 import { openHttp } from './http/server.js';
-import { LocalLeases } from './leases.js';
+import { type Leases, LocalLeases } from './leases.js';
 import type { Log } from './log.js';
 import { openRag } from './rag.js';
 import { LocalSlots } from './slots.js';
 import { openLmdbStore } from './store/lmdb.js';
+import { openPostgresStore } from './store/postgres.js';
+import { openPostgresLeases } from './store/postgres-leases.js';
+import type { ArtifactStore } from './store/store.js';
 import { Tasks } from './tasks.js';
 import { openTemplates } from './templates.js';
 
@@ -42,7 +45,7 @@ export async function startService(config: Config, log: Log): Promise<Service> {
   try {
     const hasBroker = config.rabbitmq.host !== undefined;
     const standIns = await openStandIns(config, log, keep);
-    const store = keep(await openLmdbStore({ directory: config.store.directory, outbox: hasBroker }));
+    const { store, leases } = await openStore(config, log, hasBroker, keep);
     const templates = keep(openTemplates(config, log));
     const pools = keep(await openPools(config));
     pools.events.on('threadDied', (tier, error) =>
@@ -60,11 +63,20 @@ export async function startService(config: Config, log: Log): Promise<Service> {
       templates,
       simulated: standIns.simulated,
     };
-    const leases = keep(new LocalLeases());
     const tasks = new Tasks({ parts, store, leases, log });
     keep(pruneRegularly(config, store, log));
     const events = hasBroker
-      ? keep(await openEvents({ config, pools, tasks, store, log, sharedStore: false, isClosing }))
+      ? keep(
+          await openEvents({
+            config,
+            pools,
+            tasks,
+            store,
+            log,
+            sharedStore: config.store.database_url !== undefined,
+            isClosing,
+          }),
+        )
       : undefined;
     const health = openHealth({ gateway, store, events, standIns: standIns.names, isClosing });
     const http = keep(openHttp({ config, pools, tasks, store, leases, events, health, log, isClosing }));
@@ -98,6 +110,20 @@ export async function startService(config: Config, log: Log): Promise<Service> {
 }
 
 const LAST_WRITES_MS = 50;
+
+/** PostgreSQL where it is configured, which many nodes share; else the embedded store. */
+async function openStore(
+  { store: { database_url: url, lease_ms: leaseMs, directory } }: Config,
+  log: Log,
+  outbox: boolean,
+  keep: <T extends { close(): Promise<void> }>(part: T) => T,
+): Promise<{ store: ArtifactStore; leases: Leases }> {
+  if (url === undefined) {
+    return { store: keep(await openLmdbStore({ directory, outbox })), leases: keep(new LocalLeases()) };
+  }
+  const store = keep(await openPostgresStore({ url, outbox }));
+  return { store, leases: keep(await openPostgresLeases({ url, leaseMs, log })) };
+}
 
 interface StandIns {
   readonly gatewayUrl: string;
@@ -153,7 +179,7 @@ async function openStandIns(
   };
 }
 
-function pruneRegularly(config: Config, store: Awaited<ReturnType<typeof openLmdbStore>>, log: Log) {
+function pruneRegularly(config: Config, store: ArtifactStore, log: Log) {
   const { retention_seconds, max_bytes, prune_interval_seconds } = config.store;
   const limits = { maxAgeMs: retention_seconds * 1000, maxBytes: max_bytes };
   let running: Promise<void> = Promise.resolve();

@@ -81,6 +81,7 @@ test('an empty file has the documented defaults', () => {
     retention_seconds: 604_800,
     max_bytes: 4_294_967_296,
     prune_interval_seconds: 60,
+    lease_ms: 10_000,
   });
   assert.equal(config.prompts, { directory: `${root}prompts`, reload: true });
   assert.equal(config.threads, { max_memory_mb: 512 });

@@ -17,6 +17,7 @@ log: {level: error}
     RAG_SERVICE_URL: 'http://rag-service:8000/api/v1',
     PROMPTS_DIR: '/app/prompts',
     DATA_DIR: '/data',
+    DATABASE_URL: 'postgresql://user:pass@db:5432/tasks?sslmode=verify-full',
     SERVICE_PORT: '0',
     HOST: '::1',
     LOG_LEVEL: 'DEBUG',
@@ -29,6 +30,7 @@ log: {level: error}
   assert.is(config.rag.url, 'http://rag-service:8000/api/v1');
   assert.is(config.prompts.directory, '/app/prompts');
   assert.is(config.store.directory, '/data');
+  assert.is(config.store.database_url, 'postgresql://user:pass@db:5432/tasks?sslmode=verify-full');
   assert.equal([config.server.port, config.server.host], [0, '::1']);
   assert.is(config.log.level, 'debug');
   assert.equal([config.server.max_body_bytes, config.server.grace_period_ms], [2048, 5]);
@@ -36,7 +38,15 @@ log: {level: error}
 
 test('an empty variable is unset', () => {
   const names = ['MODEL_GATEWAY_URL', 'MODEL_GATEWAY_API_KEY', 'RAG_SERVICE_URL', 'PROMPTS_DIR', 'DATA_DIR'];
-  const more = ['SERVICE_PORT', 'HOST', 'LOG_LEVEL', 'MAX_BODY_BYTES', 'GRACE_PERIOD_MS', 'CONFIG_FILE'];
+  const more = [
+    'DATABASE_URL',
+    'SERVICE_PORT',
+    'HOST',
+    'LOG_LEVEL',
+    'MAX_BODY_BYTES',
+    'GRACE_PERIOD_MS',
+    'CONFIG_FILE',
+  ];
   for (const text of ['', ' ']) {
     const env = Object.fromEntries([...names, ...more].map((name) => [name, text]));
     assert.equal(JSON.stringify(aConfig('', env)), JSON.stringify(aConfig('')));
@@ -48,6 +58,7 @@ test('a bad value is an error that names the variable', () => {
     MODEL_GATEWAY_URL: 'model-gateway:8000',
     MODEL_GATEWAY_API_KEY: 'a b',
     RAG_SERVICE_URL: 'amqp://h',
+    DATABASE_URL: 'mysql://h/tasks',
     SERVICE_PORT: '80.5',
     HOST: 'a b',
     LOG_LEVEL: 'loud',
@@ -55,6 +66,34 @@ test('a bad value is an error that names the variable', () => {
     GRACE_PERIOD_MS: '-1',
   };
   assert.equal(pathsOf('', env), Object.keys(env).sort());
+});
+
+test('a database is a PostgreSQL URL, and no error shows it', () => {
+  for (const url of [
+    'postgres://h',
+    'postgresql://u@h:5432/d',
+    'postgres://u:p%2F%40@a:1,b:2/d?target_session_attrs=read-write',
+    'postgres://%2Frun%2Fpostgresql/d',
+    'postgres://u@[::1]/d',
+  ]) {
+    assert.is(aConfig('', { DATABASE_URL: url }).store.database_url, url);
+  }
+  for (const url of [
+    'h:5432/s3cret',
+    'http://u:s3cret@h',
+    'postgres:h/s3cret',
+    'postgres://u:s3cret@h:port/d',
+    'postgres://u:s3/cret@h/d',
+    'postgres://u:s3%cret@h/d',
+    'postgres://u:s3cret@h/d e',
+  ]) {
+    const error = errorOf(() => aConfig('', { DATABASE_URL: url }));
+    assert.equal(
+      error?.problems.map(({ path, found }) => [path, found]),
+      [['DATABASE_URL', '***']],
+      url,
+    );
+  }
 });
 
 test('a number is written in decimal digits', () => {
@@ -77,7 +116,6 @@ test('variables of later issues and of others are left alone', () => {
   const env = {
     RABBITMQ_HOST: '192.168.1.49',
     RABBITMQ_PORT: 'x',
-    DATABASE_URL: 'x',
     WORKERS: 'x',
     API_TOKENS: 'x',
     OTEL_SERVICE_NAME: 'x',

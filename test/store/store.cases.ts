@@ -47,6 +47,35 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.equal(text(output), '{"content":"x"}');
   });
 
+  behaviour('a final outcome is published once its mark is cleared', async (store) => {
+    const record = aCompleted({ taskId: 'announced' });
+    assert.equal(await store.isPublished('announced'), false);
+    await store.record(record, aReceipt(record), anOutput('{}'));
+    assert.equal(await store.isPublished('announced'), false);
+    await store.markPublished(['announced']);
+    assert.equal(await store.isPublished('announced'), true);
+  });
+
+  behaviour('a final failure may be opened again, a completed task may not', async (store) => {
+    const failed = aFailed({ taskId: 'again', final: true });
+    const done = aCompleted({ taskId: 'done' });
+    await store.record(failed, aReceipt(failed), undefined);
+    await store.record(done, aReceipt(done), anOutput('{}'));
+    assert.deepEqual(
+      [await store.reopen('again'), await store.reopen('done'), await store.reopen('x')],
+      [true, false, false],
+    );
+    assert.equal((await store.find('again'))?.final, false);
+    assert.deepEqual(
+      (await store.unpublished(10)).map(({ taskId }) => taskId),
+      ['done'],
+    );
+    const second = aCompleted({ taskId: 'again' });
+    await store.record(second, aReceipt(second), anOutput('{}'));
+    assert.equal((await store.find('again'))?.outcome.status, 'completed');
+    assert.equal(await store.isPublished('again'), false);
+  });
+
   behaviour('an output keeps its bytes: spacing, escapes and every plane of Unicode', async (store) => {
     const json = '{ "content" :\n"\\u0000 \\ud83d\\ude00 é 漢 😀 \\ud800", "n": 1.50e+1 }';
     const record = aCompleted({ taskId: 'bytes' });

@@ -1,0 +1,183 @@
+import type { PendingQuery, Sql } from 'postgres';
+import type { Receipt } from '../../contracts/outcome.js';
+import { isKey, requireKey } from './key.js';
+import { type DatabaseOptions, openDatabase } from './postgres-database.js';
+import { pruneDatabase } from './postgres-prune.js';
+import type { ArtifactStore, TaskRecord } from './store.js';
+
+export interface PostgresStoreOptions extends DatabaseOptions {
+  /** Whether final outcomes are marked `unpublished`: not, when nobody publishes them. @default true */
+  readonly outbox?: boolean;
+}
+
+/**
+ * Opens the store that many nodes share. Each write is one statement: one round trip, one transaction. Why so:
+ * `docs/decisions/0006-postgresql-store.md`.
+ * @throws StoreUnavailable when the server does not answer, SchemaMismatch when a newer release made the schema.
+ */
+export async function openPostgresStore(options: PostgresStoreOptions): Promise<ArtifactStore> {
+  const { outbox = true } = options;
+  const database = await openDatabase(options);
+  const { run } = database;
+
+  /** What is not a key was never written, and the server would refuse some of it. */
+  const lookUp = async <Row extends object>(
+    id: string,
+    statement: (sql: Sql) => PendingQuery<Row[]>,
+  ): Promise<readonly Row[]> => run(isKey(id) ? statement : nothing<Row>);
+
+  return {
+    async find(taskId) {
+      const [row] = await lookUp(
+        taskId,
+        (sql) => sql<{ record: string }[]>`select record from tasks where task_id = ${taskId}`,
+      );
+      return row && (JSON.parse(row.record) as TaskRecord);
+    },
+
+    async record(record, receipt, output) {
+      await run(recording(record, receipt, output, record.final && outbox));
+    },
+
+    async receipt(taskId) {
+      const [row] = await lookUp(
+        taskId,
+        (sql) => sql<{ receipt: string }[]>`select receipt from tasks where task_id = ${taskId}`,
+      );
+      return row && (JSON.parse(row.receipt) as Receipt);
+    },
+
+    async artifact(artifactId) {
+      const [row] = await lookUp(
+        artifactId,
+        (sql) => sql<{ record: string; output: Buffer }[]>`
+          select record, output from tasks where artifact_id = ${artifactId}`,
+      );
+      if (!row) return undefined;
+      const { taskId, domain, finishedAt } = JSON.parse(row.record) as TaskRecord;
+      return { artifactId, taskId, domain, createdAt: finishedAt, output: row.output };
+    },
+
+    async noteQueued(taskId, requestHash) {
+      await run(noting('queued', taskId, requestHash));
+    },
+
+    async dropQueued(taskId) {
+      requireKey(taskId);
+      await run((sql) => sql`delete from notes where task_id = ${taskId} and kind = 'queued'`);
+    },
+
+    async noteCancelled(taskId, reason) {
+      await run(noting('cancelled', taskId, reason));
+    },
+
+    async pending(taskId) {
+      // A note that came in while the final outcome was written may have been missed by it.
+      const notes = await lookUp(
+        taskId,
+        (sql) => sql<{ kind: 'queued' | 'cancelled'; text: string }[]>`
+          select kind, text from notes
+          where task_id = ${taskId} and not exists (select from tasks where task_id = ${taskId} and final)`,
+      );
+      if (notes.length === 0) return undefined;
+      const names = { queued: 'queuedHash', cancelled: 'cancelReason' } as const;
+      return Object.fromEntries(notes.map(({ kind, text }) => [names[kind], JSON.parse(text) as string]));
+    },
+
+    async unpublished(limit, before) {
+      const rows = await run(
+        (sql) => sql<{ record: string }[]>`
+          select record from unpublished join tasks using (task_id)
+          where unpublished.finished_at < ${Math.ceil(before ?? endOfTime)}
+          order by unpublished.finished_at, task_id limit ${limit}`,
+      );
+      return rows.map(({ record }) => JSON.parse(record) as TaskRecord);
+    },
+
+    async isPublished(taskId) {
+      const rows = await lookUp(
+        taskId,
+        (sql) => sql`
+          select from tasks where task_id = ${taskId} and final
+            and not exists (select from unpublished where task_id = ${taskId})`,
+      );
+      return rows.length > 0;
+    },
+
+    async reopen(taskId) {
+      const stored = await this.find(taskId);
+      if (stored?.final !== true || stored.outcome.status !== 'failed') return false;
+      const record = JSON.stringify({ ...stored, final: false });
+      const reopened = await run(
+        (sql) => sql`
+          with dropped as (delete from unpublished where task_id = ${taskId})
+          update tasks set final = false, record = ${record}
+          where task_id = ${taskId} and final and artifact_id is null returning task_id`,
+      );
+      return reopened.length > 0;
+    },
+
+    async markPublished(taskIds) {
+      const ids = taskIds.map(requireKey).join(' ');
+      // In one order everywhere, or two callers could wait for each other.
+      await run(
+        (sql) => sql`
+          with marked as (
+            select task_id from unpublished where task_id = any (string_to_array(${ids}, ' '))
+            order by task_id for update
+          )
+          delete from unpublished using marked where unpublished.task_id = marked.task_id`,
+      );
+    },
+
+    prune: (now, { maxAgeMs, maxBytes }) => pruneDatabase(database, now - maxAgeMs, maxBytes),
+    state: database.state,
+    close: database.close,
+  };
+}
+
+/** Milliseconds since the epoch, in the year 287396. */
+const endOfTime = Number.MAX_SAFE_INTEGER;
+
+const nothing = <Row extends object>(sql: Sql): PendingQuery<Row[]> => sql<Row[]>`select where false`;
+
+type Statement = (sql: Sql) => PendingQuery<object[]>;
+
+function recording(
+  record: TaskRecord,
+  receipt: Receipt,
+  output: Uint8Array | undefined,
+  marked: boolean,
+): Statement {
+  const { final, finishedAt, outcome } = record;
+  const taskId = requireKey(record.taskId);
+  if (output && outcome.status !== 'completed') throw new TypeError(`a failed task has no output: ${taskId}`);
+  const artifactId = output && outcome.status === 'completed' ? requireKey(outcome.artifact_id) : null;
+  // Copied, because the statement may wait for a connection while its owner goes on.
+  const bytes = output ? Buffer.from(output) : null;
+  const texts = { record: JSON.stringify(record), receipt: JSON.stringify(receipt) };
+  return (sql) => sql`
+    with kept as (
+      insert into tasks (task_id, final, finished_at, record, receipt, artifact_id, output, output_bytes)
+      values (${taskId}, ${final}, ${finishedAt}, ${texts.record}, ${texts.receipt}, ${artifactId}, ${bytes},
+        ${bytes?.byteLength ?? 0})
+      on conflict (task_id) do update set
+        final = excluded.final, finished_at = excluded.finished_at, record = excluded.record,
+        receipt = excluded.receipt, artifact_id = excluded.artifact_id, output = excluded.output,
+        output_bytes = excluded.output_bytes
+      where not tasks.final
+      returning task_id, finished_at, final
+    ), ended as (
+      delete from notes using kept where final and notes.task_id = kept.task_id
+    )
+    insert into unpublished (task_id, finished_at) select task_id, finished_at from kept where ${marked}`;
+}
+
+function noting(kind: 'queued' | 'cancelled', taskId: string, text: string): Statement {
+  requireKey(taskId);
+  return (sql) => sql`
+    insert into notes (task_id, kind, text, noted_at)
+    select ${taskId}, ${kind}, ${JSON.stringify(text)}, ${Date.now()}::bigint
+    where not exists (select from tasks where task_id = ${taskId} and final)
+    on conflict (task_id, kind) do update set text = excluded.text, noted_at = excluded.noted_at`;
+}

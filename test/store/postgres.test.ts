@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import postgres from 'postgres';
+import { suite } from 'uvu';
+import { openPostgresStore } from '../../server/store/postgres.js';
+import type { DatabaseOptions } from '../../server/store/postgres-database.js';
+import { schemaVersion } from '../../server/store/postgres-migrations.js';
+import { type ArtifactStore, StoreUnavailable, type TaskRecord } from '../../server/store/store.js';
+import { type PostgresServer, startPostgres } from '../servers/postgres.js';
+import { aCompleted, aFailed, anOutput, aReceipt, storeCases } from './store.cases.js';
+
+/** One for the file; started by whatever comes first. */
+let started: Promise<PostgresServer> | undefined;
+let schemas = 0;
+const atServer = (): Promise<PostgresServer> => {
+  started ??= startPostgres();
+  return started;
+};
+
+/** Options of a store that is empty. */
+async function aDatabase(): Promise<DatabaseOptions & { readonly schema: string }> {
+  schemas += 1;
+  return { url: (await atServer()).url, schema: `case_${schemas}` };
+}
+
+storeCases('postgres', async () => {
+  const store = await openPostgresStore(await aDatabase());
+  return { store, cleanup: () => store.close() };
+});
+
+const test = suite('the PostgreSQL store');
+
+test.after(async () => (await atServer()).close());
+
+test('stores that open at once make one schema, and share it', async () => {
+  const database = await aDatabase();
+  const stores = await Promise.all(Array.from({ length: 4 }, () => openPostgresStore(database)));
+  const [first, ...others] = stores as [ArtifactStore, ...ArtifactStore[]];
+  const record = aCompleted({ taskId: 'shared' });
+  await first.record(record, aReceipt(record), anOutput('{}'));
+  for (const other of others) assert.deepEqual(await other.find('shared'), record);
+  const versions = await ask(`select version from ${database.schema}.migrations order by version`);
+  assert.deepEqual(
+    versions.map(({ version }) => version),
+    Array.from({ length: schemaVersion }, (_, at) => at + 1),
+  );
+  await Promise.all(stores.map((store) => store.close()));
+});
+
+test('a schema of a newer release is refused, and nothing in it changes', async () => {
+  const database = await aDatabase();
+  await (await openPostgresStore(database)).close();
+  await ask(`insert into ${database.schema}.migrations (version) values (99)`);
+  await assert.rejects(openPostgresStore(database), {
+    name: 'SchemaMismatch',
+    message: new RegExp(`${database.schema} has version 99, this release knows ${schemaVersion} at most`),
+  });
+  await ask(`delete from ${database.schema}.migrations where version = 99`);
+  await (await openPostgresStore(database)).close();
+});
+
+test('an account without the right to make anything opens a schema that is there', async () => {
+  const database = await aDatabase();
+  await (await openPostgresStore(database)).close();
+  await ask(`create role clerk login; grant usage on schema ${database.schema} to clerk;
+    grant select, insert, update, delete on all tables in schema ${database.schema} to clerk`);
+  const store = await openPostgresStore({ ...database, url: database.url.replace('postgres@', 'clerk@') });
+  const record = aCompleted({ taskId: 'written' });
+  await store.record(record, aReceipt(record), anOutput('{}'));
+  assert.deepEqual(await store.find('written'), record);
+  await store.close();
+});
+
+test('a server that is not there is refused as unavailable, without the password', async () => {
+  const url = 'postgres://user:s3cret@127.0.0.1:1/none';
+  await assert.rejects(openPostgresStore({ url }), (error) => {
+    assert.ok(error instanceof StoreUnavailable);
+    assert.match(error.message, /postgresql at 127.0.0.1:1\/none cannot be opened: .*ECONNREFUSED/);
+    assert.ok(!error.message.includes('s3cret'));
+    return true;
+  });
+});
+
+test('an id that is not an id is refused, and is not found', async () => {
+  await withStore({}, async (store) => {
+    const bad = aFailed({ taskId: 'x\u0000' });
+    await assert.rejects(store.record(bad, aReceipt(bad), undefined), TypeError);
+    await assert.rejects(store.noteQueued('{}', 'hash'), TypeError);
+    await assert.rejects(store.markPublished(['good', 'not good']), TypeError);
+    assert.equal(await store.find('x\u0000'), undefined);
+    assert.equal(await store.artifact('\ud800'), undefined);
+    assert.equal(await store.pending('x'.repeat(5_000)), undefined);
+    assert.ok(store.state().ok);
+  });
+});
+
+test('a record is one statement', async () => {
+  const database = await aDatabase();
+  await ask('create role single login superuser');
+  const url = database.url.replace('postgres@', 'single@');
+  await withStore({ ...database, url, connections: 1 }, async (store) => {
+    const record = aCompleted({ taskId: 'durable' });
+    await store.record(record, aReceipt(record), anOutput('{}'));
+    const [session] = await ask(`select state, query from pg_stat_activity where usename = 'single'`);
+    assert.equal(session?.state, 'idle');
+    assert.match(String(session?.query), /^\s*with kept as/);
+  });
+});
+
+test('what was acknowledged before the server was killed is there, and all else threw', async () => {
+  const server = await atServer();
+  await withStore({ probeMs: 50 }, async (store) => {
+    const records = Array.from({ length: 200 }, (_, at) => aCompleted({ taskId: `k${at}`, finishedAt: at }));
+    let acknowledged = 0;
+    let killed: Promise<void> | undefined;
+    const ends = await Promise.allSettled(
+      records.map(async (record) => {
+        await store.record(record, aReceipt(record), anOutput(JSON.stringify({ content: record.taskId })));
+        acknowledged += 1;
+        if (acknowledged === 20) killed = server.kill();
+      }),
+    );
+    await killed;
+    assert.ok(acknowledged >= 20 && acknowledged < 200, `${acknowledged} of 200`);
+    assert.equal(store.state().ok, false);
+    await server.start();
+    await waitFor(() => store.state().ok);
+    const unpublished = new Set((await store.unpublished(1_000)).map(({ taskId }) => taskId));
+    for (const [at, end] of ends.entries()) {
+      const { taskId } = records[at] as TaskRecord;
+      if (end.status === 'rejected') {
+        assert.ok(end.reason instanceof StoreUnavailable, String(end.reason));
+        continue;
+      }
+      assert.deepEqual(await store.find(taskId), records[at]);
+      assert.equal(
+        Buffer.from((await store.artifact(`art-${taskId}`))?.output ?? []).toString(),
+        JSON.stringify({ content: taskId }),
+      );
+      assert.ok(unpublished.has(taskId), taskId);
+    }
+  });
+});
+
+test('a server that is frozen is unavailable after a time, and is used again when it thaws', async () => {
+  const server = await atServer();
+  await withStore({ timeoutMs: 300, probeMs: 50 }, async (store) => {
+    const record = aCompleted({ taskId: 'frozen' });
+    await store.noteQueued('frozen', 'hash');
+    server.freeze();
+    try {
+      await Promise.all(
+        [
+          store.record(record, aReceipt(record), anOutput('{}')),
+          store.find('frozen'),
+          store.markPublished(['frozen']),
+        ].map((call) => assert.rejects(call, StoreUnavailable)),
+      );
+      assert.equal(store.state().ok, false);
+      await assert.rejects(store.find('frozen'), StoreUnavailable);
+    } finally {
+      server.thaw();
+    }
+    await waitFor(() => store.state().ok);
+    await store.record(record, aReceipt(record), anOutput('{}'));
+    assert.deepEqual(await store.find('frozen'), record);
+  });
+});
+
+test('a server that is lost while nobody asks is noticed, and so is its return', async () => {
+  const server = await atServer();
+  await withStore({ probeMs: 20 }, async (store) => {
+    const before = store.state();
+    await server.stop();
+    await waitFor(() => !store.state().ok);
+    const lost = store.state();
+    assert.ok(lost.since >= before.since);
+    assert.match(lost.detail, /^postgresql at 127\.0\.0\.1:\d+\/postgres: ./);
+    await assert.rejects(store.find('x'), StoreUnavailable);
+    await server.start();
+    await waitFor(() => store.state().ok);
+    assert.ok(store.state().since >= lost.since);
+    assert.equal(await store.find('x'), undefined);
+  });
+});
+
+test('a server that only reads turns the state, until it writes again', async () => {
+  await withStore({ probeMs: 20 }, async (store) => {
+    const readOnly = async (on: boolean): Promise<void> => {
+      await ask(`alter system set default_transaction_read_only = ${on}`);
+      await ask('select pg_reload_conf()');
+    };
+    await readOnly(true);
+    const record = aFailed({ taskId: 'refused' });
+    await waitFor(() =>
+      store.record(record, aReceipt(record), undefined).then(
+        () => false,
+        (error) => error instanceof StoreUnavailable && !store.state().ok,
+      ),
+    );
+    await ask('alter system reset default_transaction_read_only');
+    await ask('select pg_reload_conf()');
+    await waitFor(() => store.state().ok);
+  });
+});
+
+test('records of one task by several nodes at the same time: exactly one stands, as a whole', async () => {
+  const database = await aDatabase();
+  const stores = await Promise.all([1, 2, 3].map(() => openPostgresStore(database)));
+  await Promise.all(
+    stores.flatMap((store, node) =>
+      Array.from({ length: 20 }, async (_, at) => {
+        const record = aCompleted({ taskId: `race-${at}`, finishedAt: node + 1 });
+        await store.noteCancelled(record.taskId, 'why');
+        await store.record(record, aReceipt(record), anOutput(`{"n":${node + 1}}`));
+      }),
+    ),
+  );
+  const [store] = stores as [ArtifactStore];
+  for (let at = 0; at < 20; at += 1) {
+    const winner = await store.find(`race-${at}`);
+    assert.ok(winner);
+    assert.deepEqual(await store.receipt(`race-${at}`), aReceipt(winner));
+    const { output } = (await store.artifact(`art-race-${at}`)) ?? {};
+    assert.equal(Buffer.from(output ?? []).toString(), `{"n":${winner.finishedAt}}`);
+    assert.equal(await store.pending(`race-${at}`), undefined);
+  }
+  assert.equal((await store.unpublished(100)).length, 20);
+  await Promise.all(stores.map((one) => one.close()));
+});
+
+test('nodes that prune at once drop each task once, and no more than one of them would', async () => {
+  const database = await aDatabase();
+  const stores = await Promise.all([1, 2, 3].map(() => openPostgresStore(database)));
+  const [store] = stores as [ArtifactStore];
+  const records = Array.from({ length: 400 }, (_, at) => aCompleted({ taskId: `p${at}`, finishedAt: at }));
+  await Promise.all(records.map((record) => store.record(record, aReceipt(record), anOutput('{"n":1234}'))));
+  await store.markPublished(records.map(({ taskId }) => taskId));
+  const dropped = await Promise.all(
+    stores.map((one) => one.prune(1_000, { maxAgeMs: 1_000, maxBytes: 1_000 })),
+  );
+  assert.equal(
+    dropped.reduce((sum, count) => sum + count, 0),
+    300,
+  );
+  assert.equal(await store.find('p299'), undefined);
+  assert.ok(await store.find('p300'));
+  await Promise.all(stores.map((one) => one.close()));
+});
+
+test.run();
+
+async function withStore(
+  options: Partial<DatabaseOptions>,
+  run: (store: ArtifactStore) => Promise<void>,
+): Promise<void> {
+  const store = await openPostgresStore({ ...(await aDatabase()), ...options });
+  try {
+    await run(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Runs statements as the owner of the server. */
+async function ask(statements: string): Promise<readonly Record<string, unknown>[]> {
+  const sql = postgres((await atServer()).url, { max: 1, onnotice: () => {} });
+  try {
+    return await sql.unsafe(statements);
+  } finally {
+    await sql.end();
+  }
+}
+
+async function waitFor(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, 'waited for 15 s in vain');
+    await sleep(5);
+  }
+}

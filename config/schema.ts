@@ -627,7 +627,7 @@ function isBrokerList(text: string): boolean {
 }
 
 function isBroker(text: string): boolean {
-  if (/^(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?$/i.test(text)) return true;
+  if (/^(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?$/i.test(text)) return URL.canParse(`amqp://${text}`);
   return /^amqps?:\/\/([^\s/?#@]*@)?[^\s/?#@]+(\/[^\s/?#]*)?$/i.test(text) && URL.canParse(text);
 }
 

@@ -26,14 +26,16 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     statement: (sql: Sql) => PendingQuery<Row[]>,
   ): Promise<readonly Row[]> => run(isKey(id) ? statement : nothing<Row>);
 
+  const find = async (taskId: string): Promise<TaskRecord | undefined> => {
+    const [row] = await lookUp(
+      taskId,
+      (sql) => sql<{ record: string }[]>`select record from tasks where task_id = ${taskId}`,
+    );
+    return row && (JSON.parse(row.record) as TaskRecord);
+  };
+
   return {
-    async find(taskId) {
-      const [row] = await lookUp(
-        taskId,
-        (sql) => sql<{ record: string }[]>`select record from tasks where task_id = ${taskId}`,
-      );
-      return row && (JSON.parse(row.record) as TaskRecord);
-    },
+    find,
 
     async record(record, receipt, output) {
       await run(recording(record, receipt, output, record.final && outbox));
@@ -105,7 +107,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     },
 
     async reopen(taskId) {
-      const stored = await this.find(taskId);
+      const stored = await find(taskId);
       if (stored?.final !== true || stored.outcome.status !== 'failed') return false;
       const record = JSON.stringify({ ...stored, final: false });
       const reopened = await run(

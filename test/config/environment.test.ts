@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadConfig } from '../../config/load.js';
+import { brokerAddresses } from '../../server/events/addresses.js';
 import { aConfig, domains, errorOf, pathsOf, withFile } from './a-config.js';
 
 test('the environment goes before the file', () => {
@@ -96,6 +97,51 @@ test('a database is a PostgreSQL URL, and no error shows it', () => {
   }
 });
 
+test('a broker is a host, host:port, a URL, or a list of these', () => {
+  for (const host of [
+    '192.168.1.49',
+    'rabbitmq',
+    'rabbitmq:5673',
+    '[::1]:5672',
+    'a, b:1,amqps://u:p@c/vh',
+    'amqp://h/%2Fx',
+  ]) {
+    assert.is(aConfig('', { RABBITMQ_HOST: host }).rabbitmq.host, host);
+  }
+  for (const host of [
+    'a b',
+    'http://h',
+    'a,,b',
+    'amqp://',
+    'amqp://h/x?heartbeat=1',
+    'h:123456',
+    'h:99999',
+  ]) {
+    assert.equal(pathsOf('', { RABBITMQ_HOST: host }), ['RABBITMQ_HOST'], host);
+  }
+});
+
+test('what a list of brokers names goes before the fields, and the usual ports before neither', () => {
+  const { rabbitmq } = aConfig('', {
+    RABBITMQ_HOST: 'a, b:1, amqps://u:p%40@c/vh, amqp://d',
+    RABBITMQ_PORT: '5673',
+    RABBITMQ_USER: 'user',
+    RABBITMQ_PASSWORD: 'pass',
+    RABBITMQ_VHOST: 'home',
+  });
+  assert.equal(
+    brokerAddresses(rabbitmq).map(({ protocol, hostname, port, username, password, vhost }) =>
+      [protocol, hostname, port, username, password, vhost].join(' '),
+    ),
+    [
+      'amqp a 5673 user pass home',
+      'amqp b 1 user pass home',
+      'amqps c 5671 u p@ vh',
+      'amqp d 5672 user pass home',
+    ],
+  );
+});
+
 test('a number is written in decimal digits', () => {
   for (const text of ['0x50', '1e3', '+80', '80 80', '99999999999999999999999']) {
     assert.equal(pathsOf('', { SERVICE_PORT: text }), ['SERVICE_PORT'], text);
@@ -114,8 +160,6 @@ test('a relative directory of the environment is taken from the working director
 
 test('variables of later issues and of others are left alone', () => {
   const env = {
-    RABBITMQ_HOST: '192.168.1.49',
-    RABBITMQ_PORT: 'x',
     WORKERS: 'x',
     API_TOKENS: 'x',
     OTEL_SERVICE_NAME: 'x',

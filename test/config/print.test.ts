@@ -9,13 +9,15 @@ const withSecrets = `
 gateway: {url: "http://user:s3cret@gateway:8000/api/v1", api_key: s3cret}
 rag: {url: "https://s3cret@rag/"}
 store: {database_url: "postgres://s3cret:s3cret@s3cret/s3cret"}
+rabbitmq: {host: "amqp://u:s3cret@a/v, b, amqps://s3cret@c", password: s3cret}
 endpoints: {vllm_gpu: {url: "http://u:s3cret@p@h:1", api_key: s3cret}}
 `;
 
 test('the print has every secret and the credentials in URLs as ***', () => {
   const text = printableConfig(aConfig(withSecrets));
   assert.not.ok(text.includes('s3cret'));
-  const { gateway, rag, endpoints, store } = parse(text);
+  const { gateway, rag, endpoints, store, rabbitmq } = parse(text);
+  assert.equal([rabbitmq.host, rabbitmq.password], ['amqp://***@a/v, b, amqps://***@c', '***']);
   assert.is(store.database_url, '***');
   assert.equal([gateway.url, gateway.api_key], ['http://***@gateway:8000/api/v1', '***']);
   assert.is(rag.url, 'https://***@rag/');

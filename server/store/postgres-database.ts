@@ -18,6 +18,10 @@ export interface DatabaseOptions {
   readonly probeMs?: number;
 }
 
+export type Run = <Row extends object>(
+  statement: (sql: Sql) => PendingQuery<Row[]>,
+) => Promise<readonly Row[]>;
+
 /** A pool of connections to a database whose schema is up to date. */
 export interface Database {
   /**
@@ -25,7 +29,9 @@ export interface Database {
    * round trips.
    * @throws StoreUnavailable when it failed or was not answered in time: then it may have been done or not.
    */
-  run<Row extends object>(statement: (sql: Sql) => PendingQuery<Row[]>): Promise<readonly Row[]>;
+  run: Run;
+  /** Runs several statements, each as `run` does, with what is between them; `close` waits for all of it. */
+  together<T>(work: (run: Run) => Promise<T>): Promise<T>;
   state: ArtifactStore['state'];
   /** Waits for what was run before, at most as long as that may take. */
   close(): Promise<void>;
@@ -47,17 +53,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   let nextWatch: NodeJS.Timeout | undefined;
   const underWay = new Set<Promise<unknown>>();
 
-  try {
-    await within(migrationLimitMs, migrate(pool, schema));
-  } catch (cause) {
-    await pool.end({ timeout: 0 });
-    if (cause instanceof SchemaMismatch) throw cause;
-    throw new StoreUnavailable(`${place} cannot be opened: ${messageOf(cause)}`, { cause });
-  }
+  await prepare({ ...options, connections: 1 }, schema, place);
   watchLater();
 
   return {
-    run,
+    run: (statement) => together((ask) => ask(statement)),
+    together,
     state: () => (phase === 'open' ? health : { ...health, ok: false, detail: `${place} is ${phase}` }),
     close() {
       closed ??= end();
@@ -65,26 +66,35 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
   };
 
-  async function run<Row extends object>(
-    statement: (sql: Sql) => PendingQuery<Row[]>,
-  ): Promise<readonly Row[]> {
+  async function together<T>(work: (run: Run) => Promise<T>): Promise<T> {
     if (phase !== 'open') throw new StoreUnavailable(`${place} is ${phase}`);
-    const used = pool;
-    const answer = within(limitMs, statement(used));
-    underWay.add(answer);
+    const done = work(ask);
+    underWay.add(done);
     try {
-      return await answer;
-    } catch (cause) {
-      if (cause instanceof NoAnswer) replace(used);
-      const detail = `${place}: ${messageOf(cause)}`;
-      if (isOfServer(cause)) health = { ok: false, since: health.ok ? Date.now() : health.since, detail };
-      throw new StoreUnavailable(detail, { cause });
+      return await done;
     } finally {
-      underWay.delete(answer);
+      underWay.delete(done);
     }
   }
 
-  /** A connection on which nothing comes back would keep all later statements that share it waiting, too. */
+  async function ask<Row extends object>(
+    statement: (sql: Sql) => PendingQuery<Row[]>,
+  ): Promise<readonly Row[]> {
+    const used = pool;
+    try {
+      return await within(limitMs, statement(used));
+    } catch (cause) {
+      if (isOfConnection(cause)) replace(used);
+      const detail = `${place}: ${messageOf(cause)}`;
+      if (isOfServer(cause)) health = { ok: false, since: health.ok ? Date.now() : health.since, detail };
+      throw new StoreUnavailable(detail, { cause });
+    }
+  }
+
+  /**
+   * A connection on which nothing comes back would keep all later statements that share it waiting, too; and one
+   * that was lost while something was to be written may connect again with those bytes first (postgres 3.4).
+   */
   function replace(used: Sql): void {
     if (pool !== used) return;
     pool = openPool(options);
@@ -94,7 +104,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   /** Finds a server that is lost while nobody asks it anything, and the end of a failure. */
   async function watch(): Promise<void> {
     try {
-      await run(health.ok ? answers : takesWrites);
+      await together((run) => run(health.ok ? answers : takesWrites));
       if (!health.ok) health = { ...healthy, since: Date.now() };
     } catch {
       // It is in `health` already.
@@ -119,13 +129,25 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 /** Long enough to wait for another node that migrates. */
 const migrationLimitMs = 60_000;
 
+async function prepare(options: DatabaseOptions, schema: string, place: string): Promise<void> {
+  const connection = openPool(options);
+  try {
+    await within(migrationLimitMs, migrate(connection, schema));
+  } catch (cause) {
+    if (cause instanceof SchemaMismatch) throw cause;
+    throw new StoreUnavailable(`${place} cannot be opened: ${messageOf(cause)}`, { cause });
+  } finally {
+    await connection.end({ timeout: 0 });
+  }
+}
+
 function openPool(options: DatabaseOptions): Sql {
   const { url, schema = 'worker_service', connections = 6, timeoutMs = 5_000 } = options;
   return postgres(url, {
     max: connections,
     connect_timeout: timeoutMs / 1_000,
-    // A node that was alone without a server must not be the last one to see that it is back.
-    backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1),
+    // Whether to try again is decided by the callers, who hear of the failure at once.
+    backoff: () => 0,
     // Nothing here passes arrays, the only use of that round trip.
     fetch_types: false,
     onnotice: () => {},
@@ -168,6 +190,10 @@ async function within<T>(limitMs: number, work: PromiseLike<T>): Promise<T> {
 const ofOneStatement = /^(22|23|40)/;
 
 const isOfServer = (error: unknown): boolean => !ofOneStatement.test(codeOf(error));
+
+/** Also when the server itself ended it: its severity then is FATAL or PANIC. */
+const isOfConnection = (error: unknown): boolean =>
+  !(error instanceof postgres.PostgresError) || error.severity !== 'ERROR';
 
 const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error ? String(error.code) : '';

@@ -1,4 +1,4 @@
-import type { Sql, TransactionSql } from 'postgres';
+import type { Sql } from 'postgres';
 
 /**
  * Each is run once, in this order; its place, from 1 on, is the version of the schema after it. One that was
@@ -14,11 +14,25 @@ const migrations: readonly string[] = [
     record text not null,
     receipt text not null,
     artifact_id text collate "C",
-    output bytea,
+    output_id uuid,
     output_bytes bigint not null
   );
   create index tasks_by_age on tasks (finished_at, task_id) include (output_bytes);
   create index tasks_by_artifact on tasks (artifact_id) where artifact_id is not null;
+
+  -- The outputs' bytes as they were given, in parts, so that to send or to read one keeps no event loop for long.
+  create table outputs (
+    output_id uuid,
+    part integer,
+    bytes bytea not null,
+    primary key (output_id, part)
+  );
+
+  -- The outputs that are being sent, ahead of their records.
+  create table uploads (
+    output_id uuid primary key,
+    begun_at timestamptz not null default now()
+  );
 
   -- The tasks whose event is not confirmed. A table of its own, so that to clear a mark rewrites no record.
   create table unpublished (
@@ -54,20 +68,21 @@ export const schemaVersion = migrations.length;
 
 /**
  * Brings the schema to this release's version, in one transaction; nodes that start together wait for each other.
+ * @param sql a single connection. Without an end of the transaction on it, the server drops what was begun.
  * @throws SchemaMismatch when it is of a newer version.
  */
 export async function migrate(sql: Sql, schema: string): Promise<void> {
-  await sql.begin(async (transaction) => {
-    await transaction`set local statement_timeout = 0`;
-    await transaction`select pg_advisory_xact_lock(${lockClass}, hashtext(${schema}))`;
-    const version = await versionOf(transaction, schema);
-    if (version > schemaVersion) throw new SchemaMismatch(schema, version);
-    for (const [at, migration] of migrations.entries()) {
-      if (at < version) continue;
-      await transaction.unsafe(migration);
-      await transaction`insert into migrations (version) values (${at + 1})`;
-    }
-  });
+  await sql`begin`;
+  await sql`set local statement_timeout = 0`;
+  await sql`select pg_advisory_xact_lock(${lockClass}, hashtext(${schema}))`;
+  const version = await versionOf(sql, schema);
+  if (version > schemaVersion) throw new SchemaMismatch(schema, version);
+  for (const [at, migration] of migrations.entries()) {
+    if (at < version) continue;
+    await sql.unsafe(migration);
+    await sql`insert into migrations (version) values (${at + 1})`;
+  }
+  await sql`commit`;
 }
 
 /** The schema was made by a newer release. */
@@ -85,7 +100,7 @@ export class SchemaMismatch extends Error {
 /** Keeps the lock apart from those of others in the same database; any number does. */
 const lockClass = 1_936_551_029;
 
-async function versionOf(sql: TransactionSql, schema: string): Promise<number> {
+async function versionOf(sql: Sql, schema: string): Promise<number> {
   const [found] = await sql<{ schema: boolean; migrations: boolean }[]>`
     select to_regnamespace(${schema}) is not null as schema, to_regclass('migrations') is not null as migrations`;
   // Where it is there, the right to make it is not asked for.

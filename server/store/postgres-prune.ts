@@ -18,7 +18,7 @@ export async function pruneDatabase(database: Database, time: number, maxBytes: 
   const before = Math.ceil(time);
   const dropped = await dropTasks(database, later(ageBound(before), await sizeBound(database, maxBytes)));
   await dropNotes(database, before);
-  await database.run((sql) => sql`delete from leases where expires_at < now() - interval '1 hour'`);
+  await dropLeftovers(database);
   return dropped;
 }
 
@@ -63,7 +63,9 @@ async function dropTasks(database: Database, bound: AgeKey): Promise<number> {
             and not exists (select from unpublished where unpublished.task_id = tasks.task_id)
           order by finished_at, task_id limit ${rowsPerStep} for update skip locked
         ), dropped as (
-          delete from tasks using due where tasks.task_id = due.task_id returning tasks.task_id
+          delete from tasks using due where tasks.task_id = due.task_id returning tasks.task_id, tasks.output_id
+        ), emptied as (
+          delete from outputs using dropped where outputs.output_id = dropped.output_id
         ), noted as (
           delete from notes using dropped where notes.task_id = dropped.task_id
         )
@@ -89,4 +91,14 @@ async function dropNotes(database: Database, before: number): Promise<void> {
     );
     dropped = step.length;
   } while (dropped === rowsPerStep);
+}
+
+/** What processes left that died: leases that ran out long ago, and outputs whose record never came. */
+async function dropLeftovers(database: Database): Promise<void> {
+  await database.run((sql) => sql`delete from leases where expires_at < now() - interval '1 hour'`);
+  await database.run(
+    (sql) => sql`
+      with dropped as (delete from uploads where begun_at < now() - interval '1 hour' returning output_id)
+      delete from outputs using dropped where outputs.output_id = dropped.output_id`,
+  );
 }

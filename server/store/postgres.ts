@@ -2,6 +2,7 @@ import type { PendingQuery, Sql } from 'postgres';
 import type { Receipt } from '../../contracts/outcome.js';
 import { isKey, requireKey } from './key.js';
 import { type DatabaseOptions, openDatabase } from './postgres-database.js';
+import { readOutput, type SentOutput, sendOutput } from './postgres-outputs.js';
 import { pruneDatabase } from './postgres-prune.js';
 import type { ArtifactStore, TaskRecord } from './store.js';
 
@@ -11,8 +12,8 @@ export interface PostgresStoreOptions extends DatabaseOptions {
 }
 
 /**
- * Opens the store that many nodes share. Each write is one statement: one round trip, one transaction. Why so:
- * `docs/decisions/0006-postgresql-store.md`.
+ * Opens the store that many nodes share. Each write is one statement, so one round trip and one transaction,
+ * but for large outputs. Why so: `docs/decisions/0006-postgresql-store.md`.
  * @throws StoreUnavailable when the server does not answer, SchemaMismatch when a newer release made the schema.
  */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<ArtifactStore> {
@@ -38,7 +39,11 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     find,
 
     async record(record, receipt, output) {
-      await run(recording(record, receipt, output, record.final && outbox));
+      requireRecordable(record, output);
+      await database.together(async (run) => {
+        const sent = output && (await sendOutput(run, output));
+        await run(recording(record, receipt, sent, record.final && outbox));
+      });
     },
 
     async receipt(taskId) {
@@ -52,12 +57,15 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     async artifact(artifactId) {
       const [row] = await lookUp(
         artifactId,
-        (sql) => sql<{ record: string; output: Buffer }[]>`
-          select record, output from tasks where artifact_id = ${artifactId}`,
+        (sql) => sql<{ record: string; output_id: string; output_bytes: string; first: Buffer }[]>`
+          select record, output_id, output_bytes, bytes as first from tasks join outputs using (output_id)
+          where artifact_id = ${artifactId} and part = 0`,
       );
       if (!row) return undefined;
       const { taskId, domain, finishedAt } = JSON.parse(row.record) as TaskRecord;
-      return { artifactId, taskId, domain, createdAt: finishedAt, output: row.output };
+      const head = { outputId: row.output_id, first: row.first, bytes: Number(row.output_bytes) };
+      const output = await readOutput(run, head);
+      return output && { artifactId, taskId, domain, createdAt: finishedAt, output };
     },
 
     async noteQueued(taskId, requestHash) {
@@ -143,32 +151,40 @@ const endOfTime = Number.MAX_SAFE_INTEGER;
 
 const nothing = <Row extends object>(sql: Sql): PendingQuery<Row[]> => sql<Row[]>`select where false`;
 
+function requireRecordable({ taskId, outcome }: TaskRecord, output: Uint8Array | undefined): void {
+  requireKey(taskId);
+  if (!output) return;
+  if (outcome.status !== 'completed') throw new TypeError(`a failed task has no output: ${taskId}`);
+  requireKey(outcome.artifact_id);
+}
+
 type Statement = (sql: Sql) => PendingQuery<object[]>;
 
 function recording(
   record: TaskRecord,
   receipt: Receipt,
-  output: Uint8Array | undefined,
+  output: SentOutput | undefined,
   marked: boolean,
 ): Statement {
-  const { final, finishedAt, outcome } = record;
-  const taskId = requireKey(record.taskId);
-  if (output && outcome.status !== 'completed') throw new TypeError(`a failed task has no output: ${taskId}`);
-  const artifactId = output && outcome.status === 'completed' ? requireKey(outcome.artifact_id) : null;
-  // Copied, because the statement may wait for a connection while its owner goes on.
-  const bytes = output ? Buffer.from(output) : null;
-  const texts = { record: JSON.stringify(record), receipt: JSON.stringify(receipt) };
+  const { taskId, final, finishedAt, outcome } = record;
+  const artifactId = output && outcome.status === 'completed' ? outcome.artifact_id : null;
+  const { outputId = null, first = null, bytes = 0 } = output ?? {};
   return (sql) => sql`
     with kept as (
-      insert into tasks (task_id, final, finished_at, record, receipt, artifact_id, output, output_bytes)
-      values (${taskId}, ${final}, ${finishedAt}, ${texts.record}, ${texts.receipt}, ${artifactId}, ${bytes},
-        ${bytes?.byteLength ?? 0})
+      insert into tasks (task_id, final, finished_at, record, receipt, artifact_id, output_id, output_bytes)
+      values (${taskId}, ${final}, ${finishedAt}, ${JSON.stringify(record)}, ${JSON.stringify(receipt)},
+        ${artifactId}, ${outputId}, ${bytes})
       on conflict (task_id) do update set
         final = excluded.final, finished_at = excluded.finished_at, record = excluded.record,
-        receipt = excluded.receipt, artifact_id = excluded.artifact_id, output = excluded.output,
+        receipt = excluded.receipt, artifact_id = excluded.artifact_id, output_id = excluded.output_id,
         output_bytes = excluded.output_bytes
       where not tasks.final
-      returning task_id, finished_at, final
+      returning task_id, finished_at, final, output_id
+    ), stored as (
+      insert into outputs (output_id, part, bytes)
+      select output_id, 0, ${first}::bytea from kept where output_id is not null
+    ), sent as (
+      delete from uploads using kept where uploads.output_id = kept.output_id
     ), ended as (
       delete from notes using kept where final and notes.task_id = kept.task_id
     )

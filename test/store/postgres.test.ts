@@ -111,11 +111,14 @@ test('what was acknowledged before the server was killed is there, and all else 
   const server = await atServer();
   await withStore({ probeMs: 50 }, async (store) => {
     const records = Array.from({ length: 200 }, (_, at) => aCompleted({ taskId: `k${at}`, finishedAt: at }));
+    // Some are one statement, some are sent in parts before.
+    const outputOf = ({ finishedAt }: TaskRecord): Buffer =>
+      Buffer.alloc(finishedAt % 4 === 0 ? 150_000 : 100, `{"content":"${finishedAt}"}`);
     let acknowledged = 0;
     let killed: Promise<void> | undefined;
     const ends = await Promise.allSettled(
       records.map(async (record) => {
-        await store.record(record, aReceipt(record), anOutput(JSON.stringify({ content: record.taskId })));
+        await store.record(record, aReceipt(record), outputOf(record));
         acknowledged += 1;
         if (acknowledged === 20) killed = server.kill();
       }),
@@ -127,17 +130,15 @@ test('what was acknowledged before the server was killed is there, and all else 
     await waitFor(() => store.state().ok);
     const unpublished = new Set((await store.unpublished(1_000)).map(({ taskId }) => taskId));
     for (const [at, end] of ends.entries()) {
-      const { taskId } = records[at] as TaskRecord;
+      const record = records[at] as TaskRecord;
       if (end.status === 'rejected') {
         assert.ok(end.reason instanceof StoreUnavailable, String(end.reason));
         continue;
       }
-      assert.deepEqual(await store.find(taskId), records[at]);
-      assert.equal(
-        Buffer.from((await store.artifact(`art-${taskId}`))?.output ?? []).toString(),
-        JSON.stringify({ content: taskId }),
-      );
-      assert.ok(unpublished.has(taskId), taskId);
+      assert.deepEqual(await store.find(record.taskId), record);
+      const artifact = await store.artifact(`art-${record.taskId}`);
+      assert.ok(outputOf(record).equals(artifact?.output ?? Buffer.alloc(0)), record.taskId);
+      assert.ok(unpublished.has(record.taskId), record.taskId);
     }
   });
 });
@@ -229,6 +230,41 @@ test('records of one task by several nodes at the same time: exactly one stands,
   await Promise.all(stores.map((one) => one.close()));
 });
 
+test('a large output is sent and read in parts, which keep no event loop for long', async () => {
+  const database = await aDatabase();
+  await withStore(database, async (store) => {
+    const record = aCompleted({ taskId: 'large' });
+    const output = Buffer.alloc(1_000_000, '{"content":"x"}');
+    await store.record(record, aReceipt(record), output);
+    assert.ok(output.equals((await store.artifact('art-large'))?.output ?? Buffer.alloc(0)));
+    const [parts] = await ask(
+      `select count(*)::int, max(octet_length(bytes)) as largest from ${database.schema}.outputs`,
+    );
+    assert.deepEqual(parts, { count: 16, largest: 65_536 });
+  });
+});
+
+test('what was sent of outputs whose record never came, and of late rivals, is dropped in the end', async () => {
+  const database = await aDatabase();
+  const { schema } = database;
+  await withStore(database, async (store) => {
+    const [kept, late] = [1, 2].map((finishedAt) => aCompleted({ taskId: 'one', finishedAt }));
+    assert.ok(kept && late);
+    const output = Buffer.alloc(200_000, 'x');
+    await store.record(kept, aReceipt(kept), output);
+    await store.record(late, aReceipt(late), Buffer.alloc(200_000, 'y'));
+    const parts = async (): Promise<unknown> =>
+      (await ask(`select count(*)::int as parts from ${schema}.outputs`))[0]?.parts;
+    assert.equal(await parts(), 7);
+    await store.prune(2, { maxAgeMs: 1_000, maxBytes: 1_000_000 });
+    assert.equal(await parts(), 7, 'it may be on its way still');
+    await ask(`update ${schema}.uploads set begun_at = now() - interval '2 hours'`);
+    await store.prune(2, { maxAgeMs: 1_000, maxBytes: 1_000_000 });
+    assert.equal(await parts(), 4);
+    assert.ok(output.equals((await store.artifact('art-one'))?.output ?? Buffer.alloc(0)));
+  });
+});
+
 test('nodes that prune at once drop each task once, and no more than one of them would', async () => {
   const database = await aDatabase();
   const stores = await Promise.all([1, 2, 3].map(() => openPostgresStore(database)));
@@ -244,6 +280,8 @@ test('nodes that prune at once drop each task once, and no more than one of them
     300,
   );
   assert.equal(await store.find('p299'), undefined);
+  const [left] = await ask(`select count(*)::int as outputs from ${database.schema}.outputs`);
+  assert.equal(left?.outputs, 100);
   assert.ok(await store.find('p300'));
   await Promise.all(stores.map((one) => one.close()));
 });

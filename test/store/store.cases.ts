@@ -92,6 +92,28 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.ok(output.equals(stored?.output ?? Buffer.alloc(0)));
   });
 
+  behaviour('outputs of every length come back, an empty one too', async (store) => {
+    for (const length of [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000]) {
+      const output = Buffer.alloc(length, 'abcdefghijk');
+      const record = aCompleted({ taskId: `l${length}` });
+      await store.record(record, aReceipt(record), output);
+      const stored = await store.artifact(`art-l${length}`);
+      assert.ok(stored && output.equals(stored.output), `${length} bytes`);
+    }
+  });
+
+  behaviour('of large records of one task at the same time exactly one stands, as a whole', async (store) => {
+    const rivals = Array.from({ length: 8 }, (_, at) => aCompleted({ taskId: 'race', finishedAt: at + 1 }));
+    await Promise.all(
+      rivals.map((rival) => store.record(rival, aReceipt(rival), Buffer.alloc(150_000, n(rival)))),
+    );
+    const winner = await store.find('race');
+    assert.ok(winner);
+    const output = (await store.artifact('art-race'))?.output;
+    assert.ok(Buffer.alloc(150_000, n(winner)).equals(output ?? Buffer.alloc(0)));
+    assert.deepEqual(await ids(store), ['race']);
+  });
+
   behaviour('an output may be changed by its owner after the call', async (store) => {
     const output = anOutput('{"content":"before"}');
     const record = aCompleted({ taskId: 'owned' });

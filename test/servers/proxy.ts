@@ -16,6 +16,8 @@ export interface FaultProxy {
   delay(ms: number): void;
   /** Forwards the server's data, except that the first piece that `pick` names is dropped with its connection. */
   cutBefore(pick: (fromServer: Buffer) => boolean): Promise<void>;
+  /** The same for the data of the client. */
+  cutBeforeRequest(pick: (fromClient: Buffer) => boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -23,7 +25,7 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
   const pairs = new Set<readonly [client: Socket, server: Socket]>();
   let frozen = false;
   let delayMs = 0;
-  let trap: { pick: (data: Buffer) => boolean; sprung: () => void } | undefined;
+  let trap: { fromClient: boolean; pick: (data: Buffer) => boolean; sprung: () => void } | undefined;
 
   const forward = (from: Socket, to: Socket) => {
     let last = Promise.resolve();
@@ -50,14 +52,15 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
     const pair = [client, upstream] as const;
     pairs.add(pair);
     for (const socket of pair) socket.once('close', () => pairs.delete(pair));
-    upstream.prependListener('data', (data: Buffer) => {
-      if (trap?.pick(data) !== true) return;
-      const { sprung } = trap;
-      trap = undefined;
-      client.resetAndDestroy();
-      upstream.resetAndDestroy();
-      sprung();
-    });
+    for (const socket of pair) {
+      socket.on('data', (data: Buffer) => {
+        if (trap === undefined || trap.fromClient !== (socket === client) || !trap.pick(data)) return;
+        const { sprung } = trap;
+        trap = undefined;
+        for (const each of pair) each.resetAndDestroy();
+        sprung();
+      });
+    }
     forward(client, upstream);
     forward(upstream, client);
     if (frozen) for (const socket of pair) socket.pause();
@@ -90,7 +93,11 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
     },
     cutBefore: (pick) =>
       new Promise((resolve) => {
-        trap = { pick, sprung: resolve };
+        trap = { fromClient: false, pick, sprung: resolve };
+      }),
+    cutBeforeRequest: (pick) =>
+      new Promise((resolve) => {
+        trap = { fromClient: true, pick, sprung: resolve };
       }),
     close: async () => {
       reset();

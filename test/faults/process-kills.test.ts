@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
+import { type FaultProxy, startProxy } from '../servers/proxy.js';
+import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { sleep, until } from '../service/at-service.js';
+import { account, atNodes, type NodesUnderTest } from './at-nodes.js';
+
+const test = suite('a process that is killed');
+let rabbit: RabbitServer;
+let under: NodesUnderTest;
+
+test.before(async () => {
+  rabbit = await startRabbit();
+});
+test.after(() => rabbit.close());
+test.before.each(async () => {
+  under = await atNodes(rabbit, {
+    yaml: 'queues: {tiny: {concurrency: 20, timeout: 30}}\ngateway: {max_attempts: 1}',
+  });
+});
+test.after.each(() => under.close());
+
+const tasks = (count: number) => Array.from({ length: count }, () => aTinyTask());
+const idsOf = (list: readonly { task_id: string }[]) => list.map(({ task_id }) => task_id);
+
+async function publishAll(list: readonly Record<string, unknown>[]): Promise<void> {
+  await Promise.all(list.map((task) => under.orchestrator.ready(task)));
+}
+
+test('every two seconds, during 2,000 tasks, loses none and ends each once', async () => {
+  const list = tasks(2000);
+  let node = await under.start();
+  await under.knobs({ ttftMs: 5 });
+  await publishAll(list);
+  let kills = 0;
+  while (new Set(under.orchestrator.seen.map(({ event }) => event.id)).size < list.length) {
+    assert.ok(kills < 60, `too slow: ${under.orchestrator.seen.length} outcomes`);
+    const until = Date.now() + 2000;
+    while (Date.now() < until && under.orchestrator.seen.length < list.length) await sleep(20);
+    await node.kill();
+    kills++;
+    node = await under.start();
+  }
+  await queuesAreEmpty(rabbit, under);
+  const found = await account(under, idsOf(list));
+  console.log(`SIGKILL ${kills} times:`, found);
+  assert.deepEqual([found.outcomes, found.distinctIds], [list.length, list.length]);
+  // Only what ran when the process died is asked of the model again.
+  assert.ok(found.modelCalls <= list.length + kills * 21);
+});
+
+test('in the middle of a model call: the next process executes the task', async () => {
+  await under.knobs({ ttftMs: 60_000 });
+  const [task] = tasks(1) as [ReturnType<typeof aTinyTask>];
+  const first = await under.start();
+  await under.orchestrator.ready(task);
+  await until(async () => (await under.stats()).open === 1, 'the model call');
+  await first.kill();
+  await under.knobs({});
+  await under.start();
+  await under.orchestrator.outcomes(1);
+  await queuesAreEmpty(rabbit, under);
+  assert.deepEqual(await account(under, [task.task_id]), {
+    tasks: 1,
+    outcomes: 1,
+    distinctIds: 1,
+    duplicates: 0,
+    modelCalls: 2,
+  });
+});
+
+/** basic.ack, class 60, method 80: from the broker a confirm, from a client the end of a delivery. */
+const hasAck = (data: Buffer) => data.includes(Buffer.from([0, 60, 0, 80]));
+
+for (const [when, trap] of [
+  ['before the confirm', (proxy: FaultProxy) => proxy.cutBefore(hasAck)],
+  ['after the confirm and before the ack', (proxy: FaultProxy) => proxy.cutBeforeRequest(hasAck)],
+] as const) {
+  test(`${when}: the outcome stands, and the model is not called again`, async () => {
+    const proxy = await startProxy(rabbit.port);
+    const first = await under.start({ rabbitUrl: `amqp://guest:guest@127.0.0.1:${proxy.port}` });
+    const [task] = tasks(1) as [ReturnType<typeof aTinyTask>];
+    const sprung = trap(proxy);
+    await under.orchestrator.ready(task);
+    await sprung;
+    await first.kill();
+    await proxy.close();
+    await under.start();
+    await under.orchestrator.outcomes(1);
+    await queuesAreEmpty(rabbit, under);
+    const found = await account(under, [task.task_id]);
+    console.log(`${when}:`, found);
+    assert.deepEqual([found.outcomes, found.distinctIds, found.modelCalls], [1, 1, 1]);
+  });
+}
+
+test('by a task: that one becomes a dead letter, and those beside it succeed', async () => {
+  const innocent = tasks(40);
+  const killer = aTinyTask();
+  await under.knobs({ ttftMs: 300 });
+  let node = await under.start();
+  await publishAll([...innocent.slice(0, 5), killer, ...innocent.slice(5)]);
+  let deaths = 0;
+  let watching = true;
+  const watched = (async () => {
+    for (let calls = 0; watching; await sleep(10)) {
+      const now = (await under.stats()).byTask[killer.task_id] ?? 0;
+      if (now === calls) continue;
+      calls = now;
+      await node.kill();
+      deaths++;
+      node = await under.start();
+    }
+  })();
+  for (let i = 0; (await rabbit.queues()).get(`${under.names.queuePrefix}.dead`)?.ready !== 1; i++) {
+    assert.ok(i < 100, `after ${deaths} deaths the task is still there`);
+    await sleep(200);
+  }
+  watching = false;
+  await watched;
+  await under.orchestrator.outcomes(innocent.length);
+  await queuesAreEmpty(rabbit, under, ['dead']);
+  const [letter, ...others] = await under.orchestrator.take(`${under.names.queuePrefix}.dead`);
+  assert.equal(others.length, 0);
+  assert.equal(JSON.parse(letter!.content.toString()).data.task_id, killer.task_id);
+  assert.match(JSON.stringify(letter!.properties.headers), /delivery_limit/);
+  const found = await account(under, idsOf(innocent));
+  console.log(`a task that killed its process ${deaths} times, beside:`, found);
+  assert.deepEqual([found.outcomes, found.distinctIds], [innocent.length, innocent.length]);
+});
+
+test('by SIGTERM under load: exit code 0, and every task ends once, asked of the model once', async () => {
+  const list = tasks(200);
+  await under.knobs({ ttftMs: 50 });
+  const first = await under.start();
+  await publishAll(list);
+  await under.orchestrator.outcomes(40);
+  const code = await first.stop();
+  assert.equal(code, 0, first.log().slice(-2000));
+  assert.ok(under.orchestrator.seen.length < list.length);
+  await under.start();
+  await under.orchestrator.outcomes(list.length);
+  await queuesAreEmpty(rabbit, under);
+  assert.deepEqual(await account(under, idsOf(list)), {
+    tasks: 200,
+    outcomes: 200,
+    distinctIds: 200,
+    duplicates: 0,
+    modelCalls: 200,
+  });
+});
+
+test.run();

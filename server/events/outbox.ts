@@ -45,8 +45,8 @@ const MARK_RETRY_MS = 500;
 
 class StoreOutbox implements Outbox {
   readonly #parts: OutboxParts;
-  /** Task ids whose event is under way, or confirmed and not yet marked so. */
-  readonly #held = new Set<string>();
+  /** Task ids whose event is under way, or confirmed and not yet marked so in the store. */
+  readonly #held = new Map<string, 'under way' | 'confirmed'>();
   readonly #waiters = new Map<string, (() => void)[]>();
   readonly #toMark: string[] = [];
   readonly #timer: NodeJS.Timeout;
@@ -73,16 +73,14 @@ class StoreOutbox implements Outbox {
     if (!this.#held.has(record.taskId)) void this.#publish(record, output);
   }
 
-  async confirmed(taskId: string): Promise<void> {
-    const { store } = this.#parts;
+  confirmed(taskId: string): Promise<void> {
     const announced = new Promise<void>((resolve) => {
       const others = this.#waiters.get(taskId);
       if (others === undefined) this.#waiters.set(taskId, [resolve]);
       else others.push(resolve);
     });
-    if (!this.#held.has(taskId) && (await store.isPublished(taskId))) this.#announce(taskId);
-    // Not held: the sweep finds it, or another process of the store has it under way.
-    else if (!this.#held.has(taskId)) void this.#watch(taskId);
+    // Not held: it is done, or the sweep finds it, or another process of the store has it under way.
+    if (this.#held.get(taskId) !== 'under way') void this.#watch(taskId);
     return announced;
   }
 
@@ -111,7 +109,7 @@ class StoreOutbox implements Outbox {
     const { taskId } = record;
     const event = outcomeEvent(record, output, names);
     const bytes = event.content.length;
-    this.#held.add(taskId);
+    this.#held.set(taskId, 'under way');
     this.#bytes += bytes;
     try {
       let published: Published = await publisher.publish(event);
@@ -120,6 +118,7 @@ class StoreOutbox implements Outbox {
         published = await publisher.publish({ ...event, exchange: '', routingKey: names.unrouted });
         log.warn({ event: 'outcome_unrouted', task_id: taskId, published });
       }
+      this.#held.set(taskId, 'confirmed');
       this.#announce(taskId);
       this.#mark(taskId);
     } catch (error) {
@@ -196,16 +195,22 @@ class StoreOutbox implements Outbox {
     });
   }
 
-  /** For an event that another process may have under way: looks until the mark is gone. */
+  /** Looks until the event is confirmed: by this process, which announces what it has under way, or by another. */
   async #watch(taskId: string): Promise<void> {
     while (!this.#closed && this.#waiters.has(taskId)) {
+      const held = this.#held.get(taskId);
+      if (held === 'under way') return;
+      if (held === 'confirmed' || (await this.#isPublished(taskId))) return this.#announce(taskId);
       await new Promise((resolve) => setTimeout(resolve, WATCH_MS).unref());
-      if (this.#held.has(taskId)) return;
-      try {
-        if (await this.#parts.store.isPublished(taskId)) this.#announce(taskId);
-      } catch {
-        // The store is away; it is asked again.
-      }
+    }
+  }
+
+  /** False also when the store is away; it is asked again. */
+  async #isPublished(taskId: string): Promise<boolean> {
+    try {
+      return await this.#parts.store.isPublished(taskId);
+    } catch {
+      return false;
     }
   }
 }

@@ -170,6 +170,42 @@ test('a server that is frozen is unavailable after a time, and is used again whe
   });
 });
 
+test('one backend that is frozen does not keep the others from being used', async () => {
+  const database = await aDatabase();
+  await ask('create role sleeper login superuser');
+  const url = database.url.replace('postgres@', 'sleeper@');
+  await withStore({ ...database, url, timeoutMs: 300, connections: 1 }, async (store) => {
+    await store.find('x');
+    const [backend] = await ask(`select pid from pg_stat_activity where usename = 'sleeper'`);
+    process.kill(Number(backend?.pid), 'SIGSTOP');
+    try {
+      await assert.rejects(store.find('x'), StoreUnavailable);
+      assert.equal(await store.find('x'), undefined);
+    } finally {
+      process.kill(Number(backend?.pid), 'SIGCONT');
+    }
+  });
+});
+
+test('a write that has to wait for a lock is given up in time, and nothing of it remains', async () => {
+  const database = await aDatabase();
+  await withStore({ ...database, timeoutMs: 200, probeMs: 50 }, async (store) => {
+    const record = aCompleted({ taskId: 'waits' });
+    const other = postgres(database.url, { max: 1 });
+    await other.unsafe(`begin; lock table ${database.schema}.tasks in share mode`);
+    await assert.rejects(store.record(record, aReceipt(record), anOutput('{}')), {
+      name: 'StoreUnavailable',
+      message: /statement timeout/,
+    });
+    await other.unsafe('rollback');
+    await other.end();
+    assert.equal(await store.find('waits'), undefined);
+    await store.record(record, aReceipt(record), anOutput('{}'));
+    assert.deepEqual(await store.find('waits'), record);
+    await waitFor(() => store.state().ok);
+  });
+});
+
 test('a server that is lost while nobody asks is noticed, and so is its return', async () => {
   const server = await atServer();
   await withStore({ probeMs: 20 }, async (store) => {

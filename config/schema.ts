@@ -18,7 +18,7 @@ export const expectations = {
   modelName: 'a model name of 1 to 256 visible ASCII characters',
   url: 'an http or https URL without query and fragment',
   secret: 'visible ASCII characters without spaces',
-  databaseUrl: 'a postgres:// or postgresql:// URL',
+  databaseUrl: 'a postgres:// or postgresql:// URL with one host',
   template: 'a relative path without `..`',
   brokers: 'hosts, host:port pairs or amqp(s) URLs, with commas between them',
   amqpName: 'a name of 1 to 64 letters, digits, `.`, `_` and `-`',
@@ -631,14 +631,10 @@ function isBroker(text: string): boolean {
   return /^amqps?:\/\/([^\s/?#@]*@)?[^\s/?#@]+(\/[^\s/?#]*)?$/i.test(text) && URL.canParse(text);
 }
 
-/** Of several hosts, separated by commas, URL takes only one. */
+/** One host: with several, the client would go round them for ever while none answers. */
 function isDatabaseUrl(text: string): boolean {
-  const parts = /^(postgres(?:ql)?:\/\/(?:[^\s/?#@]*@)?)([^\s/?#@]*)((?:\/[^\s?#]*)?(?:\?[^\s#]*)?)$/.exec(
-    text,
-  );
-  if (!parts) return false;
-  const [, account, hosts = '', rest] = parts;
-  return hosts.split(',').every((host) => URL.canParse(`${account}${host}${rest}`)) && isDecodable(text);
+  const shape = /^postgres(?:ql)?:\/\/(?:[^\s/?#@]*@)?[^\s/?#@,]*(?:\/[^\s?#]*)?(?:\?[^\s#]*)?$/;
+  return shape.test(text) && URL.canParse(text) && isDecodable(text);
 }
 
 function isDecodable(text: string): boolean {

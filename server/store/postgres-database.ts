@@ -1,19 +1,9 @@
 import postgres, { type PendingQuery, type Sql } from 'postgres';
 import { migrate, SchemaMismatch } from './postgres-migrations.js';
+import { openPool, type Pool, type PoolOptions, poolDefaults } from './postgres-pool.js';
 import { type ArtifactStore, StoreUnavailable } from './store.js';
 
-export interface DatabaseOptions {
-  /** `postgres://user:password@host:5432/database?sslmode=verify-full`, or several hosts with commas. */
-  readonly url: string;
-  /** The schema that holds all tables; made when it is not there. @default worker_service */
-  readonly schema?: string;
-  /** Most connections; each is made when it is needed. @default 6 */
-  readonly connections?: number;
-  /**
-   * How long the server may take over one statement, in milliseconds; the answer may take a second longer, the
-   * way included. @default 5000
-   */
-  readonly timeoutMs?: number;
+export interface DatabaseOptions extends PoolOptions {
   /** How often the server is asked whether it is there, in milliseconds. @default 2000 */
   readonly probeMs?: number;
 }
@@ -42,10 +32,11 @@ export interface Database {
  * @throws StoreUnavailable when the server does not answer, SchemaMismatch when a newer release made the schema.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { timeoutMs = 5_000, probeMs = 2_000, schema = 'worker_service' } = options;
+  const { timeoutMs, probeMs, schema } = { ...poolDefaults, probeMs: 2_000, ...options };
+  // The way to the server and back is not in its own limit.
   const limitMs = timeoutMs + 1_000;
   let pool = openPool(options);
-  const place = placeOf(pool);
+  const { place } = pool;
   const healthy = { ok: true, detail: place };
   let health = { ...healthy, since: Date.now() };
   let phase: 'open' | 'closing' | 'closed' = 'open';
@@ -53,7 +44,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   let nextWatch: NodeJS.Timeout | undefined;
   const underWay = new Set<Promise<unknown>>();
 
-  await prepare({ ...options, connections: 1 }, schema, place);
+  await prepare({ ...options, connections: 1 }, schema);
   watchLater();
 
   return {
@@ -82,7 +73,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   ): Promise<readonly Row[]> {
     const used = pool;
     try {
-      return await within(limitMs, statement(used));
+      return await within(limitMs, statement(used.sql));
     } catch (cause) {
       if (isOfConnection(cause)) replace(used);
       const detail = `${place}: ${messageOf(cause)}`;
@@ -95,10 +86,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
    * A connection on which nothing comes back would keep all later statements that share it waiting, too; and one
    * that was lost while something was to be written may connect again with those bytes first (postgres 3.4).
    */
-  function replace(used: Sql): void {
+  function replace(used: Pool): void {
     if (pool !== used) return;
     pool = openPool(options);
-    void used.end({ timeout: limitMs / 1_000 });
+    void used.close(limitMs);
   }
 
   /** Finds a server that is lost while nobody asks it anything, and the end of a failure. */
@@ -121,7 +112,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     clearTimeout(nextWatch);
     // The pool drops what it has not sent when it ends.
     await Promise.allSettled(underWay);
-    await pool.end({ timeout: 1 });
+    await pool.close(1_000);
     phase = 'closed';
   }
 }
@@ -129,38 +120,16 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 /** Long enough to wait for another node that migrates. */
 const migrationLimitMs = 60_000;
 
-async function prepare(options: DatabaseOptions, schema: string, place: string): Promise<void> {
+async function prepare(options: PoolOptions, schema: string): Promise<void> {
   const connection = openPool(options);
   try {
-    await within(migrationLimitMs, migrate(connection, schema));
+    await within(migrationLimitMs, migrate(connection.sql, schema));
   } catch (cause) {
     if (cause instanceof SchemaMismatch) throw cause;
-    throw new StoreUnavailable(`${place} cannot be opened: ${messageOf(cause)}`, { cause });
+    throw new StoreUnavailable(`${connection.place} cannot be opened: ${messageOf(cause)}`, { cause });
   } finally {
-    await connection.end({ timeout: 0 });
+    await connection.close(0);
   }
-}
-
-function openPool(options: DatabaseOptions): Sql {
-  const { url, schema = 'worker_service', connections = 6, timeoutMs = 5_000 } = options;
-  return postgres(url, {
-    max: connections,
-    connect_timeout: timeoutMs / 1_000,
-    // Whether to try again is decided by the callers, who hear of the failure at once.
-    backoff: () => 0,
-    // Nothing here passes arrays, the only use of that round trip.
-    fetch_types: false,
-    onnotice: () => {},
-    connection: {
-      application_name: 'worker-service',
-      search_path: schema,
-      statement_timeout: timeoutMs,
-      // What a record means by durable; a server's own default may be less.
-      synchronous_commit: 'on',
-      // "A final record stands" is an `on conflict … where`, which waits for rivals at this level and fails at others.
-      default_transaction_isolation: 'read committed',
-    },
-  });
 }
 
 const answers = (sql: Sql): PendingQuery<object[]> => sql`select 1`;
@@ -201,7 +170,3 @@ const codeOf = (error: unknown): string =>
 /** An attempt at several addresses fails with a code and no message. */
 const messageOf = (error: unknown): string =>
   (error instanceof Error && error.message) || codeOf(error) || String(error);
-
-function placeOf({ options: { host, port, database } }: Sql): string {
-  return `postgresql at ${host.map((name, at) => `${name}:${port[at]}`).join(',')}/${database}`;
-}

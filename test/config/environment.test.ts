@@ -73,7 +73,7 @@ test('a database is a PostgreSQL URL, and no error shows it', () => {
   for (const url of [
     'postgres://h',
     'postgresql://u@h:5432/d',
-    'postgres://u:p%2F%40@a:1,b:2/d?target_session_attrs=read-write',
+    'postgres://u:p%2F%40@a:1/d?sslmode=require',
     'postgres://%2Frun%2Fpostgresql/d',
     'postgres://u@[::1]/d',
   ]) {
@@ -87,6 +87,7 @@ test('a database is a PostgreSQL URL, and no error shows it', () => {
     'postgres://u:s3/cret@h/d',
     'postgres://u:s3%cret@h/d',
     'postgres://u:s3cret@h/d e',
+    'postgres://u:s3cret@a:1,b:2/d',
   ]) {
     const error = errorOf(() => aConfig('', { DATABASE_URL: url }));
     assert.equal(

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -36,6 +37,12 @@ export interface PostgresServer {
 export async function startPostgres(): Promise<PostgresServer> {
   const binaries = ensureInstalled('postgresql', findBinaries);
   const directory = mkdtempSync(join(tmpdir(), 'postgres-'));
+  let postmaster: ChildProcess | undefined;
+  const remove = (): void => {
+    postmaster?.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once('exit', remove);
   const data = join(directory, 'data');
   const account = ownerOf(directory, data);
   const port = await freePort();
@@ -45,7 +52,6 @@ export async function startPostgres(): Promise<PostgresServer> {
     { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] },
   );
   const logFile = join(directory, 'log');
-  let postmaster: ChildProcess | undefined;
 
   const server: PostgresServer = {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
@@ -67,6 +73,7 @@ export async function startPostgres(): Promise<PostgresServer> {
         ],
         { cwd: directory, stdio: ['ignore', log, log] },
       );
+      closeSync(log);
       postmaster = started;
       await until(() => started.exitCode !== null || isReady(data, started.pid), 'PostgreSQL to start');
       if (started.exitCode !== null) throw new Error(`PostgreSQL ended: ${readFileSync(logFile, 'utf8')}`);
@@ -79,7 +86,8 @@ export async function startPostgres(): Promise<PostgresServer> {
 
     async close() {
       if (postmaster) await server.kill();
-      rmSync(directory, { recursive: true, force: true });
+      process.off('exit', remove);
+      remove();
     },
   };
 

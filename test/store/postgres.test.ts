@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import { suite } from 'uvu';
@@ -168,6 +170,42 @@ test('a server that is frozen is unavailable after a time, and is used again whe
   });
 });
 
+test('one backend that is frozen does not keep the others from being used', async () => {
+  const database = await aDatabase();
+  await ask('create role sleeper login superuser');
+  const url = database.url.replace('postgres@', 'sleeper@');
+  await withStore({ ...database, url, timeoutMs: 300, connections: 1 }, async (store) => {
+    await store.find('x');
+    const [backend] = await ask(`select pid from pg_stat_activity where usename = 'sleeper'`);
+    process.kill(Number(backend?.pid), 'SIGSTOP');
+    try {
+      await assert.rejects(store.find('x'), StoreUnavailable);
+      assert.equal(await store.find('x'), undefined);
+    } finally {
+      process.kill(Number(backend?.pid), 'SIGCONT');
+    }
+  });
+});
+
+test('a write that has to wait for a lock is given up in time, and nothing of it remains', async () => {
+  const database = await aDatabase();
+  await withStore({ ...database, timeoutMs: 200, probeMs: 50 }, async (store) => {
+    const record = aCompleted({ taskId: 'waits' });
+    const other = postgres(database.url, { max: 1 });
+    await other.unsafe(`begin; lock table ${database.schema}.tasks in share mode`);
+    await assert.rejects(store.record(record, aReceipt(record), anOutput('{}')), {
+      name: 'StoreUnavailable',
+      message: /statement timeout/,
+    });
+    await other.unsafe('rollback');
+    await other.end();
+    assert.equal(await store.find('waits'), undefined);
+    await store.record(record, aReceipt(record), anOutput('{}'));
+    assert.deepEqual(await store.find('waits'), record);
+    await waitFor(() => store.state().ok);
+  });
+});
+
 test('a server that is lost while nobody asks is noticed, and so is its return', async () => {
   const server = await atServer();
   await withStore({ probeMs: 20 }, async (store) => {
@@ -203,6 +241,39 @@ test('a server that only reads turns the state, until it writes again', async ()
     await ask('select pg_reload_conf()');
     await waitFor(() => store.state().ok);
   });
+});
+
+test('a proxy without a server behind it is not called without end', async () => {
+  const { port } = new URL((await atServer()).url);
+  let isUp = true;
+  let calls = 0;
+  const sockets = new Set<Socket>();
+  const proxy = createServer((near) => {
+    calls += 1;
+    if (!isUp) {
+      near.end();
+      return;
+    }
+    const far = connect(Number(port), '127.0.0.1');
+    for (const socket of [near, far]) sockets.add(socket.on('error', () => {}));
+    near.on('close', () => far.destroy()).pipe(far);
+    far.on('close', () => near.destroy()).pipe(near);
+  });
+  await once(proxy.listen(0, '127.0.0.1'), 'listening');
+  const url = `postgres://postgres@127.0.0.1:${(proxy.address() as AddressInfo).port}/postgres`;
+  await withStore({ url, timeoutMs: 500, probeMs: 50 }, async (store) => {
+    isUp = false;
+    for (const socket of sockets) socket.destroy();
+    calls = 0;
+    await waitFor(() => !store.state().ok);
+    await Promise.all(Array.from({ length: 20 }, () => assert.rejects(store.find('x'), StoreUnavailable)));
+    // Without a pause between two attempts it is some thousands.
+    assert.ok(calls < 400, `${calls} calls`);
+    isUp = true;
+    await waitFor(() => store.state().ok);
+    assert.equal(await store.find('x'), undefined);
+  });
+  proxy.close();
 });
 
 test('records of one task by several nodes at the same time: exactly one stands, as a whole', async () => {

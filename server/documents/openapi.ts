@@ -32,6 +32,7 @@ export function openApiDocument(): object {
       { name: 'tasks', description: 'Execute tasks, follow and cancel them.' },
       { name: 'artifacts', description: 'What completed tasks have made.' },
       { name: 'health', description: 'The state of the service and of what it depends on.' },
+      { name: 'documents', description: 'What the service offers.' },
     ],
     paths: {
       '/execute': { post: execute },
@@ -42,6 +43,7 @@ export function openApiDocument(): object {
       '/health/detailed': { get: healthDetailed },
       '/health/live': { get: live },
       '/health/ready': { get: ready },
+      '/openapi.json': { get: self },
     },
     components: {
       schemas: componentSchemas({ ...taskComponents, ...answerComponents, ...healthComponents }),
@@ -418,5 +420,25 @@ const ready = {
       dependencies,
       stand_ins: {},
     }),
+  },
+};
+
+const self = {
+  operationId: 'getOpenApi',
+  tags: ['documents'],
+  summary: 'This document, as JSON',
+  responses: {
+    200: {
+      description: 'The document, in OpenAPI 3.1.',
+      content: {
+        'application/json': {
+          schema: Type.Object(
+            { openapi: Type.String(), info: Type.Unknown(), paths: Type.Unknown() },
+            { description: 'As in the OpenAPI Specification 3.1.' },
+          ),
+          example: { openapi: '3.1.0', info: { title: 'Worker Service', version }, paths: {} },
+        },
+      },
+    },
   },
 };

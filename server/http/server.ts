@@ -10,6 +10,7 @@ import { problemOf } from '../../contracts/problem.js';
 import { idPattern, taskLimits } from '../../contracts/task.js';
 import type { Pools } from '../../pool/pools.js';
 import type { Events } from '../events/events.js';
+import { openApiDocument } from '../documents/openapi.js';
 import type { Health } from '../health.js';
 import type { Leases } from '../leases.js';
 import type { Log } from '../log.js';
@@ -46,6 +47,7 @@ export interface HttpServer {
  */
 export function openHttp(parts: HttpParts): HttpServer {
   const app = uWS.App();
+  const openApi = json(openApiDocument());
   for (const prefix of ['', '/api/v1']) {
     app.post(`${prefix}/execute`, (res, req) => handleExecute(parts, res, req));
     app.get(`${prefix}/tasks/:id`, answer(parts, taskStatus));
@@ -65,6 +67,10 @@ export function openHttp(parts: HttpParts): HttpServer {
       answer(parts, () => json({ status: 'live' })),
     );
     app.get(`${prefix}/health/ready`, answer(parts, ready));
+    app.get(
+      `${prefix}/openapi.json`,
+      answer(parts, () => openApi),
+    );
     refuseOtherMethods(app, parts, prefix);
   }
   app.any(
@@ -133,6 +139,7 @@ const routes: readonly [path: string, methods: string][] = [
   ['/health/detailed', 'GET'],
   ['/health/live', 'GET'],
   ['/health/ready', 'GET'],
+  ['/openapi.json', 'GET'],
 ];
 
 function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string): void {

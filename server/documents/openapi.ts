@@ -97,6 +97,7 @@ const details: Details = {
   unknown_tier: 'tier must be one of tiny, small, large, coding, frontier',
   refused: 'the task is not one of this domain',
   needs_clarification: failedOutcome.detail,
+  internal_error: 'the request could not be handled',
   store_unavailable: 'the store could not be read',
   shutting_down: 'the service is stopping',
 };
@@ -284,7 +285,7 @@ const getTask = {
         },
       },
     },
-    ...problems(['not_found', 'store_unavailable']),
+    ...problems(['not_found', 'internal_error', 'store_unavailable']),
   },
 };
 
@@ -303,7 +304,7 @@ const cancelTask = {
         },
       },
     },
-    ...problems(['not_found', 'task_conflict', 'store_unavailable'], {
+    ...problems(['not_found', 'task_conflict', 'internal_error', 'store_unavailable'], {
       task_conflict: 'the task has ended: completed',
     }),
   },
@@ -346,7 +347,7 @@ const getReceipt = {
       notes: [],
       outcome: { status: 'completed' },
     }),
-    ...problems(['not_found', 'store_unavailable']),
+    ...problems(['not_found', 'internal_error', 'store_unavailable']),
   },
 };
 
@@ -362,7 +363,9 @@ const getArtifact = {
       created_at: '2026-01-05T09:00:02.118Z',
       output: specificationResponse.output,
     }),
-    ...problems(['not_found', 'store_unavailable'], { not_found: 'there is no artifact art-789' }),
+    ...problems(['not_found', 'internal_error', 'store_unavailable'], {
+      not_found: 'there is no artifact art-789',
+    }),
   },
 };
 

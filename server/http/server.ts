@@ -14,7 +14,7 @@ import { openApiDocument } from '../documents/openapi.js';
 import type { Health } from '../health.js';
 import type { Leases } from '../leases.js';
 import type { Log } from '../log.js';
-import type { ArtifactStore } from '../store/store.js';
+import { type ArtifactStore, StoreUnavailable } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
 import { handleExecute } from './execute.js';
 import { completedJson, json, problem, type Reply, send } from './reply.js';
@@ -115,7 +115,10 @@ function answer(parts: HttpParts, handler: Handler): (res: HttpResponse, req: Ht
         reply = await handler(parts, id);
       } catch (error) {
         parts.log.error({ event: 'http_error', error: (error as Error).stack });
-        reply = refusal('store_unavailable', 'the store could not be read');
+        reply =
+          error instanceof StoreUnavailable
+            ? refusal('store_unavailable', 'the store could not be read')
+            : refusal('internal_error', 'the request could not be handled');
       }
       if (!aborted) send(res, reply, isHead);
     })();

@@ -125,11 +125,16 @@ function problems(codes: readonly FailureCode[], said: Details = details): Json 
         ...(own.some((code) => timed.includes(code)) && {
           'Retry-After': {
             description: 'Seconds after which it is worth trying again, when that is known.',
+            ...(own.every((code) => code === 'tier_saturated') && { required: true }),
             schema: { type: 'integer', minimum: 0 },
           },
         }),
         ...(own.some((code) => closing.includes(code)) && {
-          Connection: { description: 'The connection is closed.', schema: { const: 'close' } },
+          Connection: {
+            description: 'The connection is closed.',
+            required: true,
+            schema: { const: 'close' },
+          },
         }),
       };
       const examples = own.map((code) => [code, { value: example(code, said) }]);

@@ -213,7 +213,8 @@ What is wrong with the request is answered with a problem document in either cas
 `,
   requestBody: {
     required: true,
-    description: 'The task, in UTF-8. Unknown fields are refused.',
+    description:
+      'The task, as JSON in UTF-8. Unknown fields are refused, and so is a text with half of a surrogate pair. Of a name that stands twice in an object, the last one counts.',
     content: {
       'application/json': {
         schema: refTo('Task'),

@@ -207,6 +207,11 @@ const Endpoint = Type.Object(
       description:
         'Wire protocol: `chat_completions` is OpenAI-compatible `POST {url}/chat/completions`, `generate` the gateway’s own `POST {url}/generate`.',
     }),
+    stream: Type.Boolean({
+      default: true,
+      description:
+        'Whether answers are asked for as a stream. `false` for a server that only answers whole; then nothing is known of an answer before its end.',
+    }),
     url: Type.Optional(baseUrl('Base URL, http or https, in place of `gateway.url`. Default: none.')),
     response_format: Type.Enum(['none', 'json_object', 'json_schema'], {
       default: 'none',

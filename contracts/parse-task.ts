@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { type Task, taskValidator } from './task.js';
 import type { ParsedTask } from './threads.js';
+import { loneSurrogates } from './well-formed.js';
 
 /**
  * Reads a task from the bytes of a body: UTF-8 (RFC 3629, nothing malformed), JSON, the schema of a task.
@@ -34,6 +35,8 @@ export function readJson(
 /** Checks a value against the schema of a task. */
 export function taskOf(value: unknown): ParsedTask {
   if (!taskValidator.check(value)) return { kind: 'invalid', violations: taskValidator.violations(value) };
+  const surrogates = loneSurrogates(value);
+  if (surrogates.length > 0) return { kind: 'invalid', violations: surrogates };
   const { context, ...task } = value;
   return { kind: 'task', task, context, requestHash: requestHashOf(value) };
 }

@@ -29,6 +29,8 @@ export interface ModelTarget {
   readonly maxOutputTokens: number;
   readonly temperature: number;
   readonly protocol: Protocol;
+  /** Whether the answer is asked for as a stream. */
+  readonly stream: boolean;
   readonly responseFormat: ResponseFormat;
   readonly maxTokensField: 'max_tokens' | 'max_completion_tokens';
 }

@@ -113,7 +113,7 @@ function requestOf(job: AssembleJob, system: System, user: string): string {
     : chatRequest(job, system, user);
 }
 
-/** A request of OpenAI chat completions, streamed. */
+/** A request of OpenAI chat completions. */
 function chatRequest({ task, target, repair }: AssembleJob, system: System, user: string): string {
   const messages = [`{"role":"system","content":${system.json}}`, messageOf('user', user)];
   if (repair !== undefined)
@@ -122,8 +122,7 @@ function chatRequest({ task, target, repair }: AssembleJob, system: System, user
     model: target.model,
     temperature: target.temperature,
     [target.maxTokensField]: target.maxOutputTokens,
-    stream: true,
-    stream_options: { include_usage: true },
+    ...(target.stream && { stream: true, stream_options: { include_usage: true } }),
     ...responseFormat(target, task.domain),
   });
   return `{"messages":[${messages.join(',')}],${rest.slice(1)}`;
@@ -161,7 +160,7 @@ function generateRequest({ task, target, repair }: AssembleJob, system: System, 
     system_prompt: system.text,
     temperature: target.temperature,
     max_tokens: target.maxOutputTokens,
-    stream: true,
+    ...(target.stream && { stream: true }),
     metadata: { task_id: task.task_id },
   });
 }

@@ -30,7 +30,7 @@ export interface Wire {
  * (WHATWG HTML, 9.2) or as one JSON document.
  */
 export function openWire(form: WireForm, protocol: Protocol, onDelta: (delta: Delta) => void): Wire {
-  const read = protocol === 'generate' ? readGenerate : readChat;
+  const read = protocol === 'generate' ? generateReader() : readChat;
   return form === 'event_stream' ? new EventStream(read, onDelta) : new JsonDocument(read, onDelta);
 }
 
@@ -133,7 +133,8 @@ function readChat(message: Record<string, unknown>): Delta {
   const reasoning = textOf(part?.reasoning_content) || textOf(part?.reasoning);
   if (reasoning !== '') delta.reasoning = reasoning;
   if (typeof part?.refusal === 'string' && part.refusal !== '') delta.refusal = part.refusal;
-  if (typeof choice?.finish_reason === 'string') delta.finishReason = choice.finish_reason;
+  const finishReason = finishReasonOf(choice?.finish_reason);
+  if (finishReason !== undefined) delta.finishReason = finishReason;
   if (typeof message.model === 'string') delta.model = message.model;
   const usage = asObject(message.usage);
   const prompt = tokenCount(usage?.prompt_tokens);
@@ -142,13 +143,25 @@ function readChat(message: Record<string, unknown>): Delta {
   return delta;
 }
 
-function readGenerate(message: Record<string, unknown>): Delta {
+/** A stream may end in the object of a whole answer; its content is then what the deltas have brought. */
+function generateReader(): Read {
+  let streamed = false;
+  return (message) => {
+    const piece = textOf(message.delta);
+    streamed ||= piece !== '';
+    return readGenerate(message, piece || (streamed ? '' : textOf(message.content)));
+  };
+}
+
+function readGenerate(message: Record<string, unknown>, content: string): Delta {
   const delta: Delta = {};
   const error = errorOf(message.error);
   if (error !== undefined) return { error };
-  const content = textOf(message.delta) || textOf(message.content);
   if (content !== '') delta.content = content;
-  if (typeof message.finish_reason === 'string') delta.finishReason = message.finish_reason;
+  const reasoning = textOf(message.reasoning_content) || textOf(message.reasoning);
+  if (reasoning !== '') delta.reasoning = reasoning;
+  const finishReason = finishReasonOf(message.finish_reason);
+  if (finishReason !== undefined) delta.finishReason = finishReason;
   if (typeof message.model === 'string') delta.model = message.model;
   const prompt = tokenCount(message.tokens_input);
   const completion = tokenCount(message.tokens_output);
@@ -162,6 +175,21 @@ function textOf(value: unknown): string {
   if (!Array.isArray(value)) return '';
   return value.map((part) => textOf(asObject(part)?.text)).join('');
 }
+
+/** The reason in OpenAI's words; gateways hand on those of other providers. */
+function finishReasonOf(value: unknown): string | undefined {
+  if (typeof value !== 'string' || value === '') return undefined;
+  return otherFinishReasons.get(value.toLowerCase()) ?? value;
+}
+
+const otherFinishReasons = new Map([
+  ['max_tokens', 'length'],
+  ['model_length', 'length'],
+  ['end_turn', 'stop'],
+  ['stop_sequence', 'stop'],
+  ['refusal', 'content_filter'],
+  ['safety', 'content_filter'],
+]);
 
 function errorOf(value: unknown): Delta['error'] {
   if (value === undefined || value === null) return undefined;

@@ -46,7 +46,7 @@ export function resolve(
 export function targetOf(config: Config, tier: string, task: TaskBody): ModelTarget {
   const { model, endpoint } = config.tier_models[tier]!;
   const { context_window, max_output_tokens, tokenizer } = config.models[model]!;
-  const { protocol, response_format, max_tokens_field } = config.endpoints[endpoint]!;
+  const { protocol, stream, response_format, max_tokens_field } = config.endpoints[endpoint]!;
   return {
     model,
     tokenizer,
@@ -54,6 +54,7 @@ export function targetOf(config: Config, tier: string, task: TaskBody): ModelTar
     maxOutputTokens: Math.min(max_output_tokens, task.max_output_tokens ?? max_output_tokens),
     temperature: config.workers[task.domain]!.temperature,
     protocol,
+    stream,
     responseFormat: response_format,
     maxTokensField: max_tokens_field,
   };

@@ -32,6 +32,7 @@ export function openApiDocument(): object {
       { name: 'tasks', description: 'Execute tasks, follow and cancel them.' },
       { name: 'artifacts', description: 'What completed tasks have made.' },
       { name: 'health', description: 'The state of the service and of what it depends on.' },
+      { name: 'documents', description: 'What the service offers.' },
     ],
     paths: {
       '/execute': { post: execute },
@@ -42,6 +43,7 @@ export function openApiDocument(): object {
       '/health/detailed': { get: healthDetailed },
       '/health/live': { get: live },
       '/health/ready': { get: ready },
+      '/openapi.json': { get: self },
     },
     components: {
       schemas: componentSchemas({ ...taskComponents, ...answerComponents, ...healthComponents }),
@@ -95,6 +97,7 @@ const details: Details = {
   unknown_tier: 'tier must be one of tiny, small, large, coding, frontier',
   refused: 'the task is not one of this domain',
   needs_clarification: failedOutcome.detail,
+  internal_error: 'the request could not be handled',
   store_unavailable: 'the store could not be read',
   shutting_down: 'the service is stopping',
 };
@@ -122,11 +125,16 @@ function problems(codes: readonly FailureCode[], said: Details = details): Json 
         ...(own.some((code) => timed.includes(code)) && {
           'Retry-After': {
             description: 'Seconds after which it is worth trying again, when that is known.',
+            ...(own.every((code) => code === 'tier_saturated') && { required: true }),
             schema: { type: 'integer', minimum: 0 },
           },
         }),
         ...(own.some((code) => closing.includes(code)) && {
-          Connection: { description: 'The connection is closed.', schema: { const: 'close' } },
+          Connection: {
+            description: 'The connection is closed.',
+            required: true,
+            schema: { const: 'close' },
+          },
         }),
       };
       const examples = own.map((code) => [code, { value: example(code, said) }]);
@@ -205,7 +213,8 @@ What is wrong with the request is answered with a problem document in either cas
 `,
   requestBody: {
     required: true,
-    description: 'The task, in UTF-8. Unknown fields are refused.',
+    description:
+      'The task, as JSON in UTF-8. Unknown fields are refused, and so is a text with half of a surrogate pair. Of a name that stands twice in an object, the last one counts.',
     content: {
       'application/json': {
         schema: refTo('Task'),
@@ -282,7 +291,7 @@ const getTask = {
         },
       },
     },
-    ...problems(['not_found', 'store_unavailable']),
+    ...problems(['not_found', 'internal_error', 'store_unavailable']),
   },
 };
 
@@ -301,7 +310,7 @@ const cancelTask = {
         },
       },
     },
-    ...problems(['not_found', 'task_conflict', 'store_unavailable'], {
+    ...problems(['not_found', 'task_conflict', 'internal_error', 'store_unavailable'], {
       task_conflict: 'the task has ended: completed',
     }),
   },
@@ -344,7 +353,7 @@ const getReceipt = {
       notes: [],
       outcome: { status: 'completed' },
     }),
-    ...problems(['not_found', 'store_unavailable']),
+    ...problems(['not_found', 'internal_error', 'store_unavailable']),
   },
 };
 
@@ -360,7 +369,9 @@ const getArtifact = {
       created_at: '2026-01-05T09:00:02.118Z',
       output: specificationResponse.output,
     }),
-    ...problems(['not_found', 'store_unavailable'], { not_found: 'there is no artifact art-789' }),
+    ...problems(['not_found', 'internal_error', 'store_unavailable'], {
+      not_found: 'there is no artifact art-789',
+    }),
   },
 };
 
@@ -418,5 +429,25 @@ const ready = {
       dependencies,
       stand_ins: {},
     }),
+  },
+};
+
+const self = {
+  operationId: 'getOpenApi',
+  tags: ['documents'],
+  summary: 'This document, as JSON',
+  responses: {
+    200: {
+      description: 'The document, in OpenAPI 3.1.',
+      content: {
+        'application/json': {
+          schema: Type.Object(
+            { openapi: Type.String(), info: Type.Unknown(), paths: Type.Unknown() },
+            { description: 'As in the OpenAPI Specification 3.1.' },
+          ),
+          example: { openapi: '3.1.0', info: { title: 'Worker Service', version }, paths: {} },
+        },
+      },
+    },
   },
 };

@@ -9,11 +9,12 @@ import type { FailureCode } from '../../contracts/failures.js';
 import { problemOf } from '../../contracts/problem.js';
 import { idPattern, taskLimits } from '../../contracts/task.js';
 import type { Pools } from '../../pool/pools.js';
+import { openApiDocument } from '../documents/openapi.js';
 import type { Events } from '../events/events.js';
 import type { Health } from '../health.js';
 import type { Leases } from '../leases.js';
 import type { Log } from '../log.js';
-import type { ArtifactStore } from '../store/store.js';
+import { type ArtifactStore, StoreUnavailable } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
 import { handleExecute } from './execute.js';
 import { completedJson, json, problem, type Reply, send } from './reply.js';
@@ -46,6 +47,7 @@ export interface HttpServer {
  */
 export function openHttp(parts: HttpParts): HttpServer {
   const app = uWS.App();
+  const openApi = json(openApiDocument());
   for (const prefix of ['', '/api/v1']) {
     app.post(`${prefix}/execute`, (res, req) => handleExecute(parts, res, req));
     app.get(`${prefix}/tasks/:id`, answer(parts, taskStatus));
@@ -65,6 +67,10 @@ export function openHttp(parts: HttpParts): HttpServer {
       answer(parts, () => json({ status: 'live' })),
     );
     app.get(`${prefix}/health/ready`, answer(parts, ready));
+    app.get(
+      `${prefix}/openapi.json`,
+      answer(parts, () => openApi),
+    );
     refuseOtherMethods(app, parts, prefix);
   }
   app.any(
@@ -109,7 +115,10 @@ function answer(parts: HttpParts, handler: Handler): (res: HttpResponse, req: Ht
         reply = await handler(parts, id);
       } catch (error) {
         parts.log.error({ event: 'http_error', error: (error as Error).stack });
-        reply = refusal('store_unavailable', 'the store could not be read');
+        reply =
+          error instanceof StoreUnavailable
+            ? refusal('store_unavailable', 'the store could not be read')
+            : refusal('internal_error', 'the request could not be handled');
       }
       if (!aborted) send(res, reply, isHead);
     })();
@@ -133,6 +142,7 @@ const routes: readonly [path: string, methods: string][] = [
   ['/health/detailed', 'GET'],
   ['/health/live', 'GET'],
   ['/health/ready', 'GET'],
+  ['/openapi.json', 'GET'],
 ];
 
 function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string): void {

@@ -84,8 +84,8 @@ function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>):
   tables.tasks.put(taskId, write.record);
   tables.receipts.put(taskId, write.receipt);
   tables.ages.put(age, '');
+  if (write.marked) tables.unpublished.put(age, '');
   if (write.final) {
-    tables.unpublished.put(age, '');
     dropNote(tables, [taskId, 'queued']);
     dropNote(tables, [taskId, 'cancelled']);
   }

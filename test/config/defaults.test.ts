@@ -55,6 +55,7 @@ test('an empty file has the documented defaults', () => {
   assert.equal(config.queues.frontier, { concurrency: 1, timeout: 600, max_waiting: 256, threads: 1 });
   assert.equal(config.endpoints.anthropic, {
     protocol: 'chat_completions',
+    stream: true,
     response_format: 'none',
     max_tokens_field: 'max_tokens',
   });
@@ -135,6 +136,7 @@ server: {port: 0}
   });
   assert.equal(config.endpoints.vllm_gpu, {
     protocol: 'chat_completions',
+    stream: true,
     response_format: 'json_schema',
     max_tokens_field: 'max_tokens',
   });

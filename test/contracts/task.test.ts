@@ -169,4 +169,16 @@ test('the hash of a request does not depend on the order of its keys, only on it
   assert.is.not(hash({ ...least, description: 'Do that' }), hash(least));
 });
 
+test('of a name that stands twice in an object, the last one counts', () => {
+  const read = parsed(JSON.stringify(least).replace('{', '{"description": "the first", '));
+  assert.is(read.kind === 'task' && read.task.description, least.description);
+});
+
+test('a whole surrogate pair is a character, escaped or not', () => {
+  for (const text of ['"\\ud83d\\ude00"', '"😀"']) {
+    const read = parsed(JSON.stringify(least).replace('"Do it"', text));
+    assert.is(read.kind === 'task' && read.task.description, '😀');
+  }
+});
+
 test.run();

@@ -85,6 +85,7 @@ function job(options: Options): AssembleJob {
       maxOutputTokens: 1000,
       temperature: 0.2,
       protocol: 'chat_completions',
+      stream: true,
       responseFormat: 'none',
       maxTokensField: 'max_tokens',
     },

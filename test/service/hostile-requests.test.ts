@@ -32,6 +32,13 @@ const refused: [name: string, body: string | Uint8Array, status: number, path?: 
   ['deep nesting that closes', `${'['.repeat(40_000)}${']'.repeat(40_000)}`, 400, ''],
   ['an id with a path in it', JSON.stringify(aTask({ task_id: '../x' })), 400, '/task_id'],
   ['a deep field', JSON.stringify(aTask({ inputs: [{ content: 'x', path: 1 }] })), 400, '/inputs/0/path'],
+  ['half of a surrogate pair', JSON.stringify(aTask({ description: 'a\ud83d' })), 400, '/description'],
+  [
+    'a deep half of a surrogate pair',
+    JSON.stringify(aTask({ inputs: [{ content: '\udca9 b' }] })),
+    400,
+    '/inputs/0/content',
+  ],
   ['a large body', JSON.stringify(aTask({ context: 'x'.repeat(200_000) })), 413],
 ];
 for (const [name, body, status, path] of refused) {

@@ -13,7 +13,7 @@ import { LocalSlots } from './slots.js';
 import { openLmdbStore } from './store/lmdb.js';
 import { openPostgresStore } from './store/postgres.js';
 import { openPostgresLeases } from './store/postgres-leases.js';
-import type { ArtifactStore } from './store/store.js';
+import { type ArtifactStore, StoreUnavailable } from './store/store.js';
 import { Tasks } from './tasks.js';
 import { openTemplates } from './templates.js';
 
@@ -121,9 +121,26 @@ async function openStore(
   if (url === undefined) {
     return { store: keep(await openLmdbStore({ directory, outbox })), leases: keep(new LocalLeases()) };
   }
-  const store = keep(await openPostgresStore({ url, outbox }));
-  return { store, leases: keep(await openPostgresLeases({ url, leaseMs, log })) };
+  const store = keep(await whenItAnswers(log, () => openPostgresStore({ url, outbox })));
+  return { store, leases: keep(await whenItAnswers(log, () => openPostgresLeases({ url, leaseMs, log }))) };
 }
+
+/** A database that starts beside this service may be a little later. */
+async function whenItAnswers<T>(log: Log, open: () => Promise<T>): Promise<T> {
+  const until = performance.now() + DATABASE_START_MS;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable) || performance.now() > until) throw error;
+      log.warn({ event: 'store_not_there_yet', error: error.message });
+      await new Promise((resolve) => setTimeout(resolve, DATABASE_RETRY_MS));
+    }
+  }
+}
+
+const DATABASE_START_MS = 60_000;
+const DATABASE_RETRY_MS = 1_000;
 
 interface StandIns {
   readonly gatewayUrl: string;

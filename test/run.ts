@@ -55,9 +55,11 @@ function run(args: string[]): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, {
       cwd: root,
+      // A group of its own, so that one that hangs takes along what it has started.
+      detached: true,
       env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' },
     });
-    const timer = setTimeout(() => child.kill('SIGKILL'), STEP_LIMIT_MS);
+    const timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), STEP_LIMIT_MS);
     let output = '';
     child.stdout.on('data', (text: Buffer) => {
       output += text.toString();

@@ -27,6 +27,7 @@ async function taskFrom(find: () => Promise<undefined>) {
     config: { server: { host: '127.0.0.1', port: 0 } },
     tasks: { isRunning: () => false },
     store: { find },
+    leases: { isHeld: async () => false },
     log: { error: (entry: unknown) => logged.push(entry) },
   } as unknown as HttpParts);
   try {

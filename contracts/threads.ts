@@ -119,13 +119,9 @@ export type ParsedTask =
   | { readonly kind: 'malformed'; readonly detail: string }
   | { readonly kind: 'invalid'; readonly violations: readonly Violation[] };
 
-/** The form of a response body: server-sent events, or one JSON document. */
-export type WireForm = 'event_stream' | 'document';
-
 export interface ReadJob {
   readonly domain: string;
   readonly protocol: Protocol;
-  readonly wire: WireForm;
   readonly tokenizer: TokenizerName;
   /** True when the endpoint was asked for JSON, so that anything else can never become valid. */
   readonly structured: boolean;

@@ -38,7 +38,7 @@ export class StreamReader {
     this.#contentCounter = tokenizer.counter();
     this.#reasoningCounter = tokenizer.counter();
     this.#exact = !tokenizer.approximate;
-    this.#wire = openWire(job.wire, job.protocol, (delta) => this.#take(delta));
+    this.#wire = openWire(job.protocol, (delta) => this.#take(delta));
     if (job.resume !== undefined) {
       this.#take({ content: job.resume.text, reasoning: job.resume.reasoning });
       this.progress();

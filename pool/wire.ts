@@ -1,5 +1,5 @@
 import { createParser } from 'eventsource-parser';
-import type { Protocol, Usage, WireForm } from '../contracts/threads.js';
+import type { Protocol, Usage } from '../contracts/threads.js';
 
 /** What one message of the gateway says. */
 export interface Delta {
@@ -29,12 +29,62 @@ export interface Wire {
  * Reads a gateway's answer: OpenAI chat completions or the sister gateway's `generate`, as server-sent events
  * (WHATWG HTML, 9.2) or as one JSON document.
  */
-export function openWire(form: WireForm, protocol: Protocol, onDelta: (delta: Delta) => void): Wire {
-  const read = protocol === 'generate' ? generateReader() : readChat;
-  return form === 'event_stream' ? new EventStream(read, onDelta) : new JsonDocument(read, onDelta);
+export function openWire(protocol: Protocol, onDelta: (delta: Delta) => void): Wire {
+  return protocol === 'generate'
+    ? new EitherForm(generateReader(), ({ content }) => content !== undefined, onDelta)
+    : new EitherForm(readChat, ({ choices }) => Array.isArray(choices) && choices.length > 0, onDelta);
 }
 
-type Read = (message: Record<string, unknown>) => Delta;
+type Message = Record<string, unknown>;
+type Read = (message: Message) => Delta;
+
+/**
+ * Tells the forms apart by the first character, because servers leave the content type out or give a wrong one: no
+ * event begins with a brace, and what is blank before an answer has no meaning in either form.
+ */
+class EitherForm implements Wire {
+  #wire: Wire | undefined;
+
+  constructor(
+    readonly read: Read,
+    readonly isAnswer: (message: Message) => boolean,
+    readonly onDelta: (delta: Delta) => void,
+  ) {}
+
+  get done(): boolean {
+    return this.#wire?.done ?? false;
+  }
+
+  get unread(): number {
+    return this.#wire?.unread ?? 0;
+  }
+
+  get fault(): string | undefined {
+    return this.#wire?.fault;
+  }
+
+  push(chunk: Uint8Array): void {
+    if (this.#wire !== undefined) {
+      this.#wire.push(chunk);
+      return;
+    }
+    const at = chunk.findIndex((byte) => !BLANK.has(byte));
+    if (at < 0) return;
+    this.#wire =
+      chunk[at] === OPEN_BRACE
+        ? new JsonDocument(this.read, this.isAnswer, this.onDelta)
+        : new EventStream(this.read, this.onDelta);
+    this.#wire.push(chunk.subarray(at));
+  }
+
+  end(): void {
+    this.#wire?.end();
+  }
+}
+
+const OPEN_BRACE = 0x7b;
+// White space, and the bytes of a byte order mark.
+const BLANK = new Set([0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf]);
 
 class EventStream implements Wire {
   done = false;
@@ -101,6 +151,7 @@ class JsonDocument implements Wire {
 
   constructor(
     readonly read: Read,
+    readonly isAnswer: (message: Message) => boolean,
     readonly onDelta: (delta: Delta) => void,
   ) {}
 
@@ -116,6 +167,10 @@ class JsonDocument implements Wire {
       return;
     }
     const delta = this.read(message);
+    if (delta.error === undefined && !this.isAnswer(message)) {
+      this.fault = 'the body is not an answer of this protocol';
+      return;
+    }
     this.done = delta.error === undefined;
     this.onDelta(delta);
   }

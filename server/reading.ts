@@ -5,7 +5,7 @@ import { ByteQueue } from './byte-queue.js';
 import type { GatewayStream, StreamSink } from './gateway/gateway.js';
 
 /** What a stream is read for; the rest of a `ReadJob` is the stream itself. */
-export type ReadTarget = Omit<ReadJob, 'wire' | 'resume' | 'chunk' | 'ended' | 'port'>;
+export type ReadTarget = Omit<ReadJob, 'resume' | 'chunk' | 'ended' | 'port'>;
 
 /** Sees an answer grow. */
 export interface ReadWatcher {
@@ -98,7 +98,6 @@ export class StreamReading implements StreamSink {
     this.#endSent = this.#ended !== undefined;
     const job: ReadJob = {
       ...this.#target,
-      wire: this.#stream.wire,
       resume: resumed ? { text: this.#text.join(''), reasoning: this.#reasoning.join('') } : undefined,
       chunk,
       ended: this.#ended,

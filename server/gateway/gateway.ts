@@ -1,8 +1,9 @@
 import { Agent, type Dispatcher } from 'undici';
 import type { Config } from '../../config/schema.js';
-import type { StreamEnd, WireForm } from '../../contracts/threads.js';
+import type { StreamEnd } from '../../contracts/threads.js';
 import type { Deadline } from '../deadline.js';
 import { version } from '../version.js';
+import { decoderOf } from './decoding.js';
 import { rejectionOf, unreachableOf } from './rejection.js';
 
 /** A request to the model gateway, made ready by a thread. */
@@ -17,7 +18,6 @@ export interface GatewayRequest {
 
 /** An answer that has begun. */
 export interface GatewayStream {
-  readonly wire: WireForm;
   pause(): void;
   resume(): void;
   /** Closes the connection, so that the gateway stops generating. */
@@ -87,7 +87,7 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
         headers: { ...headers, 'x-task-id': request.taskId, 'x-task-domain': request.domain },
         body: request.body,
       };
-      return dispatch(agent, options, request.deadline, open, gateway.max_stream_bytes);
+      return follow(options, (to) => dispatch(agent, to, request.deadline, open, gateway.max_stream_bytes));
     },
     probe: async (signal) => {
       const base = new URL(gatewayUrl);
@@ -109,25 +109,68 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
   };
 }
 
+/** Sends a request on to where the gateway has moved (RFC 9110, 15.4.8 and 15.4.9), its key only to the same origin. */
+async function follow(
+  options: Dispatcher.DispatchOptions,
+  send: (options: Dispatcher.DispatchOptions) => Promise<CallStart | Moved>,
+): Promise<CallStart> {
+  let to = options;
+  for (let hop = 0; ; hop++) {
+    const start = await send(to);
+    if (start.kind !== 'moved') return start;
+    const from = new URL(to.path, String(to.origin));
+    if (hop === MAX_HOPS || !URL.canParse(start.location, from.href)) return start.otherwise;
+    const { origin, pathname, search } = new URL(start.location, from);
+    const { authorization, ...headers } = to.headers as Record<string, string>;
+    to = { ...to, origin, path: pathname + search, headers: origin === from.origin ? to.headers! : headers };
+  }
+}
+
+const MAX_HOPS = 3;
+
+interface Moved {
+  readonly kind: 'moved';
+  readonly location: string;
+  /** What the call is when nobody follows. */
+  readonly otherwise: CallStart;
+}
+
 function dispatch(
   agent: Agent,
   options: Dispatcher.DispatchOptions,
   deadline: Deadline,
   open: (stream: GatewayStream) => StreamSink,
   maxStreamBytes: number,
-): Promise<CallStart> {
+): Promise<CallStart | Moved> {
   return new Promise((resolve) => {
     let controller: Dispatcher.DispatchController | undefined;
     let sink: StreamSink | undefined;
+    let decoder: ReturnType<typeof decoderOf>;
     let status = 0;
     let retryAfter: string | undefined;
+    let location: string | undefined;
     let bytes = 0;
     const errorBody: Uint8Array[] = [];
-    const onAbort = () => {
-      controller?.abort(new Error('interrupted'));
-      resolve({ kind: 'interrupted' });
+    let over = () => {};
+    const take = (started: Dispatcher.DispatchController, chunk: Uint8Array) => {
+      bytes += chunk.length;
+      if (bytes > maxStreamBytes)
+        started.abort(new Error(`the answer is larger than ${maxStreamBytes} bytes`));
+      else sink?.data(chunk);
     };
-    const over = deadline.onInterruption(onAbort);
+    const end = (ended: StreamEnd, detail?: string) => {
+      over();
+      sink?.end(ended, detail);
+      sink = undefined;
+      decoder?.destroy();
+    };
+    over = deadline.onInterruption(() => {
+      controller?.abort(new Error('interrupted'));
+      // A body that has come whole, and is being decoded, is not ended by the abort.
+      end('broken', 'interrupted');
+      resolve({ kind: 'interrupted' });
+    });
+    const rejection = () => rejectionOf(status, retryAfter, Buffer.concat(errorBody));
     agent.dispatch(options, {
       onRequestStart: (started) => {
         controller = started;
@@ -137,41 +180,63 @@ function dispatch(
         if (statusCode < 200) return;
         status = statusCode;
         retryAfter = headers['retry-after'] as string | undefined;
-        if (status !== 200) return;
-        const json = /^application\/(?:[\w.-]+\+)?json/i.test(String(headers['content-type'] ?? ''));
+        if (status === 307 || status === 308) location = headers.location as string | undefined;
+        if (!bringsAnswer(status)) return;
+        decoder = decoderOf(headers['content-encoding']);
+        decoder
+          ?.on('data', (chunk: Uint8Array) => take(started, chunk))
+          .on('end', () => end('clean'))
+          .on('error', (error) => {
+            end('broken', error.message);
+            started.abort(error);
+          });
         sink = open({
-          wire: json ? 'document' : 'event_stream',
-          pause: () => started.pause(),
-          resume: () => started.resume(),
-          abort: () => started.abort(new Error('no longer wanted')),
+          pause: () => {
+            started.pause();
+            decoder?.pause();
+          },
+          resume: () => {
+            started.resume();
+            decoder?.resume();
+          },
+          abort: () => {
+            started.abort(new Error('no longer wanted'));
+            decoder?.destroy();
+          },
         });
         resolve({ kind: 'streaming' });
       },
       onResponseData: (started, chunk) => {
-        bytes += chunk.length;
-        if (sink !== undefined) {
-          if (bytes > maxStreamBytes)
-            started.abort(new Error(`the answer is larger than ${maxStreamBytes} bytes`));
-          else sink.data(chunk);
-        } else if (bytes <= ERROR_BODY_BYTES) errorBody.push(Buffer.from(chunk));
-        else started.abort(new Error('the error answer is too large'));
+        if (decoder !== undefined) decoder.write(chunk);
+        else if (sink !== undefined) take(started, chunk);
+        else if (!bringsAnswer(status)) {
+          bytes += chunk.length;
+          if (bytes <= ERROR_BODY_BYTES) errorBody.push(Buffer.from(chunk));
+          else started.abort(new Error('the error answer is too large'));
+        }
       },
       onResponseEnd: () => {
-        over();
-        if (sink !== undefined) sink.end('clean');
-        else resolve(rejectionOf(status, retryAfter, Buffer.concat(errorBody)));
+        if (decoder !== undefined) decoder.end();
+        else if (sink !== undefined) end('clean');
+        else {
+          over();
+          resolve(location === undefined ? rejection() : { kind: 'moved', location, otherwise: rejection() });
+        }
       },
       onResponseError: (_controller, error) => {
-        over();
-        if (sink !== undefined) sink.end('broken', error.message);
-        else if (deadline.interruption !== undefined) resolve({ kind: 'interrupted' });
-        else
-          resolve(
-            status === 0 ? unreachableOf(error) : rejectionOf(status, retryAfter, Buffer.concat(errorBody)),
-          );
+        const begun = sink !== undefined;
+        end('broken', error.message);
+        if (begun) return;
+        if (deadline.interruption !== undefined) resolve({ kind: 'interrupted' });
+        else resolve(status === 0 ? unreachableOf(error) : rejection());
       },
     });
   });
+}
+
+/** Any success but those that have no body. */
+function bringsAnswer(status: number): boolean {
+  return status >= 200 && status < 300 && status !== 204 && status !== 205;
 }
 
 const ERROR_BODY_BYTES = 65_536;
@@ -180,6 +245,7 @@ function headersOf(endpoint: string, apiKey: string | undefined): Record<string,
   return {
     'content-type': 'application/json',
     accept: 'text/event-stream, application/json',
+    'accept-encoding': 'identity',
     'user-agent': `worker-service/${version}`,
     'x-model-endpoint': endpoint,
     ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),

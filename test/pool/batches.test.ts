@@ -68,7 +68,6 @@ function aRead(maxOutputTokens: number, bytes = 10): BatchedJob {
   const job: ReadJob = {
     domain: 'code-general',
     protocol: 'chat_completions',
-    wire: 'event_stream',
     tokenizer: 'gemma3',
     structured: false,
     maxOutputTokens,

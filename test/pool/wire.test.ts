@@ -36,7 +36,7 @@ test('the bytes of an event that is not complete are unread, those of a complete
 
 test('an error object in the stream is an error, and one of the caller is not retried', () => {
   const deltas: Delta[] = [];
-  const wire = openWire('event_stream', 'chat_completions', (delta) => deltas.push(delta));
+  const wire = openWire('chat_completions', (delta) => deltas.push(delta));
   wire.push(Buffer.from('data: {"error":{"message":"boom","code":500}}\n\n'));
   wire.push(Buffer.from('data: {"error":{"message":"bad","type":"invalid_request_error"}}\n\n'));
   assert.deepEqual(
@@ -60,7 +60,7 @@ test('a last event without its blank line is read at the end', () => {
 
 test('reasoning is kept out of the content, usage of the last chunk is read', () => {
   const deltas: Delta[] = [];
-  const wire = openWire('event_stream', 'chat_completions', (delta) => deltas.push(delta));
+  const wire = openWire('chat_completions', (delta) => deltas.push(delta));
   wire.push(Buffer.from('data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n'));
   wire.push(Buffer.from('data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n'));
   assert.deepEqual(deltas, [{ reasoning: 'hm' }, { usage: { prompt: 3, completion: 5 } }]);
@@ -68,7 +68,7 @@ test('reasoning is kept out of the content, usage of the last chunk is read', ()
 
 test('a whole answer is read as a document', () => {
   const deltas: Delta[] = [];
-  const wire = openWire('document', 'generate', (delta) => deltas.push(delta));
+  const wire = openWire('generate', (delta) => deltas.push(delta));
   wire.push(
     Buffer.from('{"content":"x","tokens_input":1,"tokens_output":2,"finish_reason":"stop","model":"m"}'),
   );
@@ -79,11 +79,49 @@ test('a whole answer is read as a document', () => {
   ]);
 });
 
+test('the form is told by the first character, whatever blank stands before it', () => {
+  for (const lead of ['', '\ufeff', '\n\n  ', '\r\n\ufeff ']) {
+    const { content } = feed(Buffer.from(`${lead}${chunk('a')}\n\n`), [1, 2, 3]);
+    assert.equal(content, 'a');
+    const document = '{"choices":[{"message":{"content":"a"}}]}';
+    const { wire, content: whole } = feed(Buffer.from(lead + document), [1, 2, 3], true);
+    assert.deepEqual([whole, wire.done], ['a', true]);
+  }
+});
+
+test('a document that is no answer is a fault', () => {
+  for (const document of ['{}', '{"choices":[]}', '{"detail":"Not Found"}', '{"choices":'])
+    assert.ok(feed(Buffer.from(document), [], true).wire.fault, document);
+});
+
+test('a last event that repeats the whole content of a generate stream is not taken twice', () => {
+  let content = '';
+  const wire = openWire('generate', (delta) => {
+    content += delta.content ?? '';
+  });
+  wire.push(Buffer.from('data: {"delta":"a"}\n\ndata: {"delta":"b"}\n\ndata: {"content":"ab"}\n\n'));
+  assert.equal(content, 'ab');
+});
+
+test('finish reasons of other providers are those of OpenAI', () => {
+  for (const [theirs, ours] of [
+    ['max_tokens', 'length'],
+    ['end_turn', 'stop'],
+    ['SAFETY', 'content_filter'],
+    ['tool_calls', 'tool_calls'],
+  ]) {
+    const deltas: Delta[] = [];
+    const wire = openWire('chat_completions', (delta) => deltas.push(delta));
+    wire.push(Buffer.from(`data: {"choices":[{"delta":{},"finish_reason":"${theirs}"}]}\n\n`));
+    assert.equal(deltas[0]?.finishReason, ours);
+  }
+});
+
 test.run();
 
 function feed(bytes: Buffer, cuts: readonly number[], end = false) {
   let content = '';
-  const wire = openWire('event_stream', 'chat_completions', (delta) => {
+  const wire = openWire('chat_completions', (delta) => {
     content += delta.content ?? '';
   });
   let from = 0;

@@ -62,7 +62,7 @@ function start(seen: string[] = []): StreamReading {
     },
     ready: () => undefined,
   };
-  const stream = { wire: 'event_stream' as const, pause: () => {}, resume: () => {}, abort: () => {} };
+  const stream = { pause: () => {}, resume: () => {}, abort: () => {} };
   const target = {
     domain: 'code-general',
     protocol: 'chat_completions' as const,

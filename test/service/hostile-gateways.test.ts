@@ -1,0 +1,380 @@
+import assert from 'node:assert/strict';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { suite } from 'uvu';
+import { aTask, atService, type ServiceUnderTest, sleep } from './at-service.js';
+
+const test = suite('gateways that nobody has seen before');
+let service: ServiceUnderTest;
+let play: (res: ServerResponse, req: IncomingMessage) => void | Promise<void>;
+let calls = 0;
+const gateway = createServer((req, res) => {
+  calls++;
+  req.resume();
+  req.on('end', () => void play(res, req));
+});
+
+test.before(async () => {
+  await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve));
+  const { port } = gateway.address() as AddressInfo;
+  service = await atService(
+    `
+gateway: {backoff_base_ms: 5, backoff_max_ms: 20, idle_timeout_ms: 1000, max_attempts: 2, max_stream_bytes: 8000000}
+output: {max_bytes: 6000000}`,
+    { MODEL_GATEWAY_URL: `http://127.0.0.1:${port}/v1` },
+  );
+});
+test.before.each(() => {
+  calls = 0;
+});
+test.after(async () => {
+  await service.close();
+  gateway.closeAllConnections();
+  gateway.close();
+});
+
+const content = 'def f():\n    return "é😀"\n';
+const output = JSON.stringify({ content, language: 'python' });
+const halves = [output.slice(0, 12), output.slice(12)] as const;
+const usage = { prompt_tokens: 11, completion_tokens: 22, total_tokens: 33 };
+
+/** What is understood all the same. */
+const understood: [name: string, play: typeof play][] = [
+  ['JSON where a stream was asked for', (res) => document(res, whole(output))],
+  [
+    'JSON with a charset and a BOM',
+    (res) => sent(res, 'application/json; charset=utf-8', `\ufeff${JSON.stringify(whole(output))}`),
+  ],
+  ['a stream with a BOM', (res) => streamed(res, `\ufeff${frames()}`)],
+  ['data: without a space', (res) => streamed(res, frames().replaceAll('data: ', 'data:'))],
+  ['lines that end in CR', (res) => streamed(res, frames().replaceAll('\n', '\r'))],
+  ['lines that end in CRLF', (res) => streamed(res, frames().replaceAll('\n', '\r\n'))],
+  ['data in two lines', (res) => streamed(res, frames().replaceAll('"choices":', '\ndata: "choices":'))],
+  [
+    'events with names, ids and retry',
+    (res) => streamed(res, frames().replaceAll('data: ', 'id: 7\nretry: 10\nevent: message\ndata: ')),
+  ],
+  [
+    'content as a list of parts',
+    (res) =>
+      streamed(res, frames([[{ type: 'text', text: halves[0] }], [{ type: 'text', text: halves[1] }]])),
+  ],
+  ['a whole message as a list of parts', (res) => document(res, whole([{ type: 'text', text: output }]))],
+  ['content null', (res) => streamed(res, frames([null, halves[0], null, halves[1], null]))],
+  ['a delta null', (res) => streamed(res, `data: {"choices":[{"index":0,"delta":null}]}\n\n${frames()}`)],
+  [
+    'no delta, no choices, choices null',
+    (res) => streamed(res, `data: {"choices":[{}]}\n\ndata: {}\n\ndata: {"choices":null}\n\n${frames()}`),
+  ],
+  [
+    'tool calls beside the content',
+    (res) =>
+      streamed(
+        res,
+        `data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"x","arguments":"{"}}]}}]}\n\n${frames()}`,
+      ),
+  ],
+  [
+    'a second choice',
+    (res) =>
+      streamed(
+        res,
+        frames().replaceAll('data: {"choices":[', 'data: {"choices":[{"index":1,"delta":{"content":"no"}},'),
+      ),
+  ],
+  [
+    'data after [DONE]',
+    (res) => streamed(res, `${frames()}data: {"choices":[{"index":0,"delta":{"content":"more"}}]}\n\n`),
+  ],
+  ['[DONE] without a blank line after it', (res) => streamed(res, frames().trimEnd())],
+  ['[DONE], and a connection that stays open', (res) => void begin(res).write(frames())],
+  [
+    'a connection closed without [DONE] after a finish reason',
+    (res) => streamed(res, frames().replace('data: [DONE]\n\n', '')),
+  ],
+  [
+    'a body without length or chunks, ended by the connection',
+    (res) => void plain(res, 'text/event-stream', frames()),
+  ],
+  [
+    'bytes one by one',
+    async (res) => {
+      begin(res);
+      for (const byte of Buffer.from(frames())) if (!res.write(Uint8Array.of(byte))) await sleep(1);
+      res.end();
+    },
+  ],
+  ['no content type', (res) => void res.end(frames())],
+  ['no content type, and JSON', (res) => void res.end(JSON.stringify(whole(output)))],
+  ['text/plain, and JSON', (res) => sent(res, 'text/plain', JSON.stringify(whole(output)))],
+  [
+    '103 before the answer',
+    (res) => {
+      res.writeEarlyHints({ link: '</x>; rel=preload' });
+      streamed(res, frames());
+    },
+  ],
+  [
+    'a compressed stream',
+    (res) =>
+      void res
+        .writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' })
+        .end(gzipSync(frames())),
+  ],
+  [
+    'compressed JSON',
+    (res) =>
+      void res
+        .writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
+        .end(gzipSync(JSON.stringify(whole(output)))),
+  ],
+  [
+    'a redirect that keeps the method',
+    (res, req) =>
+      req.url === '/elsewhere'
+        ? streamed(res, frames())
+        : void res.writeHead(307, { location: '/elsewhere' }).end(),
+  ],
+  ['201 Created', (res) => void res.writeHead(201, { 'content-type': 'text/event-stream' }).end(frames())],
+  [
+    'error: null in every event',
+    (res) => streamed(res, frames().replaceAll('data: {', 'data: {"error":null,')),
+  ],
+  [
+    'usage null, then twice',
+    (res) =>
+      streamed(
+        res,
+        frames()
+          .replaceAll('data: {', 'data: {"usage":null,')
+          .replace(
+            'data: [DONE]',
+            `data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n\ndata: {"choices":[],"usage":${JSON.stringify(usage)}}\n\ndata: [DONE]`,
+          ),
+      ),
+  ],
+  [
+    'a long silence of comments and blank lines',
+    (res) => streamed(res, `${': keep-alive\n\n'.repeat(1000)}${'\n'.repeat(10_000)}${frames()}`),
+  ],
+  [
+    'a finish reason twice',
+    (res) =>
+      streamed(
+        res,
+        frames().replace(
+          'data: [DONE]',
+          'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]',
+        ),
+      ),
+  ],
+];
+for (const [name, how] of understood) {
+  test(`understood: ${name}`, async () => {
+    play = how;
+    const { status, body, text } = await service.execute(aTask());
+    assert.equal(status, 200, text);
+    assert.equal(body.output.content, content);
+    assert.equal(body.attempts, 1, text);
+  });
+}
+
+/** What is no answer: it ends with a code, after so many attempts. */
+const refused: [name: string, play: typeof play, status: number, code: string, attempts: number][] = [
+  [
+    '200 with HTML',
+    (res) => sent(res, 'text/html', '<html><body>Log in</body></html>'),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    '200 with nothing',
+    (res) => void res.writeHead(200, { 'content-type': 'text/event-stream' }).end(),
+    502,
+    'gateway_error',
+    2,
+  ],
+  ['200 with a JSON text', (res) => sent(res, 'application/json', '"hello"'), 502, 'gateway_error', 2],
+  ['JSON without choices', (res) => document(res, {}), 502, 'gateway_error', 2],
+  [
+    'an error object with 200',
+    (res) => document(res, { error: { message: 'no such model', code: 404 } }),
+    502,
+    'gateway_error',
+    1,
+  ],
+  [
+    'only white space for ever',
+    async (res) => {
+      begin(res);
+      while (!res.destroyed) if (!res.write(' '.repeat(65_536))) await sleep(1);
+    },
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'a stream that is no UTF-8',
+    (res) => streamed(res, Buffer.from([0xff, 0xfe, 0x0a, 0x0a])),
+    502,
+    'gateway_error',
+    2,
+  ],
+  ['an event that is no JSON', (res) => streamed(res, 'data: {"choices":\n\n'), 502, 'gateway_error', 2],
+  ['401', (res) => void res.writeHead(401).end(), 502, 'gateway_error', 1],
+  ['403', (res) => void res.writeHead(403).end('<html>'), 502, 'gateway_error', 1],
+  ['404', (res) => document(res, { detail: 'Not Found' }, 404), 502, 'gateway_error', 1],
+  ['204', (res) => void res.writeHead(204).end(), 502, 'gateway_error', 1],
+  [
+    '302 to a log-in page',
+    (res) => void res.writeHead(302, { location: 'https://example.invalid/' }).end(),
+    502,
+    'gateway_error',
+    1,
+  ],
+  [
+    'a redirect to itself',
+    (res, req) => void res.writeHead(307, { location: req.url }).end(),
+    502,
+    'gateway_error',
+    1,
+  ],
+  [
+    '500 with an endless body',
+    async (res) => {
+      res.writeHead(500);
+      while (!res.destroyed) if (!res.write('x'.repeat(65_536))) await sleep(1);
+    },
+    502,
+    'gateway_error',
+    2,
+  ],
+  ['a filtered answer', (res) => streamed(res, frames([halves[0]], 'content_filter')), 422, 'refused', 1],
+  [
+    'only tool calls',
+    (res) =>
+      streamed(
+        res,
+        'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0}]},"finish_reason":"tool_calls"}]}\n\ndata: [DONE]\n\n',
+      ),
+    502,
+    'output_invalid',
+    2,
+  ],
+  [
+    'a length that is not kept',
+    (res) => {
+      res.writeHead(200, { 'content-type': 'text/event-stream', 'content-length': '100000' });
+      res.write(frames());
+      setTimeout(() => res.destroy(), 20);
+    },
+    200,
+    '',
+    1,
+  ],
+  [
+    'headers that never end',
+    (res) => {
+      const socket = res.socket as Socket;
+      socket.write('HTTP/1.1 200 OK\r\n');
+      const timer = setInterval(() => socket.write(`x-${'y'.repeat(1000)}: z\r\n`), 1);
+      socket.on('close', () => clearInterval(timer));
+      socket.on('error', () => {});
+    },
+    503,
+    'gateway_unavailable',
+    2,
+  ],
+  ['no HTTP at all', (res) => void res.socket!.end('SSH-2.0-OpenSSH_9.2\r\n'), 503, 'gateway_unavailable', 2],
+];
+for (const [name, how, status, code, attempts] of refused) {
+  test(`${status} ${code}: ${name}`, async () => {
+    play = how;
+    const task = aTask();
+    const answer = await service.execute(task);
+    assert.deepEqual([answer.status, answer.body.code ?? ''], [status, code], answer.text);
+    assert.equal(answer.body.attempts, attempts, answer.text);
+    assert.ok(answer.text.length < 10_000);
+  });
+}
+
+test('a chunk of 5 MB without a line break is read', async () => {
+  play = (res) => streamed(res, frames([JSON.stringify({ content: 'x y '.repeat(1_250_000) })]));
+  const answer = await service.execute(aTask());
+  assert.ok([200, 502].includes(answer.status), answer.text.slice(0, 300));
+  if (answer.status === 502) assert.equal(answer.body.code, 'output_invalid');
+  assert.equal((await service.ask('GET', '/health/ready')).status, 200);
+});
+
+test('Retry-After may be a date', async () => {
+  const at = new Date(Date.now() + 7_200_000).toUTCString();
+  play = (res) => void res.writeHead(429, { 'retry-after': at }).end();
+  const { status, body, headers } = await service.execute(aTask());
+  assert.deepEqual([status, body.code, body.attempts], [503, 'gateway_unavailable', 1]);
+  const seconds = Number(headers['retry-after']);
+  assert.ok(seconds > 7_000 && seconds <= 7_200, String(seconds));
+});
+
+test('the last usage counts', async () => {
+  play = understood.find(([name]) => name.startsWith('usage null'))![1];
+  assert.equal((await service.execute(aTask())).body.tokens_used, 33);
+});
+
+test('usage that cannot be is not taken', async () => {
+  play = (res) =>
+    streamed(
+      res,
+      frames().replace(
+        'data: [DONE]',
+        'data: {"choices":[],"usage":{"prompt_tokens":-1,"completion_tokens":"9"}}\n\ndata: [DONE]',
+      ),
+    );
+  assert.equal((await service.execute(aTask())).body.tokens.counted_by, 'tokenizer');
+});
+
+test('after all that the service answers as before', async () => {
+  play = (res) => streamed(res, frames());
+  assert.equal((await service.execute(aTask())).status, 200);
+  assert.equal(calls, 1);
+});
+
+test.run();
+
+/** A stream of chat completions: a role, the pieces, a finish reason, [DONE]. */
+function frames(pieces: readonly unknown[] = halves, finishReason = 'stop'): string {
+  const events = [{ role: 'assistant', content: '' }, ...pieces.map((piece) => ({ content: piece }))].map(
+    (delta) => ({ choices: [{ index: 0, delta, finish_reason: null }] }),
+  );
+  const last = { choices: [{ index: 0, delta: {}, finish_reason: finishReason }] };
+  return `${[...events, last].map((event) => `data: ${JSON.stringify(event)}\n\n`).join('')}data: [DONE]\n\n`;
+}
+
+function whole(message: unknown): object {
+  return {
+    choices: [{ index: 0, message: { role: 'assistant', content: message }, finish_reason: 'stop' }],
+    usage,
+  };
+}
+
+function begin(res: ServerResponse): ServerResponse {
+  return res.writeHead(200, { 'content-type': 'text/event-stream' });
+}
+
+function streamed(res: ServerResponse, body: string | Uint8Array): void {
+  begin(res).end(body);
+}
+
+function document(res: ServerResponse, body: object, status = 200): void {
+  res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+function sent(res: ServerResponse, type: string, body: string): void {
+  res.writeHead(200, { 'content-type': type }).end(body);
+}
+
+/** HTTP/1.0 style: the end of the connection is the end of the body. */
+function plain(res: ServerResponse, type: string, body: string): void {
+  res.socket!.end(`HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\nconnection: close\r\n\r\n${body}`);
+}

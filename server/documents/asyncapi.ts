@@ -39,7 +39,13 @@ export function asyncApiDocument(): object {
     },
     channels: {
       taskReady: {
-        ...channel('task.ready.{tier}', 'Tasks that are ready to be executed.', 'TaskReady', 'TaskReadyBare'),
+        ...channel(
+          'task.ready.{tier}',
+          'Tasks that are ready to be executed. The service reads them from the quorum queue `worker.task.ready.{tier}`.',
+          'TaskReady',
+          'TaskReadyBare',
+          'TaskReadyBinary',
+        ),
         parameters: {
           tier: {
             description: 'A tier of the configuration.',
@@ -47,9 +53,38 @@ export function asyncApiDocument(): object {
           },
         },
       },
-      taskCancelled: channel('task.cancelled', 'Tasks that are no longer wanted.', 'TaskCancelled'),
-      taskOutputCreated: channel('task.output.created', 'Tasks that are completed.', 'TaskOutputCreated'),
+      taskCancelled: channel(
+        'task.cancelled',
+        'Tasks that are no longer wanted. Every process of the service reads them, from a queue of its own.',
+        'TaskCancelled',
+        'TaskCancelledBare',
+      ),
+      taskOutputCreated: channel(
+        'task.output.created',
+        'Tasks that are completed. What nobody has bound a queue for is kept in `worker.task.unrouted`.',
+        'TaskOutputCreated',
+      ),
       taskFailed: channel('task.failed', 'Tasks that have ended without an output.', 'TaskFailed'),
+      deadLetters: {
+        address: 'worker.task.dead',
+        description:
+          'Messages that were given up, as they came, with the reason in their headers. They stay until somebody replays or drops them.',
+        servers: [{ $ref: '#/servers/rabbitmq' }],
+        messages: { DeadLetter: { $ref: '#/components/messages/DeadLetter' } },
+        bindings: {
+          amqp: {
+            is: 'queue',
+            queue: {
+              name: 'worker.task.dead',
+              durable: true,
+              exclusive: false,
+              autoDelete: false,
+              vhost: '/',
+            },
+            bindingVersion: '0.3.0',
+          },
+        },
+      },
     },
     operations: {
       executeTask: operation(
@@ -59,13 +94,29 @@ export function asyncApiDocument(): object {
         'The message is acknowledged when the outcome is stored and its event is confirmed by the broker.',
         'TaskReady',
         'TaskReadyBare',
+        'TaskReadyBinary',
+      ),
+      queueTask: operation(
+        'send',
+        'taskReady',
+        'Queue a task that came by HTTP',
+        'For `POST /execute` with `Prefer: respond-async`.',
+        'TaskReady',
       ),
       cancelTask: operation(
         'receive',
         'taskCancelled',
         'Cancel a task, waiting or running',
-        'A task that has ended, or is not known, is left as it is.',
+        'A task that has ended is left as it is; one that is not known yet is cancelled when it comes.',
         'TaskCancelled',
+        'TaskCancelledBare',
+      ),
+      giveUpMessage: operation(
+        'send',
+        'deadLetters',
+        'Give up a message',
+        'At once when it is no task, else after the last attempt, beside `task.failed`; by the broker when it came back too often without an answer.',
+        'DeadLetter',
       ),
       publishOutput: operation(
         'send',
@@ -94,11 +145,57 @@ export function asyncApiDocument(): object {
         TaskReadyBare: {
           name: 'TaskReadyBare',
           title: 'A task, bare',
-          summary:
-            'The body is the task; the attributes of a CloudEvent in binary form stand in the headers.',
+          summary: 'The body is the task.',
           contentType: 'application/json',
+          headers: receivedHeaders,
           payload: refTo('Task'),
           examples: [{ name: 'specification', payload: specificationRequest }],
+        },
+        TaskReadyBinary: {
+          name: 'TaskReadyBinary',
+          title: 'A task, as a CloudEvent in binary mode',
+          summary:
+            'The body is the task; the attributes stand in headers with the prefix `cloudEvents:` (`cloudEvents_`, `ce-` and `ce_` are understood).',
+          contentType: 'application/json',
+          headers: binaryHeaders,
+          payload: refTo('Task'),
+          examples: [
+            {
+              name: 'specification',
+              headers: {
+                'cloudEvents:specversion': '1.0',
+                'cloudEvents:type': eventTypes.taskReady,
+                'cloudEvents:source': '/orchestration',
+                'cloudEvents:id': '5f0c5c1e-6a0a-4c5e-9d5e-2f6a1d1f0b11',
+              },
+              payload: specificationRequest,
+            },
+          ],
+        },
+        TaskCancelledBare: {
+          name: 'TaskCancelledBare',
+          title: 'A task is no longer wanted, bare',
+          summary: 'The body is the data of the event.',
+          contentType: 'application/json',
+          payload: refTo('TaskCancellation'),
+          examples: [{ name: 'specification', payload: { task_id: specificationRequest.task_id } }],
+        },
+        DeadLetter: {
+          name: 'DeadLetter',
+          title: 'A message that was given up',
+          summary: 'Body and properties are those of the message.',
+          headers: deadLetterHeaders,
+          examples: [
+            {
+              name: 'exhausted',
+              headers: {
+                'x-reason': 'gateway_unavailable',
+                'x-detail': 'the endpoint ollama_gpu_general answered 503',
+                'x-attempts': 3,
+                'x-queue': 'worker.task.ready.small',
+              },
+            },
+          ],
         },
         TaskCancelled: message('A task is no longer wanted', 'TaskCancelledEvent', {
           ...received(eventTypes.taskCancelled, '0b9d4f7a-3f54-4d0b-8a53-6d1c1f8f9c22'),
@@ -120,8 +217,67 @@ export function asyncApiDocument(): object {
 
 const description = `Events are CloudEvents 1.0 in structured JSON. A task is delivered at least once and takes
 effect once: its \`task_id\` is the key, and the one event that ends it has the same \`id\` however often it is
-delivered.
+delivered. What fails for the moment is tried again after a pause that it spends in the broker. Names of exchange,
+queues and routing keys are those of the shipped configuration.
 `;
+
+const Text = { type: 'string' };
+
+/** Of messages that the service takes; all of them may be missing. */
+const receivedHeaders = {
+  type: 'object',
+  properties: {
+    traceparent: { ...Text, description: 'W3C trace context; it comes back with the outcome.' },
+    tracestate: Text,
+  },
+};
+
+const binaryHeaders = {
+  type: 'object',
+  properties: {
+    'cloudEvents:specversion': { const: '1.0' },
+    'cloudEvents:type': Text,
+    'cloudEvents:source': Text,
+    'cloudEvents:id': Text,
+    'cloudEvents:traceparent': Text,
+    'cloudEvents:correlationid': {
+      ...Text,
+      description: 'As the property `correlation_id`, which goes before it.',
+    },
+    'cloudEvents:expirytime': {
+      ...Text,
+      format: 'date-time',
+      description: 'When the task is no longer wanted; the property `expiration` is honoured too.',
+    },
+  },
+  required: ['cloudEvents:specversion'],
+};
+
+const deadLetterHeaders = {
+  type: 'object',
+  properties: {
+    'x-reason': {
+      ...Text,
+      description: 'The code of the failure. Missing when the broker gave the message up.',
+    },
+    'x-detail': Text,
+    'x-attempts': { type: 'integer', minimum: 1, description: 'Executions of the task.' },
+    'x-queue': { ...Text, description: 'The queue that a replay goes to.' },
+    'x-replay': { type: 'integer', minimum: 1, description: 'How often the message was replayed.' },
+    'x-first-death-reason': {
+      ...Text,
+      description: "The broker's own reason: `delivery_limit` or `expired`.",
+    },
+  },
+};
+
+/** Of messages that the service sends. */
+const sentHeaders = {
+  type: 'object',
+  description:
+    'Properties: `message_id` is the `id` of the event, `type` its type, `timestamp` its time in seconds, `app_id` worker-service, `correlation_id` that of the task; `delivery_mode` is 2.',
+  properties: { traceparent: Text, tracestate: Text },
+};
 
 const eventComponents: Readonly<Record<string, TSchema>> = {
   TaskCancellation,
@@ -171,6 +327,7 @@ function message(title: string, schema: string, payload: Json): Json {
     title,
     summary: `${title}.`,
     contentType: cloudEventsMediaType,
+    headers: schema === 'TaskReadyEvent' || schema === 'TaskCancelledEvent' ? receivedHeaders : sentHeaders,
     payload: refTo(schema),
     examples: [{ name: 'specification', payload }],
   };

@@ -209,8 +209,27 @@ With \`Accept: text/event-stream\` the answer is a stream of server-sent events:
 | \`completed\` | Completed | the last event: the answer that JSON callers get |
 | \`failed\` | Problem | the last event: the problem document that JSON callers get |
 
+With \`Prefer: respond-async\` (RFC 7240) the task is handed to the broker, and the answer, 202, comes when the
+broker has confirmed it. Where no broker is configured the preference is passed over.
+
 What is wrong with the request is answered with a problem document in either case.
 `,
+  parameters: [
+    {
+      name: 'Prefer',
+      in: 'header',
+      description: '`respond-async`: answer when the task is queued, not when it has ended.',
+      schema: { type: 'string' },
+      example: 'respond-async',
+    },
+    {
+      name: 'traceparent',
+      in: 'header',
+      description: 'W3C trace context; it comes back with the events of a task that is queued.',
+      schema: { type: 'string' },
+      example: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+    },
+  ],
   requestBody: {
     required: true,
     description:
@@ -248,6 +267,24 @@ What is wrong with the request is answered with a problem document in either cas
         'text/event-stream': eventStream,
       },
     },
+    202: {
+      description: 'The broker has the task; asked for by `Prefer: respond-async`.',
+      headers: {
+        Location: {
+          description: 'Where the status of the task is.',
+          required: true,
+          schema: { type: 'string' },
+          example: '/tasks/task-123',
+        },
+        'Preference-Applied': { required: true, schema: { const: 'respond-async' } },
+      },
+      content: {
+        'application/json': {
+          schema: Type.Object({ task_id: refTo('TaskId'), status: Type.Literal('queued') }),
+          example: { task_id: 'task-123', status: 'queued' },
+        },
+      },
+    },
     ...problems([
       'invalid_request',
       'request_timeout',
@@ -264,6 +301,7 @@ What is wrong with the request is answered with a problem document in either cas
       'output_invalid',
       'gateway_error',
       'gateway_unavailable',
+      'broker_unavailable',
       'shutting_down',
       'store_unavailable',
       'deadline_exceeded',
@@ -282,6 +320,7 @@ const getTask = {
         'application/json': {
           schema: refTo('TaskStatus'),
           examples: {
+            queued: { value: { task_id: 'task-123', status: 'queued' } },
             running: { value: { task_id: 'task-123', status: 'running' } },
             completed: {
               value: { task_id: 'task-123', status: 'completed', outcome: specificationResponse },
@@ -299,7 +338,8 @@ const cancelTask = {
   operationId: 'cancelTask',
   tags: ['tasks'],
   summary: 'Cancel a task',
-  description: 'Cancels a task that runs, for good: its outcome will be `cancelled`.',
+  description:
+    'Cancels a task that waits or runs, on whatever node, for good: its outcome will be `cancelled`.',
   responses: {
     202: {
       description: 'The task is being cancelled.',

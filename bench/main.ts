@@ -2,6 +2,7 @@
 const benchmarks: Record<string, () => Promise<{ run(): Promise<unknown> }>> = {
   execute: () => import('./execute.js'),
   loop: () => import('./loop.js'),
+  events: () => import('./events.js'),
 };
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(benchmarks);

@@ -89,6 +89,11 @@ const Server = Type.Object(
       maximum: 600_000,
       description: 'Longest time for a request body to arrive whole, in milliseconds.',
     }),
+    workers: Type.Integer({
+      minimum: 1,
+      maximum: 256,
+      description: 'Processes that share the port; 1 runs without a fork. Default: the cores of the machine.',
+    }),
     grace_period_ms: Type.Integer({
       default: 30_000,
       minimum: 0,
@@ -169,6 +174,13 @@ const Queue = Type.Object(
       minimum: 0,
       maximum: 1_000_000,
       description: 'Tasks that may wait for a slot; the next one is answered 429.',
+    }),
+    events_share: Type.Number({
+      default: 0.2,
+      minimum: 0,
+      maximum: 1,
+      description:
+        'Share of the slots that become free which events get while HTTP callers wait as well, who go first otherwise.',
     }),
     threads: Type.Integer({
       default: 1,

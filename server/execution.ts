@@ -29,8 +29,8 @@ export interface ExecutionParts {
 export interface ExecutionWatcher {
   /** True when somebody looks at the deltas. */
   readonly live: boolean;
-  /** True when somebody waits who can wait for a slot as long as it takes. */
-  readonly patient: boolean;
+  /** Who waits: a task that came both ways counts as one of HTTP. */
+  readonly from: 'http' | 'events';
   started(tier: string, model: string): void;
   delta(text: string, tokens: number): void;
   /** What was shown so far is void: a new attempt begins. */
@@ -78,7 +78,7 @@ export async function execute(
   let retrieved: Retrieved | undefined;
   let generated: Generated;
   for (;;) {
-    const slot = await parts.slots.acquire(tier, deadline, watcher.patient);
+    const slot = await parts.slots.acquire(tier, deadline, watcher.from);
     if (slot === undefined) {
       generated = interrupted(deadline.interruption!);
       break;

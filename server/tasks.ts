@@ -142,6 +142,7 @@ export class Tasks {
   async cancelWherever(taskId: string, reason: string): Promise<void> {
     if (this.cancel(taskId)) return;
     await this.#store.noteCancelled(taskId, reason);
+    await this.#leases.requestCancel(taskId);
     // It may have begun after the first look and before the note.
     this.cancel(taskId);
   }
@@ -310,7 +311,7 @@ export class Tasks {
   }
 }
 
-const HELD_POLL_MS = 200;
+const HELD_POLL_MS = 100;
 const RECORD_RETRY_MS = 500;
 
 /** The same task_id with another body. */
@@ -358,8 +359,9 @@ class RunningTask implements ExecutionWatcher {
   open!: () => void;
   /** See Entry. */
   lastAttempt = false;
-  /** Somebody waits who can wait: the broker holds his message. */
+  /** Somebody waits who can wait as long as it takes: the broker holds his message. */
   patient = false;
+  from: 'http' | 'events' = 'events';
   origin: TaskOrigin | undefined;
   readonly #callers = new Set<JoinedCaller>();
   #shown = false;
@@ -396,6 +398,7 @@ class RunningTask implements ExecutionWatcher {
   join({ from, lastAttempt, origin }: Entry): Caller {
     this.lastAttempt ||= lastAttempt ?? false;
     this.patient ||= from === 'events';
+    if (from === 'http') this.from = 'http';
     this.origin ??= origin;
     const caller = new JoinedCaller(this);
     this.#callers.add(caller);

@@ -20,6 +20,8 @@ export interface ConsumerOptions {
   readonly parts: DeliveryParts;
   readonly topology: Topology;
   readonly name: string;
+  /** Processes of the node, which share the slots. */
+  readonly processes: number;
   /** Unlike that of any other process. */
   readonly instance: string;
 }
@@ -34,12 +36,18 @@ interface Intake {
 }
 
 /** One channel a tier, with as many messages in hand as the tier has slots: the rest waits in the broker. */
-export async function openConsumer({ parts, topology, name, instance }: ConsumerOptions): Promise<Consumer> {
+export async function openConsumer({
+  parts,
+  topology,
+  name,
+  instance,
+  processes,
+}: ConsumerOptions): Promise<Consumer> {
   const { config, names, log } = parts;
   const intakes: Intake[] = Object.keys(config.tier_models).flatMap((tier) => [
     {
       queue: names.ready(tier),
-      prefetch: config.queues[tier]!.concurrency,
+      prefetch: Math.ceil(config.queues[tier]!.concurrency / processes),
       handle: (message) => handleDelivery(parts, { tier, suspect: false, message }),
     },
     {

@@ -21,6 +21,8 @@ import { completedJson, json, problem, type Reply, send } from './reply.js';
 
 /** What the HTTP edge needs of the service. */
 export interface HttpParts {
+  /** Port to listen on; 0 is any free one. */
+  readonly port: number;
   readonly config: Config;
   readonly pools: Pools;
   readonly tasks: Tasks;
@@ -78,10 +80,10 @@ export function openHttp(parts: HttpParts): HttpServer {
     answer(parts, () => refusal('not_found', 'there is no such route')),
   );
   let socket: us_listen_socket | undefined;
-  app.listen(parts.config.server.host, parts.config.server.port, (listening) => {
+  app.listen(parts.config.server.host, parts.port, (listening) => {
     socket = listening || undefined;
   });
-  if (socket === undefined) throw new Error(`port ${parts.config.server.port} cannot be listened on`);
+  if (socket === undefined) throw new Error(`port ${parts.port} cannot be listened on`);
   const listening = socket;
   let listens = true;
   const stopListening = () => {

@@ -56,7 +56,7 @@ completion of a model, checks the output against the schema of the domain, store
 
 Errors are problem documents (RFC 9457) with a stable \`code\`; \`retryable\` says whether the same request may be
 sent again. A route that does not exist answers 404 (\`not_found\`), and a route that does not take the method
-answers 405 (\`method_not_allowed\`) with the methods that it takes in \`Allow\`.
+answers 405 (\`method_not_allowed\`) with the methods that it takes in \`Allow\`. What takes GET takes HEAD too.
 `;
 
 const Dependencies = Type.Record(Type.String(), Type.String(), {

@@ -50,29 +50,21 @@ export interface HttpServer {
 export function openHttp(parts: HttpParts): HttpServer {
   const app = uWS.App();
   const openApi = json(openApiDocument());
+  const get = (path: string, handler: Handler) => {
+    app.get(path, answer(parts, handler));
+    app.head(path, answer(parts, handler));
+  };
   for (const prefix of ['', '/api/v1']) {
     app.post(`${prefix}/execute`, (res, req) => handleExecute(parts, res, req));
-    app.get(`${prefix}/tasks/:id`, answer(parts, taskStatus));
+    get(`${prefix}/tasks/:id`, taskStatus);
     app.del(`${prefix}/tasks/:id`, answer(parts, cancelTask));
-    app.get(`${prefix}/tasks/:id/receipt`, answer(parts, receipt));
-    app.get(`${prefix}/artifacts/:id`, answer(parts, artifact));
-    app.get(
-      `${prefix}/health`,
-      answer(parts, ({ health }) => json(health.summary())),
-    );
-    app.get(
-      `${prefix}/health/detailed`,
-      answer(parts, async ({ health }) => json(await health.detailed())),
-    );
-    app.get(
-      `${prefix}/health/live`,
-      answer(parts, () => json({ status: 'live' })),
-    );
-    app.get(`${prefix}/health/ready`, answer(parts, ready));
-    app.get(
-      `${prefix}/openapi.json`,
-      answer(parts, () => openApi),
-    );
+    get(`${prefix}/tasks/:id/receipt`, receipt);
+    get(`${prefix}/artifacts/:id`, artifact);
+    get(`${prefix}/health`, ({ health }) => json(health.summary()));
+    get(`${prefix}/health/detailed`, async ({ health }) => json(await health.detailed()));
+    get(`${prefix}/health/live`, () => json({ status: 'live' }));
+    get(`${prefix}/health/ready`, ready);
+    get(`${prefix}/openapi.json`, () => openApi);
     refuseOtherMethods(app, parts, prefix);
   }
   app.any(
@@ -137,14 +129,14 @@ function decoded(segment: string): string {
 
 const routes: readonly [path: string, methods: string][] = [
   ['/execute', 'POST'],
-  ['/tasks/:id', 'GET, DELETE'],
-  ['/tasks/:id/receipt', 'GET'],
-  ['/artifacts/:id', 'GET'],
-  ['/health', 'GET'],
-  ['/health/detailed', 'GET'],
-  ['/health/live', 'GET'],
-  ['/health/ready', 'GET'],
-  ['/openapi.json', 'GET'],
+  ['/tasks/:id', 'GET, HEAD, DELETE'],
+  ['/tasks/:id/receipt', 'GET, HEAD'],
+  ['/artifacts/:id', 'GET, HEAD'],
+  ['/health', 'GET, HEAD'],
+  ['/health/detailed', 'GET, HEAD'],
+  ['/health/live', 'GET, HEAD'],
+  ['/health/ready', 'GET, HEAD'],
+  ['/openapi.json', 'GET, HEAD'],
 ];
 
 function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string): void {

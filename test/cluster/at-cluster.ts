@@ -47,6 +47,9 @@ export async function atCluster(yaml = '', env: Record<string, string> = {}): Pr
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = once(primary, 'exit').then(([code]) => code as number | null);
+  const end = () => primary.kill('SIGKILL'); // its workers end when they miss it
+  process.once('exit', end);
+  void exited.then(() => process.off('exit', end));
   let output = '';
   const collect = (text: Buffer) => {
     output += text.toString();

@@ -280,6 +280,26 @@ const Gateway = Type.Object(
       maximum: 65_535,
       description: 'Most connections to one origin.',
     }),
+    breaker_failures: Type.Integer({
+      default: 10,
+      minimum: 1,
+      maximum: 1_000_000,
+      description:
+        'Calls of one endpoint that fail one after the other (not reached, or 5xx) before it counts as down.',
+    }),
+    breaker_open_ms: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 3_600_000,
+      description:
+        'Time that an endpoint that is down is left alone before one call tries it, in milliseconds.',
+    }),
+    pause_max_ms: Type.Integer({
+      default: 60_000,
+      minimum: 0,
+      maximum: 3_600_000,
+      description: 'Longest pause of an endpoint that asks for one by `Retry-After`, in milliseconds.',
+    }),
     max_stream_bytes: Type.Integer({
       default: 128 * mib,
       minimum: kib,

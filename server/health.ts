@@ -41,7 +41,12 @@ export function openHealth({ gateway, store, events, standIns, isClosing }: Heal
   });
   return {
     summary,
-    detailed: async () => ({ ...summary(), dependencies: await dependencies(), stand_ins: standIns }),
+    detailed: async () => ({
+      ...summary(),
+      dependencies: await dependencies(),
+      endpoints: endpointsOf(gateway),
+      stand_ins: standIns,
+    }),
     ready: async () => ({
       ready: !isClosing() && store.state().ok,
       ...(isClosing() && { reason: 'the service is stopping' }),
@@ -49,6 +54,20 @@ export function openHealth({ gateway, store, events, standIns, isClosing }: Heal
       stand_ins: standIns,
     }),
   };
+}
+
+function endpointsOf(gateway: Gateway) {
+  const time = (ms: number) => new Date(ms).toISOString();
+  return Object.fromEntries(
+    [...gateway.endpoints()].map(([name, { breaker, since, pausedUntil }]) => [
+      name,
+      {
+        breaker,
+        since: time(since),
+        ...(pausedUntil !== undefined && { paused_until: time(pausedUntil) }),
+      },
+    ]),
+  );
 }
 
 const PROBE_MS = 5000;

@@ -272,6 +272,7 @@ export class Tasks {
       outcome,
       ...(task.origin !== undefined && { origin: task.origin }),
     };
+    const recordsSince = performance.now();
     await this.#record(record, receipt, output, task);
     this.#log.info({
       event: 'task_ended',
@@ -283,6 +284,8 @@ export class Tasks {
       ...(outcome.status === 'failed' && { code: outcome.code, detail: outcome.detail }),
       tokens_used: outcome.tokens_used,
       execution_time_ms: outcome.execution_time_ms,
+      timings: outcome.timings,
+      record_ms: Math.round((performance.now() - recordsSince) * 1000) / 1000,
       attempts: outcome.attempts,
     });
     if (final) this.onFinal?.(record, output);

@@ -65,6 +65,8 @@ export function problemOfFailure(failed: Failed): Problem {
     context,
     context_tokens,
     sources,
+    timings,
+    overhead_ms,
     retry_after_seconds,
     ...more
   } = failed;

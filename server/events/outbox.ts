@@ -45,8 +45,8 @@ const MARK_RETRY_MS = 500;
 
 class StoreOutbox implements Outbox {
   readonly #parts: OutboxParts;
-  /** Task ids whose event is under way, or confirmed and not yet marked so. */
-  readonly #held = new Set<string>();
+  /** Task ids whose event is under way, or confirmed and not yet marked so: the sweep passes them over. */
+  readonly #held = new Map<string, 'publishing' | 'confirmed'>();
   readonly #waiters = new Map<string, (() => void)[]>();
   readonly #toMark: string[] = [];
   readonly #timer: NodeJS.Timeout;
@@ -81,8 +81,11 @@ class StoreOutbox implements Outbox {
       else others.push(resolve);
     });
     if (!this.#held.has(taskId) && (await store.isPublished(taskId))) this.#announce(taskId);
+    const held = this.#held.get(taskId);
+    // Its mark may stay for long, when the store takes no writes.
+    if (held === 'confirmed') this.#announce(taskId);
     // Not held: the sweep finds it, or another process of the store has it under way.
-    else if (!this.#held.has(taskId)) void this.#watch(taskId);
+    else if (held === undefined && this.#waiters.has(taskId)) void this.#watch(taskId);
     return announced;
   }
 
@@ -111,7 +114,7 @@ class StoreOutbox implements Outbox {
     const { taskId } = record;
     const event = outcomeEvent(record, output, names);
     const bytes = event.content.length;
-    this.#held.add(taskId);
+    this.#held.set(taskId, 'publishing');
     this.#bytes += bytes;
     try {
       let published: Published = await publisher.publish(event);
@@ -120,6 +123,7 @@ class StoreOutbox implements Outbox {
         published = await publisher.publish({ ...event, exchange: '', routingKey: names.unrouted });
         log.warn({ event: 'outcome_unrouted', task_id: taskId, published });
       }
+      this.#held.set(taskId, 'confirmed');
       this.#announce(taskId);
       this.#mark(taskId);
     } catch (error) {
@@ -128,8 +132,7 @@ class StoreOutbox implements Outbox {
         log.error({ event: 'publish_failed', task_id: taskId, error: (error as Error).message });
     } finally {
       this.#bytes -= bytes;
-      this.#roomy?.();
-      this.#roomy = undefined;
+      this.#lookForRoom();
     }
   }
 
@@ -151,6 +154,7 @@ class StoreOutbox implements Outbox {
       try {
         await this.#parts.store.markPublished(ids);
         for (const id of ids) this.#held.delete(id);
+        this.#lookForRoom();
       } catch (error) {
         if (this.#closed) break;
         this.#parts.log.warn({ event: 'mark_failed', tasks: ids.length, error: (error as Error).message });
@@ -194,6 +198,12 @@ class StoreOutbox implements Outbox {
     return new Promise((resolve) => {
       this.#roomy = resolve;
     });
+  }
+
+  /** Wakes the sweep, which looks for itself whether there is room. */
+  #lookForRoom(): void {
+    this.#roomy?.();
+    this.#roomy = undefined;
   }
 
   /** For an event that another process may have under way: looks until the mark is gone. */

@@ -98,6 +98,8 @@ class Line {
   readonly #confirmTimeoutMs: number;
   readonly #log: Log;
   readonly #watch: NodeJS.Timeout;
+  readonly #watchMs: number;
+  #watchedAt = performance.now();
   #model: ChannelModel | undefined;
   #channel: ConfirmChannel | undefined;
   #blocked = false;
@@ -107,7 +109,8 @@ class Line {
   constructor(confirmTimeoutMs: number, log: Log) {
     this.#confirmTimeoutMs = confirmTimeoutMs;
     this.#log = log;
-    this.#watch = setInterval(() => this.#findOverdue(), Math.min(1000, confirmTimeoutMs / 2));
+    this.#watchMs = Math.min(1000, confirmTimeoutMs / 2);
+    this.#watch = setInterval(() => this.#findOverdue(), this.#watchMs);
     this.#watch.unref();
   }
 
@@ -159,7 +162,6 @@ class Line {
     });
     this.#channel = channel;
     this.#full = false;
-    this.#blocked = false;
     this.#send();
     this.onOpen?.();
   }
@@ -177,6 +179,7 @@ class Line {
 
   lost(): void {
     this.#model = undefined;
+    this.#blocked = false;
     this.#leaveChannel();
   }
 
@@ -223,8 +226,11 @@ class Line {
         this.#answered(channel, entry, error),
       );
     } catch (error) {
-      if (error instanceof IllegalOperationError) this.#leaveChannel();
-      else this.#settle(entry, () => entry.reject(error as Error));
+      if (error instanceof IllegalOperationError) {
+        // It closed before anybody listened, or closes by itself: no event of it brings the next one.
+        this.#leaveChannel();
+        if (this.#model !== undefined) this.#reopen(this.#model);
+      } else this.#settle(entry, () => entry.reject(error as Error));
     }
   }
 
@@ -241,6 +247,10 @@ class Line {
     // A basic.nack: the broker could not take it (a queue that is full, or has lost its majority).
     setTimeout(() => {
       if (entry.settled) return;
+      if (this.#closed) {
+        this.#giveUp(entry, new PublishGivenUp('the publisher is closed'));
+        return;
+      }
       this.#waiting.push(entry);
       this.#send();
     }, NACK_PAUSE_MS);
@@ -261,6 +271,10 @@ class Line {
 
   /** A confirm that does not come: the channel is given up, and what was sent on it goes out again. */
   #findOverdue(): void {
+    const sinceMs = performance.now() - this.#watchedAt;
+    this.#watchedAt = performance.now();
+    // The event loop stood still: the confirms may wait in the socket, which is read after the timers.
+    if (sinceMs > 2 * this.#watchMs) return;
     const channel = this.#channel;
     if (channel === undefined || this.#blocked) return;
     const [oldest] = this.#sent;

@@ -82,6 +82,7 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
   if ('code' in resolved) {
     return reject(parts, delivery, event, origin, resolved.code, resolved.detail);
   }
+  if (isWornOut(parts, delivery, resolved)) return renew(parts, delivery, resolved);
   if (await isSuspicious(parts, delivery, resolved)) return quarantine(parts, delivery, resolved);
   const attempt = numberIn(message, ownHeaders.attempts) + 1;
   const { expiresAt } = expiryOf(message, event.attributes);
@@ -142,6 +143,34 @@ function expiryOf({ properties }: ConsumeMessage, { expirytime }: EventAttribute
     Date.parse(expirytime ?? ''),
   ].filter((time) => Number.isFinite(time));
   return times.length === 0 ? {} : { expiresAt: Math.min(...times) };
+}
+
+/**
+ * Also a lost connection counts against what was delivered on it, and the broker drops a message at the limit,
+ * whatever becomes of its task. One whose task runs here cannot have killed this process.
+ */
+function isWornOut(
+  { tasks }: DeliveryParts,
+  { suspect, message }: Delivery,
+  { task }: ResolvedTask,
+): boolean {
+  const deliveries = suspect ? WORN_OUT_SUSPECT_DELIVERIES : WORN_OUT_DELIVERIES;
+  return numberIn(message, 'x-delivery-count') >= deliveries && tasks.isRunning(task.task_id);
+}
+
+const WORN_OUT_DELIVERIES = 8;
+const WORN_OUT_SUSPECT_DELIVERIES = 1;
+
+/** The count begins anew with a message that is new to the broker. */
+async function renew(
+  { names, publisher, log }: DeliveryParts,
+  { tier, suspect, message }: Delivery,
+  { task }: ResolvedTask,
+): Promise<DeliveryVerdict> {
+  const queue = suspect ? names.suspect(tier) : names.ready(tier);
+  await publisher.publish(again(message, '', queue, {}));
+  log.info({ event: 'message_renewed', task_id: task.task_id, queue });
+  return 'ack';
 }
 
 /**

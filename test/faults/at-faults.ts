@@ -145,6 +145,13 @@ export interface FaultySettings {
   readonly wait?: boolean;
 }
 
+const opened = new Set<FaultyService>();
+
+/** Closes what a test has opened, however it ended: one that stays would keep the process from ending. */
+export async function closeAll(): Promise<void> {
+  for (const under of opened) await under.close();
+}
+
 /** A service with names of its own at the broker, quick to notice a fault and to try again. */
 export async function atFaults(
   rabbit: Pick<RabbitServer, 'url'>,
@@ -169,10 +176,12 @@ export async function atFaults(
     entries: (event: string) =>
       service.logged.filter((entry) => (entry as { event?: string }).event === event),
     close: async () => {
+      opened.delete(under);
       await closeService();
       await orchestrator.close();
     },
   });
+  opened.add(under);
   if (wait) await eventually(() => under.connected(), 'the service is connected to the broker');
   return under;
 }

@@ -5,6 +5,7 @@ import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import {
   aSteadyOrchestrator,
   atFaults,
+  closeAll,
   eventually,
   nothingIsLost,
   type TinyTask,
@@ -17,6 +18,7 @@ let rabbit: RabbitServer;
 test.before(async () => {
   rabbit = await startRabbit();
 });
+test.after.each(closeAll);
 test.after(() => rabbit.close());
 
 const OUTAGE_MS = Number(process.env.FAULTS_OUTAGE_MS ?? 10_000);
@@ -33,7 +35,6 @@ test('SIGKILL of the broker with tasks running and confirms pending loses nothin
   await rabbit.start();
   await sending;
   await nothingIsLost(under, [...tasks, ...byHttp]);
-  await under.close();
 });
 
 test('a broker that is down at the start does not keep HTTP from serving; when it comes, all is delivered', async () => {
@@ -50,7 +51,6 @@ test('a broker that is down at the start does not keep HTTP from serving; when i
   const tasks = tinyTasks(20);
   for (const task of tasks) await under.orchestrator.ready(task);
   await nothingIsLost(under, [...byHttp, ...tasks]);
-  await under.close();
 });
 
 test('HTTP traffic through an outage of the broker is published afterwards, from a bounded memory', async () => {
@@ -78,7 +78,6 @@ test('HTTP traffic through an outage of the broker is published afterwards, from
   assert.ok(grown < 300, `RSS grew by ${grown} MiB`);
   await rabbit.start();
   await nothingIsLost(under, done);
-  await under.close();
 });
 
 test.run();

@@ -60,6 +60,11 @@ answers 405 (\`method_not_allowed\`) with the methods that it takes in \`Allow\`
 const Dependencies = Type.Record(Type.String(), Type.String(), {
   description: 'connected or disconnected, by the name of the dependency.',
 });
+const DependencyDetails = Type.Optional(
+  Type.Record(Type.String(), Type.String(), {
+    description: 'What is wrong with a dependency that is disconnected, by its name.',
+  }),
+);
 const StandIns = Type.Record(Type.String(), Type.String(), {
   description: 'What stands in for a service that is not configured, by its name.',
 });
@@ -71,11 +76,17 @@ const summary = {
 
 const healthComponents: Readonly<Record<string, TSchema>> = {
   Health: Type.Object(summary),
-  HealthDetailed: Type.Object({ ...summary, dependencies: Dependencies, stand_ins: StandIns }),
+  HealthDetailed: Type.Object({
+    ...summary,
+    dependencies: Dependencies,
+    details: DependencyDetails,
+    stand_ins: StandIns,
+  }),
   Readiness: Type.Object({
     ready: Type.Boolean(),
     reason: Type.Optional(Type.String({ description: 'Why the service takes no tasks.' })),
     dependencies: Dependencies,
+    details: DependencyDetails,
     stand_ins: StandIns,
   }),
 };

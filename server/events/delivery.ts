@@ -168,7 +168,7 @@ async function renew(
   { task }: ResolvedTask,
 ): Promise<DeliveryVerdict> {
   const queue = suspect ? names.suspect(tier) : names.ready(tier);
-  await publisher.publish(again(message, '', queue, {}));
+  await publisher.keep(again(message, '', queue, {}));
   log.info({ event: 'message_renewed', task_id: task.task_id, queue });
   return 'ack';
 }
@@ -196,7 +196,7 @@ async function quarantine(
 ): Promise<DeliveryVerdict> {
   const { names, publisher, log } = parts;
   log.warn({ event: 'message_suspect', task_id: task.task_id, tier: delivery.tier });
-  await publisher.publish(again(delivery.message, '', names.suspect(delivery.tier), {}));
+  await publisher.keep(again(delivery.message, '', names.suspect(delivery.tier), {}));
   return 'ack';
 }
 
@@ -236,7 +236,7 @@ async function retryLater(
   const ms = delays[Math.min(step, delays.length) - 1]!;
   // The time that is left travels in a header: as a property it would end the wait in the delay queue early.
   const { expiresAt } = expiryOf(message, {});
-  await publisher.publish(
+  await publisher.keep(
     again(message, names.delay(ms), names.ready(tier), {
       [ownHeaders.attempts]: attempts,
       ...(expiresAt !== undefined && { [ownHeaders.expiresAt]: expiresAt }),
@@ -270,7 +270,7 @@ async function deadLetter(
   detail: string,
 ): Promise<DeliveryVerdict> {
   const attempts = numberIn(message, ownHeaders.attempts) + 1;
-  await publisher.publish(
+  await publisher.keep(
     again(message, names.deadLetters, names.ready(tier), {
       [ownHeaders.reason]: code,
       [ownHeaders.detail]: detail.slice(0, DETAIL_CHARACTERS),

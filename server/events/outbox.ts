@@ -1,7 +1,7 @@
 import type { Log } from '../log.js';
 import type { ArtifactStore, TaskRecord } from '../store/store.js';
 import { outcomeEvent } from './outcome-event.js';
-import type { Published, Publisher } from './publisher.js';
+import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
 
 /**
@@ -117,11 +117,10 @@ class StoreOutbox implements Outbox {
     this.#held.set(taskId, 'publishing');
     this.#bytes += bytes;
     try {
-      let published: Published = await publisher.publish(event);
-      if (published === 'unroutable') {
+      if ((await publisher.publish(event)) === 'unroutable') {
         // The exchange has no alternate (another service made it so): keep the event all the same.
-        published = await publisher.publish({ ...event, exchange: '', routingKey: names.unrouted });
-        log.warn({ event: 'outcome_unrouted', task_id: taskId, published });
+        await publisher.keep({ ...event, exchange: '', routingKey: names.unrouted });
+        log.warn({ event: 'outcome_unrouted', task_id: taskId });
       }
       this.#held.set(taskId, 'confirmed');
       this.#announce(taskId);

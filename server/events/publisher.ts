@@ -23,6 +23,11 @@ export interface Publisher {
    * @throws PublishGivenUp after `limitMs`, or when the publisher is closed; the broker may have the message.
    */
   publish(message: Outgoing, limitMs?: number): Promise<Published>;
+  /**
+   * Publishes what must come to a queue of the service's own: one that was deleted is declared again.
+   * @throws PublishGivenUp when the publisher is closed; the broker may have the message.
+   */
+  keep(message: Outgoing): Promise<void>;
   /** Whether messages go out now. */
   readonly open: boolean;
   /** Called when messages go out again. */
@@ -48,20 +53,24 @@ export interface PublisherOptions {
 }
 
 export async function openPublisher({ rabbitmq, topology, name, log }: PublisherOptions): Promise<Publisher> {
-  const line = new Line(rabbitmq.confirm_timeout_ms, log);
+  const line = new Line(rabbitmq.confirm_timeout_ms, log, (model) => declare(model, topology, log));
   const connection = await openConnection({
     name,
     rabbitmq,
     log,
-    setup: async (model) => {
-      await declare(model, topology, log);
-      await line.openOn(model);
-    },
+    setup: (model) => line.openOn(model),
     onLost: () => line.lost(),
     onBlocked: (blocked) => line.setBlocked(blocked),
   });
   return {
     publish: (message, limitMs) => line.publish(message, limitMs),
+    keep: async (message) => {
+      while ((await line.publish(message, undefined)) === 'unroutable') {
+        const { exchange, routingKey } = message;
+        log.warn({ event: 'queue_missing', exchange, routing_key: routingKey });
+        await line.prepare();
+      }
+    },
     get open() {
       return line.open;
     },
@@ -97,6 +106,7 @@ class Line {
   readonly #sent = new Set<Entry>();
   readonly #confirmTimeoutMs: number;
   readonly #log: Log;
+  readonly #declare: (model: ChannelModel) => Promise<void>;
   readonly #watch: NodeJS.Timeout;
   readonly #watchMs: number;
   #watchedAt = performance.now();
@@ -106,9 +116,10 @@ class Line {
   #full = false;
   #closed = false;
 
-  constructor(confirmTimeoutMs: number, log: Log) {
+  constructor(confirmTimeoutMs: number, log: Log, declare: (model: ChannelModel) => Promise<void>) {
     this.#confirmTimeoutMs = confirmTimeoutMs;
     this.#log = log;
+    this.#declare = declare;
     this.#watchMs = Math.min(1000, confirmTimeoutMs / 2);
     this.#watch = setInterval(() => this.#findOverdue(), this.#watchMs);
     this.#watch.unref();
@@ -142,6 +153,8 @@ class Line {
 
   async openOn(model: ChannelModel): Promise<void> {
     this.#model = model;
+    // The channel may have been closed because an exchange is gone.
+    await this.#declare(model);
     const channel = await model.createConfirmChannel();
     channel.on('error', (error) => this.#log.warn({ event: 'publish_channel_error', error: error.message }));
     channel.on('handler-error', (error) =>
@@ -175,6 +188,16 @@ class Line {
         this.#reopen(model);
       });
     }, REOPEN_MS).unref();
+  }
+
+  /** Declares again what somebody has deleted; after a pause, so that one who deletes for ever is no busy loop. */
+  async prepare(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, REOPEN_MS));
+    try {
+      if (this.#model !== undefined) await this.#declare(this.#model);
+    } catch (error) {
+      this.#log.warn({ event: 'declare_failed', error: (error as Error).message });
+    }
   }
 
   lost(): void {

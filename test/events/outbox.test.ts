@@ -54,6 +54,7 @@ function aPublisher() {
     onOpen: undefined,
     state: () => ({ ok: true, since: 0, detail: '' }),
     close: async () => {},
+    keep: async () => {},
     publish: (message) => {
       sent.push(message);
       return new Promise((resolve) => {

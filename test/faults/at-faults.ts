@@ -31,6 +31,7 @@ export interface SteadyOrchestrator {
 export async function aSteadyOrchestrator(
   url: string,
   { exchange }: BrokerNames,
+  { alternate = true, subscribe = true } = {},
 ): Promise<SteadyOrchestrator> {
   const seen: SeenEvent[] = [];
   let open: { model: ChannelModel; channel: ConfirmChannel } | undefined;
@@ -48,8 +49,10 @@ export async function aSteadyOrchestrator(
         channel.on('error', () => {});
         await channel.assertExchange(exchange, 'topic', {
           durable: true,
-          alternateExchange: `${exchange}.unrouted`,
+          ...(alternate && { alternateExchange: `${exchange}.unrouted` }),
         });
+        open = { model, channel };
+        if (!subscribe) return;
         const { queue } = await channel.assertQueue(`observer.${exchange}`, { durable: true });
         for (const key of ['task.output.created', 'task.failed'])
           await channel.bindQueue(queue, exchange, key);
@@ -62,7 +65,6 @@ export async function aSteadyOrchestrator(
           });
           channel.ack(message);
         });
-        open = { model, channel };
       },
     },
   });

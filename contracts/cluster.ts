@@ -26,8 +26,8 @@ export type ToWorker =
   | { readonly kind: 'recall'; readonly tier: string; readonly slots: number; readonly busy: number }
   | { readonly kind: 'answers'; readonly answers: readonly ClaimAnswer[] }
   | { readonly kind: 'cancel'; readonly taskId: string }
-  /** Take no more work, end what runs, exit. */
-  | { readonly kind: 'stop' };
+  /** End what runs, exit. `replaced`: others take the new connections, so what comes on the open ones is served. */
+  | { readonly kind: 'stop'; readonly replaced: boolean };
 
 export interface ClaimAnswer {
   readonly call: number;

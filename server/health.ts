@@ -39,18 +39,30 @@ export function openHealth({ gateway, store, events, standIns, isClosing }: Heal
     store: store.state().ok ? 'connected' : 'disconnected',
     ...(events !== undefined && { rabbitmq: events.state().ok ? 'connected' : 'disconnected' }),
   });
+  /** What is wrong, in words: a queue that the broker holds with other arguments shows here. */
+  const details = () => {
+    const wrong = [
+      ['store', store.state()] as const,
+      ...(events === undefined ? [] : [['rabbitmq', events.state()] as const]),
+    ].filter(([, { ok }]) => !ok);
+    return wrong.length === 0
+      ? {}
+      : { details: Object.fromEntries(wrong.map(([name, { detail }]) => [name, detail])) };
+  };
   return {
     summary,
     detailed: async () => ({
       ...summary(),
       dependencies: await dependencies(),
       endpoints: endpointsOf(gateway),
+      ...details(),
       stand_ins: standIns,
     }),
     ready: async () => ({
       ready: !isClosing() && store.state().ok,
       ...(isClosing() && { reason: 'the service is stopping' }),
       dependencies: await dependencies(),
+      ...details(),
       stand_ins: standIns,
     }),
   };

@@ -53,17 +53,18 @@ async function runPrimary(config: Config, log: Log): Promise<void> {
 async function runWorker(config: Config, log: Log, seat: WorkerSeat): Promise<void> {
   const link = openLink();
   const service = await startService(config, log, { ...seat, link });
-  const stop = async () => {
+  const stop = async (replaced: boolean) => {
+    if (replaced) await service.leave();
     await service.close();
     process.exit(0);
   };
-  link.on(({ kind }) => {
-    if (kind === 'stop') void stop();
+  link.on((message) => {
+    if (message.kind === 'stop') void stop(message.replaced);
   });
   // A terminal sends its signals to the whole group: the primary alone decides when its workers stop.
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
-  process.once('SIGTERM', stop);
+  process.once('SIGTERM', () => stop(false));
   link.send({ kind: 'ready' });
 }
 

@@ -25,6 +25,11 @@ import { openTemplates } from './templates.js';
 export interface Service {
   readonly port: number;
   /**
+   * Leaves the port to others: takes no new connections and no messages, answers what comes on the open
+   * connections and closes each with its answer.
+   */
+  leave(): Promise<void>;
+  /**
    * Stops in order: no new connections, what runs may end within the grace period, the rest is cancelled
    * with `shutting_down`, the store is closed last.
    */
@@ -50,6 +55,8 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
     for (const part of opened.reverse()) await part.close();
   };
   let state: 'starting' | 'open' | 'closing' | 'closed' = 'starting';
+  let leaving = false;
+  const isLeaving = () => leaving;
   const isClosing = () => state === 'closing' || state === 'closed';
   try {
     const hasBroker = config.rabbitmq.host !== undefined;
@@ -104,12 +111,19 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
         health,
         log,
         isClosing,
+        isLeaving,
       }),
     );
     state = 'open';
     log.info({ event: 'listening', host: config.server.host, port: http.port, stand_ins: standIns.names });
     return {
       port: http.port,
+      leave: async () => {
+        leaving = true;
+        http.stopListening();
+        await events?.stopIntake();
+        await new Promise((resolve) => setTimeout(resolve, LEAVE_MS));
+      },
       close: async () => {
         if (isClosing()) return;
         state = 'closing';
@@ -136,6 +150,8 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
 }
 
 const LAST_WRITES_MS = 50;
+/** For what is on its way on connections that are open. */
+const LEAVE_MS = 1000;
 
 interface StoreParts {
   readonly config: Config;

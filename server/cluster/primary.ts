@@ -140,10 +140,10 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     );
   }
 
-  async function retire(worker: Worker): Promise<void> {
+  async function retire(worker: Worker, replaced: boolean): Promise<void> {
     if (worker.isDead()) return;
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    send(worker.id, { kind: 'stop' });
+    send(worker.id, { kind: 'stop', replaced });
     const timer = setTimeout(() => worker.process.kill('SIGKILL'), config.server.grace_period_ms + STUCK_MS);
     await ended;
     clearTimeout(timer);
@@ -153,7 +153,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   function close(): Promise<void> {
     closed ??= (async () => {
       phase = 'closing';
-      await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => retire(worker!)));
+      await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => retire(worker!, false)));
       for (const part of opened.reverse()) await part.close();
     })();
     return closed;
@@ -169,7 +169,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         log.error({ event: 'reload_failed', worker: index, error: (error as Error).message });
         return;
       }
-      if (old !== undefined) await retire(old);
+      if (old !== undefined) await retire(old, true);
     }
     log.info({ event: 'reloaded', workers: count });
   }

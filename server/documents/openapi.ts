@@ -73,6 +73,11 @@ const Endpoints = Type.Record(
   }),
   { description: 'The endpoints of the model gateway, by name.' },
 );
+const DependencyDetails = Type.Optional(
+  Type.Record(Type.String(), Type.String(), {
+    description: 'What is wrong with a dependency that is disconnected, by its name.',
+  }),
+);
 const StandIns = Type.Record(Type.String(), Type.String(), {
   description: 'What stands in for a service that is not configured, by its name.',
 });
@@ -88,12 +93,14 @@ const healthComponents: Readonly<Record<string, TSchema>> = {
     ...summary,
     dependencies: Dependencies,
     endpoints: Endpoints,
+    details: DependencyDetails,
     stand_ins: StandIns,
   }),
   Readiness: Type.Object({
     ready: Type.Boolean(),
     reason: Type.Optional(Type.String({ description: 'Why the service takes no tasks.' })),
     dependencies: Dependencies,
+    details: DependencyDetails,
     stand_ins: StandIns,
   }),
 };

@@ -33,6 +33,8 @@ export interface HttpParts {
   readonly health: Health;
   readonly log: Log;
   isClosing(): boolean;
+  /** Whether each connection is to be closed with its next answer. */
+  isLeaving(): boolean;
 }
 
 export interface HttpServer {
@@ -114,7 +116,7 @@ function answer(parts: HttpParts, handler: Handler): (res: HttpResponse, req: Ht
             ? refusal('store_unavailable', 'the store could not be read')
             : refusal('internal_error', 'the request could not be handled');
       }
-      if (!aborted) send(res, reply, isHead);
+      if (!aborted) send(res, reply, { isHead, close: parts.isLeaving() });
     })();
   };
 }

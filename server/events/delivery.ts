@@ -114,7 +114,7 @@ function read({ pools }: DeliveryParts, { content, properties }: ConsumeMessage)
 }
 
 /** Only what attributes can be: nothing else needs to reach a thread. */
-function plainHeaders(headers: Record<string, unknown> = {}): Record<string, string> {
+export function plainHeaders(headers: Record<string, unknown> = {}): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   );

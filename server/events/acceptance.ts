@@ -33,6 +33,7 @@ export async function acceptTask(
   if (stored?.final) return 'ended';
   const pending = await store.pending(task_id);
   if (pending?.queuedHash !== undefined && pending.queuedHash !== requestHash) return 'conflict';
+  const queuedBefore = pending?.queuedHash !== undefined;
   await store.noteQueued(task_id, requestHash);
   const id = `ready-${hash('sha256', `${task_id}:${requestHash}`).slice(0, 32)}`;
   const now = new Date();
@@ -61,10 +62,10 @@ export async function acceptTask(
   try {
     const published = await publisher.publish(message, config.rabbitmq.confirm_timeout_ms);
     if (published === 'confirmed') return 'queued';
-    await store.dropQueued(task_id);
+    if (!queuedBefore) await store.dropQueued(task_id);
     return { unavailable: `no queue is bound to ${message.routingKey}` };
   } catch (error) {
-    await store.dropQueued(task_id);
+    if (!queuedBefore) await store.dropQueued(task_id);
     if (error instanceof PublishGivenUp) return { unavailable: error.message };
     throw error;
   }

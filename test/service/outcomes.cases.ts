@@ -53,7 +53,7 @@ export function addOutcomeCases(test: Test<Record<string, unknown>>, doorOf: () 
 
   test('an output that stays invalid after its repair has failed', async () => {
     const { under, run } = doorOf();
-    await under.knobs({ invalidOutput: 'not_json', output: '[1, 2' });
+    await under.knobs({ output: '{"content": "x", "summary": 5}' });
     const before = await calls();
     const { code, detail } = await run(aTask({ domain: 'ui-design', tier: 'small' }));
     assert.equal(code, 'output_invalid');

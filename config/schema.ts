@@ -532,7 +532,7 @@ const Rabbitmq = Type.Object(
         'Times that a message may come back without an answer, because its process died, before it is dead-lettered.',
     }),
     max_message_bytes: Type.Integer({
-      default: 8 * mib,
+      default: 9 * mib,
       minimum: kib,
       maximum: 128 * mib,
       description: 'Largest message that is executed, in bytes; a larger one is dead-lettered.',

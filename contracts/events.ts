@@ -23,6 +23,9 @@ const Attribute = Type.String({ minLength: 1 });
 const Extensions = {
   traceparent: Type.Optional(Type.String({ description: 'W3C trace context of the sender.' })),
   tracestate: Type.Optional(Type.String()),
+  correlationid: Type.Optional(
+    Type.String({ description: 'The sender finds it again in the event that ends his task.' }),
+  ),
 };
 
 /** What another service sends. Attributes are taken as they come: a task is not lost over its time stamp. */
@@ -36,6 +39,9 @@ const received = <const Data extends Type.TSchema>(type: string, data: Data) =>
     subject: Type.Optional(Type.String()),
     datacontenttype: Type.Optional(Type.String()),
     dataschema: Type.Optional(Type.String()),
+    expirytime: Type.Optional(
+      Type.String({ description: 'RFC 3339: from then on the sender no longer wants the task.' }),
+    ),
     ...Extensions,
     data,
   });

@@ -101,7 +101,7 @@ export class Tasks {
   submit(resolved: ResolvedTask, entry: Entry): Submission {
     const taskId = resolved.task.task_id;
     const running = this.#running.get(taskId);
-    if (running !== undefined && !running.abandoned) {
+    if (running !== undefined && !running.abandoned && replayOf(entry) <= replayOf(running)) {
       return running.requestHash === resolved.requestHash ? running.join(entry) : { conflict: true };
     }
     const timeoutMs = this.#parts.config.queues[resolved.tier]!.timeout * 1000;
@@ -120,6 +120,12 @@ export class Tasks {
       }),
     );
     return started.join(entry);
+  }
+
+  /** Whether another body runs here under the task_id. */
+  conflicts({ task, requestHash }: ResolvedTask): boolean {
+    const running = this.#running.get(task.task_id);
+    return running !== undefined && running.requestHash !== requestHash;
   }
 
   /** Resolves when a task has passed the rules of idempotency, or has ended. */
@@ -152,7 +158,7 @@ export class Tasks {
    * @throws StoreUnavailable
    */
   async reject({ taskId, domain, content, code, detail, origin }: Rejection): Promise<boolean> {
-    const requestHash = `rejected:${hash('sha256', content, 'base64url')}`;
+    const requestHash = `${REJECTED}${hash('sha256', content, 'base64url')}`;
     if (this.#running.has(taskId) || (await this.#leases.isHeld(taskId))) return false;
     const stored = await this.#store.find(taskId);
     if (stored?.final) return stored.requestHash === requestHash;
@@ -212,16 +218,11 @@ export class Tasks {
   }
 
   async #run(task: RunningTask): Promise<TaskOutcome> {
-    const { resolved, deadline } = task;
-    const taskId = resolved.task.task_id;
+    const { deadline } = task;
+    const taskId = task.resolved.task.task_id;
     try {
-      const kept = await this.#claim(task);
+      const kept = (await this.#claim(task)) ?? (await this.#recall(task));
       if (kept !== undefined) return kept;
-      const stored = await this.#store.find(taskId);
-      if (stored !== undefined) {
-        if (stored.requestHash !== resolved.requestHash) throw new Conflict();
-        if (stored.final) return await this.#recall(stored);
-      }
       const pending = await this.#store.pending(taskId);
       if (pending?.cancelReason !== undefined) deadline.cancel(cancelled(pending.cancelReason));
       task.open();
@@ -250,7 +251,37 @@ export class Tasks {
     }
   }
 
-  async #recall(stored: TaskRecord): Promise<TaskOutcome> {
+  /** What stands of a task; undefined when it is to be executed. */
+  async #recall(task: RunningTask): Promise<TaskOutcome | undefined> {
+    const { resolved } = task;
+    const stored = await this.#store.find(resolved.task.task_id);
+    if (stored === undefined) return undefined;
+    const begins = stored.outcome.status === 'failed' && replayOf(task) > replayOf(stored);
+    const wasRejected = stored.requestHash.startsWith(REJECTED);
+    // A message that once was no task may have become one, by another configuration.
+    const mayDiffer = wasRejected && (begins || !stored.final);
+    if (stored.requestHash !== resolved.requestHash && !mayDiffer) throw new Conflict();
+    if (stored.final) return begins ? await this.#reopen(task) : await this.#outcomeOf(stored);
+    task.resume(replayOf(stored));
+    return undefined;
+  }
+
+  /**
+   * Begins the new life of a task that failed for good. The event of the old one must be out before: its mark
+   * would be taken for that of the new one.
+   */
+  async #reopen({ resolved, deadline }: RunningTask): Promise<TaskOutcome | undefined> {
+    const taskId = resolved.task.task_id;
+    while (!(await this.#store.isPublished(taskId))) {
+      await deadline.sleep(HELD_POLL_MS);
+      const { interruption } = deadline;
+      if (interruption !== undefined) return failedWith(taskId, interruption.code, interruption.message);
+    }
+    await this.#store.reopen(taskId);
+    return undefined;
+  }
+
+  async #outcomeOf(stored: TaskRecord): Promise<TaskOutcome> {
     if (stored.outcome.status === 'failed')
       return { outcome: stored.outcome, output: undefined, final: true };
     const artifact = await this.#store.artifact(stored.outcome.artifact_id);
@@ -315,6 +346,8 @@ export class Tasks {
 }
 
 const HELD_POLL_MS = 100;
+/** What the hash of a message begins with that named a task_id and was no task. */
+const REJECTED = 'rejected:';
 const RECORD_RETRY_MS = 500;
 
 /** The same task_id with another body. */
@@ -326,6 +359,11 @@ function cancelled(reason: string): Interruption {
     reason === '' ? 'the task was cancelled' : `the task was cancelled: ${reason}`,
     true,
   );
+}
+
+/** The life of a task, counted from 0: a new one begins when an operator replays it from the dead letters. */
+function replayOf({ origin }: { readonly origin?: TaskOrigin | undefined }): number {
+  return origin?.replay ?? 0;
 }
 
 const expired = new Interruption('deadline_exceeded', 'the task expired before it was executed');
@@ -406,6 +444,11 @@ class RunningTask implements ExecutionWatcher {
     const caller = new JoinedCaller(this);
     this.#callers.add(caller);
     return caller;
+  }
+
+  /** It was replayed before, and goes on with that life, whoever sends it now. */
+  resume(replay: number): void {
+    if (replay > replayOf(this)) this.origin = { ...this.origin, replay };
   }
 
   left(caller: JoinedCaller): void {

@@ -129,7 +129,7 @@ export function asyncApiDocument(): object {
         'send',
         'taskFailed',
         'Tell that a task has failed',
-        'Once for a task, when it is not tried again; a delivery may be repeated under the same id.',
+        'Once for a task, when it is not tried again; a delivery may be repeated under the same id. Also for a message that is no task (`invalid_request`, `unknown_domain`, `unknown_tier`) and names a task_id. A task that an operator replays has a new life, and its end a new id.',
         'TaskFailed',
       ),
     },
@@ -219,6 +219,17 @@ const description = `Events are CloudEvents 1.0 in structured JSON. A task is de
 effect once: its \`task_id\` is the key, and the one event that ends it has the same \`id\` however often it is
 delivered. What fails for the moment is tried again after a pause that it spends in the broker. Names of exchange,
 queues and routing keys are those of the shipped configuration.
+
+All queues are durable quorum queues. Dead letters go by the fanout exchange \`tasks.dead\`, at least once.
+
+| queue | holds | messages leave it |
+|---|---|---|
+| \`worker.task.ready.{tier}\` | tasks | with an ack; after too many deliveries to \`worker.task.dead\` |
+| \`worker.task.suspect.{tier}\` | tasks whose process died twice | the same, one by one |
+| \`worker.task.delay.{ms}\` | tasks between two attempts | after the time, back to their tier's queue |
+| \`worker.task.dead\` | what was given up | by \`npm run dead-letters\` |
+| \`worker.task.unrouted\` | outcomes that nobody had bound a queue for | by whoever reads them |
+| \`worker.task.cancelled.{id}\` | cancellations; classic, exclusive, one for each process | with an ack |
 `;
 
 const Text = { type: 'string' };
@@ -229,12 +240,28 @@ const receivedHeaders = {
   properties: {
     traceparent: { ...Text, description: 'W3C trace context; it comes back with the outcome.' },
     tracestate: Text,
+    'x-attempts': {
+      type: 'integer',
+      minimum: 0,
+      description: 'Executions that have failed; the service sets it when it tries a task again.',
+    },
+    'x-expires-at': {
+      type: 'integer',
+      description: 'Milliseconds since the epoch: what is left of `expiration` when a task is tried again.',
+    },
+    'x-replay': {
+      type: 'integer',
+      minimum: 1,
+      description:
+        'How often an operator has replayed the message. Each time begins a new life of a task that failed.',
+    },
   },
 };
 
 const binaryHeaders = {
   type: 'object',
   properties: {
+    ...receivedHeaders.properties,
     'cloudEvents:specversion': { const: '1.0' },
     'cloudEvents:type': Text,
     'cloudEvents:source': Text,
@@ -263,10 +290,21 @@ const deadLetterHeaders = {
     'x-detail': Text,
     'x-attempts': { type: 'integer', minimum: 1, description: 'Executions of the task.' },
     'x-queue': { ...Text, description: 'The queue that a replay goes to.' },
-    'x-replay': { type: 'integer', minimum: 1, description: 'How often the message was replayed.' },
+    'x-replay': receivedHeaders.properties['x-replay'],
+    'x-expires-at': receivedHeaders.properties['x-expires-at'],
     'x-first-death-reason': {
       ...Text,
       description: "The broker's own reason: `delivery_limit` or `expired`.",
+    },
+    'x-death': {
+      type: 'array',
+      description:
+        'Written by the broker when it gave the message up: queue, reason, time; the latest first.',
+      items: { type: 'object' },
+    },
+    'x-delivery-count': {
+      type: 'integer',
+      description: 'Written by the broker: how often the letter was read and left there.',
     },
   },
 };
@@ -317,6 +355,12 @@ function operation(
     summary: title,
     description,
     messages: messages.map((name) => ({ $ref: `#/channels/${channel}/messages/${name}` })),
+    bindings: {
+      amqp:
+        action === 'receive'
+          ? { ack: true, bindingVersion: '0.3.0' }
+          : { deliveryMode: 2, mandatory: true, timestamp: true, bindingVersion: '0.3.0' },
+    },
   };
 }
 
@@ -328,7 +372,12 @@ function message(title: string, schema: string, payload: Json): Json {
     summary: `${title}.`,
     contentType: cloudEventsMediaType,
     headers: schema === 'TaskReadyEvent' || schema === 'TaskCancelledEvent' ? receivedHeaders : sentHeaders,
+    correlationId: {
+      location: '$message.payload#/correlationid',
+      description: 'Also the property `correlation_id`, which goes before it.',
+    },
     payload: refTo(schema),
+    bindings: { amqp: { messageType: payload.type, bindingVersion: '0.3.0' } },
     examples: [{ name: 'specification', payload }],
   };
 }

@@ -155,6 +155,29 @@ function dropSocket({ connection }: ChannelModel): void {
 /** Enough for the last bytes of a good end. */
 const SOCKET_MS = 1000;
 
+/**
+ * Connects once, to the first address of the list that answers.
+ * @throws {Error} the one of the last address.
+ */
+export async function connectOnce(rabbitmq: Config['rabbitmq'], name: string): Promise<ChannelModel> {
+  let failure: unknown;
+  for (const address of brokerAddresses(rabbitmq)) {
+    try {
+      return await connect(
+        turning(() => address, rabbitmq.heartbeat_seconds),
+        {
+          timeout: rabbitmq.connect_timeout_ms,
+          clientProperties: { connection_name: name },
+          ...tlsFiles(rabbitmq),
+        },
+      );
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
 /** amqplib reads the fields at each attempt, so that each may go to another address. */
 function turning(
   address: () => ReturnType<typeof brokerAddresses>[number],

@@ -115,7 +115,7 @@ function read({ pools }: DeliveryParts, { content, properties }: ConsumeMessage)
 }
 
 /** Only what attributes can be: nothing else needs to reach a thread. */
-function plainHeaders(headers: Record<string, unknown> = {}): Record<string, string> {
+export function plainHeaders(headers: Record<string, unknown> = {}): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   );
@@ -310,8 +310,11 @@ const HEADERS_CHARACTERS = 16_384;
 function sendersHeaders(headers: Record<string, unknown> = {}): Record<string, unknown> {
   const kept = Object.entries(headers).filter(([name]) => !brokersHeaders.test(name));
   const all = Object.fromEntries(kept);
-  return JSON.stringify(all).length <= HEADERS_CHARACTERS ? all : {};
+  if (JSON.stringify(all).length <= HEADERS_CHARACTERS) return all;
+  return Object.fromEntries(kept.filter(([name]) => ownNames.has(name)));
 }
+
+const ownNames: ReadonlySet<string> = new Set(Object.values(ownHeaders));
 
 const brokersHeaders = /^x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count|opt-.*)$/;
 

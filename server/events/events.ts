@@ -59,7 +59,7 @@ export async function openEvents(parts: EventsParts): Promise<Events> {
   });
   return {
     accept: (resolved, data, traceparent) =>
-      acceptTask({ config, store, publisher, names }, resolved, data, traceparent),
+      acceptTask({ config, tasks, store, publisher, names }, resolved, data, traceparent),
     state: () => {
       const states = [publisher.state(), consumer.state()];
       return states.find(({ ok }) => !ok) ?? states[0]!;

@@ -72,6 +72,8 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
       const accepted = await parts.events.accept(resolved, bytes, traceparent);
       if (aborted) return;
       if (accepted === 'conflict') throw new Conflict();
+      if (typeof accepted === 'object' && 'tooLarge' in accepted)
+        return refuse('payload_too_large', accepted.tooLarge);
       if (typeof accepted === 'object') return refuse('broker_unavailable', accepted.unavailable);
       if (accepted === 'queued') return answer(queued(resolved.task.task_id, path));
     }

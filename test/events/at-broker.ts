@@ -19,6 +19,8 @@ export interface Orchestrator {
   publish(routingKey: string, content: Buffer, options?: Options.Publish): Promise<void>;
   /** Waits until so many tasks have an outcome; resolves to all events by task_id. */
   outcomes(count: number, limitMs?: number): Promise<Map<string, SeenEvent[]>>;
+  /** Collects what comes by a routing key from now on. */
+  listen(routingKey: string): Promise<readonly ConsumeMessage[]>;
   /** Takes all messages of a queue away. */
   take(queue: string): Promise<ConsumeMessage[]>;
   /** Takes its queue of outcomes away. */
@@ -84,6 +86,13 @@ export async function anOrchestrator(url: string, { exchange }: BrokerNames): Pr
       }
       return byTask();
     },
+    listen: async (routingKey) => {
+      const heard: ConsumeMessage[] = [];
+      const { queue } = await channel.assertQueue('', { exclusive: true });
+      await channel.bindQueue(queue, exchange, routingKey);
+      await channel.consume(queue, (message) => void (message && heard.push(message)), { noAck: true });
+      return heard;
+    },
     take: async (queue) => {
       const taken: ConsumeMessage[] = [];
       for (;;) {
@@ -95,7 +104,8 @@ export async function anOrchestrator(url: string, { exchange }: BrokerNames): Pr
     unsubscribe: async () => {
       await channel.deleteQueue(queue);
     },
-    close: () => model.close(),
+    // The test may have stopped the broker.
+    close: () => model.close().catch(() => {}),
   };
 }
 

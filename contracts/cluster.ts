@@ -10,6 +10,10 @@ export type ToPrimary =
   | { readonly kind: 'claim'; readonly claims: readonly TaskClaim[] }
   | { readonly kind: 'release'; readonly taskIds: readonly string[] }
   | { readonly kind: 'ask'; readonly call: number; readonly taskId: string }
+  /** Asks for the metrics of all workers. */
+  | { readonly kind: 'metrics'; readonly call: number }
+  /** The metrics of this worker, as prom-client makes JSON of them. */
+  | { readonly kind: 'measured'; readonly call: number; readonly metrics: object }
   /** Cancel a task that another worker executes. */
   | { readonly kind: 'cancel'; readonly taskId: string };
 
@@ -25,6 +29,8 @@ export type ToWorker =
   /** Give back what is idle, up to `slots`, and of what is busy up to `busy` when it ends. */
   | { readonly kind: 'recall'; readonly tier: string; readonly slots: number; readonly busy: number }
   | { readonly kind: 'answers'; readonly answers: readonly ClaimAnswer[] }
+  | { readonly kind: 'measure'; readonly call: number }
+  | { readonly kind: 'metrics'; readonly call: number; readonly workers: readonly object[] }
   | { readonly kind: 'cancel'; readonly taskId: string }
   /** End what runs, exit. `replaced`: others take the new connections, so what comes on the open ones is served. */
   | { readonly kind: 'stop'; readonly replaced: boolean };

@@ -34,6 +34,8 @@ export interface Pools {
   parse(job: ParseTaskJob): Promise<ParsedTask>;
   /** The same for a message that is too large for the event loop. */
   parseEvent(job: ParseEventJob): Promise<ParsedEvent>;
+  /** Share of their time that the threads of a tier have worked, from 0 to 1. */
+  utilization(tier: string): number;
   /** Ends the threads of a tier; what they held is retried on fresh ones. For operators and fault tests. */
   killThreads(tier: string): Promise<void>;
   readonly events: EventEmitter<{ threadDied: [tier: string, error: Error] }>;
@@ -89,6 +91,7 @@ export async function openPools(config: Config): Promise<Pools> {
     tier: (tier) => tiers.get(tier)!.pool,
     parse: (job) => onEdge(job, 'parse'),
     parseEvent: (job) => onEdge(job, 'parseMessage'),
+    utilization: (tier) => tiers.get(tier)!.piscina.utilization,
     killThreads: async (tier) => {
       await Promise.all(tiers.get(tier)!.piscina.threads.map((thread) => thread.terminate()));
     },

@@ -3,14 +3,16 @@ import type { WorkerSeat } from '../contracts/cluster.js';
 import { openPools } from '../pool/pools.js';
 import { LeasedSlots } from './cluster/leased-slots.js';
 import type { Link } from './cluster/link.js';
+import { nodeMetrics } from './cluster/node-metrics.js';
 import { PrimaryLeases } from './cluster/primary-leases.js';
-import { openEvents } from './events/events.js';
+import { type Events, openEvents } from './events/events.js';
 import type { ExecutionParts } from './execution.js';
 import { openGateway } from './gateway/gateway.js';
 import { openHealth } from './health.js';
 import { openHttp } from './http/server.js';
 import { type Leases, LocalLeases } from './leases.js';
 import type { Log } from './log.js';
+import { openMetrics } from './metrics.js';
 import { openRag } from './rag.js';
 import { LocalSlots } from './slots.js';
 import { openStandIns, standInsOf } from './stand-ins.js';
@@ -82,9 +84,12 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       templates,
       simulated: standIns.simulated,
     };
-    const tasks = new Tasks({ parts, store, leases, log });
+    let events: Events | undefined;
+    const tiers = Object.keys(config.tier_models);
+    const metrics = openMetrics({ pools, slots, gateway, store, tiers, events: () => events });
+    const tasks = new Tasks({ parts, store, leases, log, metrics });
     if (seat === undefined || seat.index === 0) keep(pruneRegularly(config, store, log));
-    const events = hasBroker
+    events = hasBroker
       ? keep(
           await openEvents({
             config,
@@ -101,6 +106,8 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
     const health = openHealth({ gateway, store, events, standIns: standIns.names, isClosing });
     const http = keep(
       openHttp({
+        metrics,
+        metricsText: seat === undefined ? () => metrics.registry.metrics() : nodeMetrics(metrics, seat.link),
         port: seat?.port ?? config.server.port,
         config,
         pools,

@@ -4,6 +4,7 @@ import { Deadline, Interruption } from './deadline.js';
 import { type ExecutionParts, type ExecutionWatcher, execute } from './execution.js';
 import type { Leases } from './leases.js';
 import type { Log } from './log.js';
+import type { Metrics } from './metrics.js';
 import type { ResolvedTask } from './resolution.js';
 import {
   type ArtifactStore,
@@ -68,6 +69,7 @@ export interface TasksParts {
   readonly store: ArtifactStore;
   readonly leases: Leases;
   readonly log: Log;
+  readonly metrics: Pick<Metrics, 'ended'>;
 }
 
 /** Every task that runs in this process, and the rules of idempotency over it and the store. */
@@ -77,15 +79,17 @@ export class Tasks {
   readonly #store: ArtifactStore;
   readonly #leases: Leases;
   readonly #log: Log;
+  readonly #metrics: TasksParts['metrics'];
   #stopping = false;
   /** Called with each outcome that is final and durable: its event is to be published. */
   onFinal: ((record: TaskRecord, output: Uint8Array | undefined) => void) | undefined;
 
-  constructor({ parts, store, leases, log }: TasksParts) {
+  constructor({ parts, store, leases, log, metrics }: TasksParts) {
     this.#parts = parts;
     this.#store = store;
     this.#leases = leases;
     this.#log = log;
+    this.#metrics = metrics;
     leases.onCancelRequested = (taskId) => this.cancel(taskId);
   }
 
@@ -305,6 +309,8 @@ export class Tasks {
     };
     const recordsSince = performance.now();
     await this.#record(record, receipt, output, task);
+    const recordMs = performance.now() - recordsSince;
+    this.#metrics.ended(record, receipt, recordMs);
     this.#log.info({
       event: 'task_ended',
       task_id: resolved.task.task_id,
@@ -316,7 +322,7 @@ export class Tasks {
       tokens_used: outcome.tokens_used,
       execution_time_ms: outcome.execution_time_ms,
       timings: outcome.timings,
-      record_ms: Math.round((performance.now() - recordsSince) * 1000) / 1000,
+      record_ms: Math.round(recordMs * 1000) / 1000,
       attempts: outcome.attempts,
     });
     if (final) this.onFinal?.(record, output);

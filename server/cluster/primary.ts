@@ -9,6 +9,7 @@ import {
 } from '../../contracts/cluster.js';
 import type { Log } from '../log.js';
 import { openStandIns } from '../stand-ins.js';
+import { MetricsRounds } from './metrics-round.js';
 import { SlotLedger } from './slot-ledger.js';
 import { TaskLedger } from './task-ledger.js';
 
@@ -50,6 +51,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   );
   const slots = new SlotLedger(limits, send);
   const tasks = new TaskLedger();
+  const rounds = new MetricsRounds(send);
   const deaths: number[] = [];
   const seats: (Worker | undefined)[] = [];
   let phase: 'open' | 'closing' = 'open';
@@ -103,6 +105,16 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         send(worker, { kind: 'answers', answers: [{ call: message.call, answer }] });
         break;
       }
+      case 'metrics':
+        rounds.start(
+          worker,
+          message.call,
+          seats.flatMap((seat) => (seat?.isConnected() ? [seat.id] : [])),
+        );
+        break;
+      case 'measured':
+        rounds.measured(worker, message.call, message.metrics);
+        break;
       case 'cancel': {
         const holder = tasks.holder(message.taskId);
         if (holder !== undefined) send(holder, message);

@@ -43,6 +43,7 @@ export function openApiDocument(): object {
       '/health/detailed': { get: healthDetailed },
       '/health/live': { get: live },
       '/health/ready': { get: ready },
+      '/metrics': { get: metrics },
       '/openapi.json': { get: self },
     },
     components: {
@@ -493,6 +494,24 @@ const ready = {
       dependencies,
       stand_ins: {},
     }),
+  },
+};
+
+const metrics = {
+  operationId: 'getMetrics',
+  tags: ['health'],
+  summary: 'The metrics of the node',
+  responses: {
+    200: {
+      description: 'All values, over all workers, in the Prometheus text format 0.0.4.',
+      content: {
+        'text/plain': {
+          schema: { type: 'string' },
+          example: 'worker_service_requests_total{endpoint="/execute",status="200"} 1\n',
+        },
+      },
+    },
+    ...problems(['internal_error']),
   },
 };
 

@@ -17,6 +17,8 @@ import { namesOf, topologyOf } from './topology.js';
 export interface Events {
   /** Hands a task to the broker; see acceptTask. */
   accept(resolved: ResolvedTask, data: Uint8Array, traceparent: string | undefined): Promise<Acceptance>;
+  /** Events on their way to the broker. */
+  readonly underWay: number;
   /** Of the worse of the two connections. */
   state(): BrokerState;
   /** Takes no more messages; those in hand go on. */
@@ -60,6 +62,9 @@ export async function openEvents(parts: EventsParts): Promise<Events> {
   return {
     accept: (resolved, data, traceparent) =>
       acceptTask({ config, tasks, store, publisher, names }, resolved, data, traceparent),
+    get underWay() {
+      return outbox.underWay;
+    },
     state: () => {
       const states = [publisher.state(), consumer.state()];
       return states.find(({ ok }) => !ok) ?? states[0]!;

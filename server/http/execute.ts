@@ -22,7 +22,11 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
   const path = req.getUrl();
   const contentType = req.getHeader('content-type');
   const declaredBytes = Number(req.getHeader('content-length') || 0);
+  const startedAt = performance.now();
+  const count = (status: number) =>
+    parts.metrics.answered('/execute', status, (performance.now() - startedAt) / 1000);
   const answer = (reply: Reply) => {
+    count(reply.status);
     if (!aborted) send(res, reply, { close: parts.isLeaving() });
   };
   const refuse = (code: FailureCode, detail: string, more: Partial<Problem> = {}) => {
@@ -86,6 +90,7 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
         await Promise.race([caller.ended, parts.tasks.opened(resolved.task.task_id)]);
         if (aborted) return;
         await streamEvents(res, caller, () => aborted);
+        count(200);
       } else {
         const ended = await caller.ended;
         answer(replyOf(ended));

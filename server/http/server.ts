@@ -4,6 +4,7 @@ import uWS, {
   type TemplatedApp,
   type us_listen_socket,
 } from 'uWebSockets.js';
+import { Registry } from 'prom-client';
 import type { Config } from '../../config/schema.js';
 import type { FailureCode } from '../../contracts/failures.js';
 import { problemOf } from '../../contracts/problem.js';
@@ -14,6 +15,7 @@ import type { Events } from '../events/events.js';
 import type { Health } from '../health.js';
 import type { Leases } from '../leases.js';
 import type { Log } from '../log.js';
+import type { Metrics } from '../metrics.js';
 import { type ArtifactStore, StoreUnavailable } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
 import { handleExecute } from './execute.js';
@@ -31,6 +33,9 @@ export interface HttpParts {
   /** Undefined when no broker is configured. */
   readonly events: Events | undefined;
   readonly health: Health;
+  readonly metrics: Pick<Metrics, 'answered'>;
+  /** The metrics of the node, in the Prometheus text format. */
+  readonly metricsText: () => Promise<string>;
   readonly log: Log;
   isClosing(): boolean;
   /** Whether each connection is to be closed with its next answer. */
@@ -53,25 +58,27 @@ export function openHttp(parts: HttpParts): HttpServer {
   const app = uWS.App();
   const openApi = json(openApiDocument());
   const get = (path: string, handler: Handler) => {
-    app.get(path, answer(parts, handler));
-    app.head(path, answer(parts, handler));
+    const route = answer(parts, path.replace('/api/v1', ''), handler);
+    app.get(path, route);
+    app.head(path, route);
   };
   for (const prefix of ['', '/api/v1']) {
     app.post(`${prefix}/execute`, (res, req) => handleExecute(parts, res, req));
     get(`${prefix}/tasks/:id`, taskStatus);
-    app.del(`${prefix}/tasks/:id`, answer(parts, cancelTask));
+    app.del(`${prefix}/tasks/:id`, answer(parts, '/tasks/:id', cancelTask));
     get(`${prefix}/tasks/:id/receipt`, receipt);
     get(`${prefix}/artifacts/:id`, artifact);
     get(`${prefix}/health`, ({ health }) => json(health.summary()));
     get(`${prefix}/health/detailed`, async ({ health }) => json(await health.detailed()));
     get(`${prefix}/health/live`, () => json({ status: 'live' }));
     get(`${prefix}/health/ready`, ready);
+    get(`${prefix}/metrics`, metrics);
     get(`${prefix}/openapi.json`, () => openApi);
     refuseOtherMethods(app, parts, prefix);
   }
   app.any(
     '/*',
-    answer(parts, () => refusal('not_found', 'there is no such route')),
+    answer(parts, 'none', () => refusal('not_found', 'there is no such route')),
   );
   let socket: us_listen_socket | undefined;
   app.listen(parts.config.server.host, parts.port, (listening) => {
@@ -97,8 +104,13 @@ export function openHttp(parts: HttpParts): HttpServer {
 type Handler = (parts: HttpParts, id: string) => Reply | Promise<Reply>;
 
 /** A route without a body: makes the reply, and writes it unless the caller has gone. */
-function answer(parts: HttpParts, handler: Handler): (res: HttpResponse, req: HttpRequest) => void {
+function answer(
+  parts: HttpParts,
+  endpoint: string,
+  handler: Handler,
+): (res: HttpResponse, req: HttpRequest) => void {
   return (res, req) => {
+    const startedAt = performance.now();
     let aborted = false;
     res.onAborted(() => {
       aborted = true;
@@ -116,6 +128,7 @@ function answer(parts: HttpParts, handler: Handler): (res: HttpResponse, req: Ht
             ? refusal('store_unavailable', 'the store could not be read')
             : refusal('internal_error', 'the request could not be handled');
       }
+      parts.metrics.answered(endpoint, reply.status, (performance.now() - startedAt) / 1000);
       if (!aborted) send(res, reply, { isHead, close: parts.isLeaving() });
     })();
   };
@@ -138,6 +151,7 @@ const routes: readonly [path: string, methods: string][] = [
   ['/health/detailed', 'GET, HEAD'],
   ['/health/live', 'GET, HEAD'],
   ['/health/ready', 'GET, HEAD'],
+  ['/metrics', 'GET, HEAD'],
   ['/openapi.json', 'GET, HEAD'],
 ];
 
@@ -146,7 +160,7 @@ function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string)
     const reply = problem(problemOf('method_not_allowed', `${path} takes ${methods}`), { allow: methods });
     app.any(
       prefix + path,
-      answer(parts, () => reply),
+      answer(parts, path, () => reply),
     );
   }
 }
@@ -202,6 +216,10 @@ async function artifact({ store }: HttpParts, id: string): Promise<Reply> {
   });
   const body = Buffer.concat([Buffer.from(`${head.slice(0, -1)},"output":`), found.output, Buffer.from('}')]);
   return { status: 200, contentType: 'application/json', body };
+}
+
+async function metrics({ metricsText }: HttpParts): Promise<Reply> {
+  return { status: 200, contentType: Registry.PROMETHEUS_CONTENT_TYPE, body: await metricsText() };
 }
 
 async function ready({ health }: HttpParts): Promise<Reply> {

@@ -100,6 +100,17 @@ test('a worker that dies is replaced; its slots come back, and its task is execu
   assert.ok((await under.stats()).maxOpen <= 4);
 });
 
+test('the metrics are those of the node, whichever worker is asked', async () => {
+  const counted = async () => {
+    const { text } = await call(`${under.url}/metrics`, 'GET');
+    const lines = text.split('\n').filter((line) => line.startsWith('worker_service_tasks_total{'));
+    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+  };
+  const before = await counted();
+  await Promise.all(Array.from({ length: 20 }, () => execute(tiny())));
+  assert.equal(await counted(), before + 20);
+});
+
 test('SIGHUP replaces the workers one by one, and no request fails', async () => {
   await under.knobs({ ttftMs: 20 });
   const before = under.workers();

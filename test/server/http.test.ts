@@ -29,6 +29,7 @@ async function receiptFrom(receipt: () => Promise<undefined>) {
     config: { server: { host: '127.0.0.1', port: 0 } },
     store: { receipt },
     isLeaving: () => false,
+    metrics: { answered: () => {} },
     log: { error: (entry: unknown) => logged.push(entry) },
   } as unknown as HttpParts);
   try {

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { aTask, atService, type ServiceUnderTest } from './at-service.js';
+
+const test = suite('the metrics');
+let service: ServiceUnderTest;
+
+test.before(async () => {
+  service = await atService('gateway: {backoff_base_ms: 1, backoff_max_ms: 2}');
+});
+test.after(() => service.close());
+
+/** The value of a line of the text format. */
+async function value(name: string, labels: Record<string, string> = {}): Promise<number> {
+  const { text } = await service.ask('GET', '/metrics');
+  const wanted = Object.entries(labels).map(([key, text]) => `${key}="${text}"`);
+  const line = text
+    .split('\n')
+    .find(
+      (each) =>
+        (each.startsWith(`${name}{`) || each.startsWith(`${name} `)) &&
+        wanted.every((label) => each.includes(label)),
+    );
+  return Number(line?.split(' ').at(-1) ?? 0);
+}
+
+test('a task is counted with its tier, domain and outcome', async () => {
+  const of = { tier: 'small', domain: 'code-general', status: 'completed', final: 'true' };
+  const before = await value('worker_service_tasks_total', of);
+  const { body } = await service.execute(aTask());
+  assert.equal(await value('worker_service_tasks_total', of), before + 1);
+  const { model, tokens } = body;
+  const counted = await value('worker_service_tokens_total', { model, direction: 'completion' });
+  assert.equal(counted, tokens.completion);
+  assert.equal(await value('worker_service_task_duration_seconds_count', { tier: 'small' }), 1);
+  assert.equal(await value('worker_service_first_token_seconds_count', { tier: 'small' }), 1);
+});
+
+test('a failure is counted with its code, and each attempt with its kind', async () => {
+  await service.knobs({ script: [{ status: 503 }, { refusal: 'no' }] });
+  await service.execute(aTask());
+  assert.equal(await value('worker_service_tasks_total', { status: 'failed', code: 'refused' }), 1);
+  assert.equal(await value('worker_service_attempts_total', { kind: 'first', ended: 'rejected' }), 1);
+  assert.equal(await value('worker_service_attempts_total', { kind: 'retry', ended: 'finished' }), 1);
+});
+
+test('requests are counted by route and status, whatever their path', async () => {
+  await service.ask('GET', '/tasks/nobody');
+  await service.ask('GET', '/api/v1/tasks/nobody-else');
+  await service.ask('GET', '/nowhere/a/b');
+  const counts = (endpoint: string) => value('worker_service_requests_total', { endpoint, status: '404' });
+  assert.deepEqual([await counts('/tasks/:id'), await counts('none')], [2, 1]);
+});
+
+test('the state of slots, circuits and dependencies is there', async () => {
+  const { text, headers } = await service.ask('GET', '/metrics');
+  assert.match(String(headers['content-type']), /^text\/plain; version=0\.0\.4/);
+  for (const line of [
+    'worker_service_slots_used{tier="small"} 0',
+    'worker_service_slots_waiting{tier="small"} 0',
+    'worker_service_endpoint_breaker{endpoint="vllm_gpu"} 0',
+    'worker_service_dependency_status{dependency="store"} 1',
+    'worker_service_outbox_oldest_seconds 0',
+  ])
+    assert.ok(text.includes(`${line}\n`), line);
+});
+
+test.run();

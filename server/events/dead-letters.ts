@@ -1,6 +1,6 @@
 import type { ConfirmChannel, GetMessage } from 'amqplib';
 import { parseEvent } from '../../contracts/parse-event.js';
-import { again, ownHeaders, plainHeaders } from './delivery.js';
+import { again, ownHeaders, plainHeaders } from './message.js';
 
 /** What is known of a message that was given up. */
 export interface DeadLetter {

@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import type { ConsumeMessage, Options } from 'amqplib';
+import type { ConsumeMessage } from 'amqplib';
 import type { Config } from '../../config/schema.js';
 import type { FailureCode } from '../../contracts/failures.js';
 import { failures } from '../../contracts/failures.js';
@@ -10,8 +9,9 @@ import type { Log } from '../log.js';
 import { type ResolvedTask, resolve } from '../resolution.js';
 import { type ArtifactStore, StoreUnavailable, type TaskOrigin } from '../store/store.js';
 import { Conflict, type TaskOutcome, type Tasks } from '../tasks.js';
+import { again, ownHeaders, plainHeaders } from './message.js';
 import type { Outbox } from './outbox.js';
-import type { Outgoing, Publisher } from './publisher.js';
+import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
 
 /** What becomes of a message; the consumer alone acts on it. */
@@ -36,19 +36,6 @@ export interface Delivery {
   readonly suspect: boolean;
   readonly message: ConsumeMessage;
 }
-
-/** Headers of the service's own, on messages that it publishes again. */
-export const ownHeaders = {
-  /** Executions that have failed. */
-  attempts: 'x-attempts',
-  /** Milliseconds since the epoch. */
-  expiresAt: 'x-expires-at',
-  reason: 'x-reason',
-  detail: 'x-detail',
-  /** Queue that the message came from. */
-  queue: 'x-queue',
-  replay: 'x-replay',
-} as const;
 
 /**
  * Executes the task of a message. `ack` only when its end is durable and confirmed by the broker: the terminal
@@ -112,13 +99,6 @@ function read({ pools }: DeliveryParts, { content, properties }: ConsumeMessage)
   if (content.length <= INLINE_BYTES) return parseEvent(job);
   // A copy, because posting a view takes along the whole buffer of the socket that it looks into.
   return pools.parseEvent({ ...job, body: new Uint8Array(content) });
-}
-
-/** Only what attributes can be: nothing else needs to reach a thread. */
-export function plainHeaders(headers: Record<string, unknown> = {}): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-  );
 }
 
 function originOf({ properties }: ConsumeMessage, attributes: EventAttributes): TaskOrigin | undefined {
@@ -283,40 +263,6 @@ async function deadLetter(
 }
 
 const DETAIL_CHARACTERS = 1000;
-
-/** The same message on another way. What the broker wrote into its headers stays behind. */
-export function again(
-  { content, properties }: Pick<ConsumeMessage, 'content' | 'properties'>,
-  exchange: string,
-  routingKey: string,
-  more: Readonly<Record<string, unknown>>,
-): Outgoing {
-  const { contentType, contentEncoding, correlationId, timestamp, type, appId, priority, messageId } =
-    properties;
-  const kept = { contentType, contentEncoding, correlationId, timestamp, type, appId, priority };
-  const given = Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined));
-  const headers = { ...sendersHeaders(properties.headers), ...more };
-  const options: Outgoing['options'] = {
-    ...(given as Options.Publish),
-    messageId: (messageId as string | undefined) ?? randomUUID(),
-    headers,
-  };
-  return { exchange, routingKey, content, options };
-}
-
-/** AMQP takes at most a frame of headers; a sender who filled it must not keep his message from moving on. */
-const HEADERS_CHARACTERS = 16_384;
-
-function sendersHeaders(headers: Record<string, unknown> = {}): Record<string, unknown> {
-  const kept = Object.entries(headers).filter(([name]) => !brokersHeaders.test(name));
-  const all = Object.fromEntries(kept);
-  if (JSON.stringify(all).length <= HEADERS_CHARACTERS) return all;
-  return Object.fromEntries(kept.filter(([name]) => ownNames.has(name)));
-}
-
-const ownNames: ReadonlySet<string> = new Set(Object.values(ownHeaders));
-
-const brokersHeaders = /^x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count|opt-.*)$/;
 
 function numberIn({ properties }: ConsumeMessage, header: string): number {
   const value = Number(properties.headers?.[header] ?? 0);

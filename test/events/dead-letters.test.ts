@@ -208,6 +208,19 @@ test('a replayed task keeps its new life when it comes again by HTTP', async () 
   assert.notEqual(success.id, failure.id);
 });
 
+test('headers that fill a frame do not make a replayed task forget which life it is in', async () => {
+  await under.knobs({ status: 503 });
+  const task = aTinyTask();
+  await under.orchestrator.ready(task, { headers: { filler: 'x'.repeat(60_000) } });
+  for (const replays of [0, 1]) {
+    assert.equal((await letters(1)).letters[0]!.replays, replays);
+    await deadLetters(['replay', '--all']);
+    await until(() => outcomesOf(task.task_id).length === replays + 2, 'another end');
+  }
+  await letters(1);
+  assert.equal(await modelCalls(task.task_id), 6);
+});
+
 test('poison stays poison: replayed, it comes back once', async () => {
   const wrong = { ...aTinyTask(), surprise: 1 };
   await under.orchestrator.publish('task.ready.tiny', Buffer.from(JSON.stringify(wrong)));

@@ -71,6 +71,20 @@ test('a confirm that never comes: the event is published again under its id, on 
   assert.equal(under.orchestrator.seen.length, 2);
 });
 
+test('connections lost over and over do not wear out the message of a task that runs', async () => {
+  const under = await throughProxy(['delivery_limit: 1']);
+  await under.knobs({ ttftMs: 15_000 });
+  const tasks = await sendTo(under, 1);
+  await eventually(async () => (await under.stats()).open === 1, 'the call');
+  for (let lost = 0; under.entries('message_renewed').length === 0; lost++) {
+    assert.ok(lost < 17, 'the limit has passed');
+    const connects = under.entries('broker_connected').length;
+    proxy.cut();
+    await eventually(() => under.entries('broker_connected').length >= connects + 2, 'both connected again');
+  }
+  await nothingIsLost(under, tasks);
+});
+
 test('a frozen line is found by the heartbeat; what ran on it is answered on the next one', async () => {
   const under = await throughProxy(['heartbeat_seconds: 1', 'connect_timeout_ms: 500']);
   await under.knobs({ ttftMs: 300 });

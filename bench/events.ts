@@ -5,6 +5,7 @@ import { type Channel, type ConfirmChannel, connect } from 'amqplib';
 import { startRabbit } from '../test/servers/rabbitmq.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from './processes.js';
 import { startSimulators } from './simulators/start.js';
+import { median, spread } from './statistics.js';
 
 /** What one consumer did in one round. Latencies in ms, from publish to the outcome's delivery. */
 interface Round {
@@ -168,12 +169,4 @@ function print(floor: readonly Round[], service: readonly Round[]): void {
   console.log(
     `prefetch ${SLOTS}, ${OUTSTANDING} tasks outstanding, ${ROUNDS} rounds of ${ROUND_SECONDS} s, medians; spread is (max − min) / median`,
   );
-}
-
-function median(values: readonly number[]): number {
-  return Math.round(values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]! * 100) / 100;
-}
-
-function spread(values: readonly number[]): string {
-  return `${Math.round(((Math.max(...values) - Math.min(...values)) / median(values)) * 100)} %`;
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import autocannon from 'autocannon';
 import { type BenchProcess, serviceEnvironment, startProcess } from './processes.js';
 import { startSimulators } from './simulators/start.js';
+import { median, spread } from './statistics.js';
 
 /** What one server did in one round. Latencies in ms. */
 interface Round {
@@ -120,12 +121,4 @@ function print(floor: readonly Round[], service: readonly Round[]): void {
   console.log(
     `${CONNECTIONS} connections, ${ROUNDS} rounds of ${ROUND_SECONDS} s, medians; spread is (max − min) / median`,
   );
-}
-
-function median(values: readonly number[]): number {
-  return Math.round(values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]! * 100) / 100;
-}
-
-function spread(values: readonly number[]): string {
-  return `${Math.round(((Math.max(...values) - Math.min(...values)) / median(values)) * 100)} %`;
 }

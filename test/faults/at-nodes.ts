@@ -9,6 +9,7 @@ import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
 import { startSimulators } from '../../bench/simulators/start.js';
 import {
   anOrchestrator,
+  aTinyTask,
   type BrokerNames,
   freshNames,
   type Orchestrator,
@@ -135,4 +136,21 @@ export async function account(
     duplicates: seen.length - ids.size,
     modelCalls: taskIds.reduce((sum, id) => sum + (byTask[id] ?? 0), 0),
   };
+}
+
+/** Tasks of the fastest tier. */
+export function tinyTasks(count: number): ReturnType<typeof aTinyTask>[] {
+  return Array.from({ length: count }, () => aTinyTask());
+}
+
+export function idsOf(tasks: readonly { readonly task_id: string }[]): string[] {
+  return tasks.map(({ task_id }) => task_id);
+}
+
+/** Publishes all at once, and waits for the confirms. */
+export async function publishAll(
+  { orchestrator }: NodesUnderTest,
+  tasks: readonly Readonly<Record<string, unknown>>[],
+): Promise<void> {
+  await Promise.all(tasks.map((task) => orchestrator.ready(task)));
 }

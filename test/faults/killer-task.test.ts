@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { sleep } from '../service/at-service.js';
-import { account, atNodes, type NodesUnderTest } from './at-nodes.js';
+import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
 
 const test = suite('a process that is killed by a task');
 let rabbit: RabbitServer;
@@ -20,19 +20,12 @@ test.before.each(async () => {
 });
 test.after.each(() => under.close());
 
-const tasks = (count: number) => Array.from({ length: count }, () => aTinyTask());
-const idsOf = (list: readonly { task_id: string }[]) => list.map(({ task_id }) => task_id);
-
-async function publishAll(list: readonly Record<string, unknown>[]): Promise<void> {
-  await Promise.all(list.map((task) => under.orchestrator.ready(task)));
-}
-
 test('the task becomes a dead letter, and those beside it succeed', async () => {
-  const innocent = tasks(40);
+  const innocent = tinyTasks(40);
   const killer = aTinyTask();
   await under.knobs({ ttftMs: 300 });
   let node = await under.start();
-  await publishAll([...innocent.slice(0, 5), killer, ...innocent.slice(5)]);
+  await publishAll(under, [...innocent.slice(0, 5), killer, ...innocent.slice(5)]);
   let deaths = 0;
   let watching = true;
   const watched = (async () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
+import { type aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { sleep, until } from '../service/at-service.js';
-import { account, atNodes, type NodesUnderTest } from './at-nodes.js';
+import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
 
 const test = suite('a process that is killed');
 let rabbit: RabbitServer;
@@ -21,18 +21,11 @@ test.before.each(async () => {
 });
 test.after.each(() => under.close());
 
-const tasks = (count: number) => Array.from({ length: count }, () => aTinyTask());
-const idsOf = (list: readonly { task_id: string }[]) => list.map(({ task_id }) => task_id);
-
-async function publishAll(list: readonly Record<string, unknown>[]): Promise<void> {
-  await Promise.all(list.map((task) => under.orchestrator.ready(task)));
-}
-
 test('every two seconds, during 2,000 tasks, loses none and ends each once', async () => {
-  const list = tasks(2000);
+  const list = tinyTasks(2000);
   let node = await under.start();
   await under.knobs({ ttftMs: 5 });
-  await publishAll(list);
+  await publishAll(under, list);
   let kills = 0;
   while (new Set(under.orchestrator.seen.map(({ event }) => event.id)).size < list.length) {
     assert.ok(kills < 60, `too slow: ${under.orchestrator.seen.length} outcomes`);
@@ -52,7 +45,7 @@ test('every two seconds, during 2,000 tasks, loses none and ends each once', asy
 
 test('in the middle of a model call: the next process executes the task', async () => {
   await under.knobs({ ttftMs: 60_000 });
-  const [task] = tasks(1) as [ReturnType<typeof aTinyTask>];
+  const [task] = tinyTasks(1) as [ReturnType<typeof aTinyTask>];
   const first = await under.start();
   await under.orchestrator.ready(task);
   await until(async () => (await under.stats()).open === 1, 'the model call');
@@ -80,7 +73,7 @@ for (const [when, trap] of [
   test(`${when}: the outcome stands, and the model is not called again`, async () => {
     const proxy = await startProxy(rabbit.port);
     const first = await under.start({ rabbitUrl: `amqp://guest:guest@127.0.0.1:${proxy.port}` });
-    const [task] = tasks(1) as [ReturnType<typeof aTinyTask>];
+    const [task] = tinyTasks(1) as [ReturnType<typeof aTinyTask>];
     const sprung = trap(proxy);
     await under.orchestrator.ready(task);
     await sprung;
@@ -96,10 +89,10 @@ for (const [when, trap] of [
 }
 
 test('by SIGTERM under load: exit code 0, and every task ends once, asked of the model once', async () => {
-  const list = tasks(200);
+  const list = tinyTasks(200);
   await under.knobs({ ttftMs: 50 });
   const first = await under.start();
-  await publishAll(list);
+  await publishAll(under, list);
   await under.orchestrator.outcomes(40);
   const code = await first.stop();
   assert.equal(code, 0, first.log().slice(-2000));

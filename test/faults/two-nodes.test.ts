@@ -6,7 +6,15 @@ import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
 import { type PostgresServer, startPostgres } from '../servers/postgres.js';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { call, sleep, until } from '../service/at-service.js';
-import { account, atNodes, type NodesUnderTest, type ServiceNode } from './at-nodes.js';
+import {
+  account,
+  atNodes,
+  idsOf,
+  type NodesUnderTest,
+  publishAll,
+  type ServiceNode,
+  tinyTasks,
+} from './at-nodes.js';
 
 const test = suite('two nodes on one RabbitMQ and one PostgreSQL');
 let rabbit: RabbitServer;
@@ -37,21 +45,14 @@ test.before.each(async () => {
 });
 test.after.each(() => under.close());
 
-const tasks = (count: number) => Array.from({ length: count }, () => aTinyTask());
-const idsOf = (list: readonly { task_id: string }[]) => list.map(({ task_id }) => task_id);
-
-async function publishAll(list: readonly Record<string, unknown>[]): Promise<void> {
-  await Promise.all(list.map((task) => under.orchestrator.ready(task)));
-}
-
 function execute(node: ServiceNode, task: object) {
   return call(`${node.url}/execute`, 'POST', JSON.stringify(task), { 'content-type': 'application/json' });
 }
 
 test('both take part, and run each task once', async () => {
-  const list = tasks(400);
+  const list = tinyTasks(400);
   await under.knobs({ ttftMs: 10 });
-  await publishAll(list);
+  await publishAll(under, list);
   await under.orchestrator.outcomes(list.length, 40_000);
   await queuesAreEmpty(rabbit, under);
   const ended = nodes.map((node) => node.log().split('"event":"task_ended"').length - 1);
@@ -66,7 +67,7 @@ test('both take part, and run each task once', async () => {
 
 test('when both get the same task, by message and by HTTP, it runs once', async () => {
   await under.knobs({ ttftMs: 400 });
-  const list = tasks(10);
+  const list = tinyTasks(10);
   const twice = await Promise.all(
     list.flatMap((task) => [
       ...nodes.map((node) => execute(node, task)),
@@ -85,7 +86,7 @@ test('when both get the same task, by message and by HTTP, it runs once', async 
 
 test('the same task_id with another body is a conflict on the other node too', async () => {
   await under.knobs({ ttftMs: 300 });
-  const [task] = tasks(1) as [ReturnType<typeof aTinyTask>];
+  const [task] = tinyTasks(1) as [ReturnType<typeof aTinyTask>];
   const first = execute(nodes[0]!, task);
   await until(async () => (await under.stats()).open === 1, 'the model call');
   const other = { ...task, description: 'something else' };
@@ -96,7 +97,7 @@ test('the same task_id with another body is a conflict on the other node too', a
 
 test('what runs on one node is seen and cancelled on the other', async () => {
   await under.knobs({ ttftMs: 20_000 });
-  const [task] = tasks(1) as [ReturnType<typeof aTinyTask>];
+  const [task] = tinyTasks(1) as [ReturnType<typeof aTinyTask>];
   const answer = execute(nodes[0]!, task);
   await until(async () => (await under.stats()).open === 1, 'the model call');
   const at = `${nodes[1]!.url}/tasks/${task.task_id}`;
@@ -110,7 +111,7 @@ test('a node that dies in the middle of a task hands it on when its lease has ru
   const [runner, other] = nodes as [ServiceNode, ServiceNode];
   await other.stop();
   await under.knobs({ ttftMs: 60_000 });
-  const [task] = tasks(1) as [ReturnType<typeof aTinyTask>];
+  const [task] = tinyTasks(1) as [ReturnType<typeof aTinyTask>];
   await under.orchestrator.ready(task);
   await until(async () => (await under.stats()).open === 1, 'the model call');
   await under.start();
@@ -123,9 +124,9 @@ test('a node that dies in the middle of a task hands it on when its lease has ru
 });
 
 test('SIGKILL of PostgreSQL under load: nothing is lost, and no outcome is made twice', async () => {
-  const list = tasks(300);
+  const list = tinyTasks(300);
   await under.knobs({ ttftMs: 50 });
-  await publishAll(list);
+  await publishAll(under, list);
   await under.orchestrator.outcomes(50);
   await postgres.kill();
   await until(async () => (await call(`${nodes[0]!.url}/health/ready`, 'GET')).status === 503, 'not ready');
@@ -142,7 +143,7 @@ test('SIGKILL of PostgreSQL under load: nothing is lost, and no outcome is made 
 
 test('a rolling restart under load, HTTP and events, fails no request', async () => {
   await under.knobs({ ttftMs: 20 });
-  const queued = tasks(400);
+  const queued = tinyTasks(400);
   const direct: { task_id: string }[] = [];
   let rolling = true;
   const failures: unknown[] = [];
@@ -157,7 +158,7 @@ test('a rolling restart under load, HTTP and events, fails no request', async ()
       if (answer.status !== 200) failures.push(answer.text);
     }
   })();
-  await publishAll(queued);
+  await publishAll(under, queued);
   for (const at of [0, 1]) {
     const old = nodes[at]!;
     const next = await under.start();

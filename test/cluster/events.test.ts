@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import {
+  anOrchestrator,
+  aTinyTask,
+  freshNames,
+  type Orchestrator,
+  queuesAreEmpty,
+  rabbitmqSection,
+} from '../events/at-broker.js';
+import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { until } from '../service/at-service.js';
+import { atCluster, type ClusterUnderTest } from './at-cluster.js';
+
+const test = suite('a cluster on a broker');
+const names = freshNames();
+let rabbit: RabbitServer;
+let orchestrator: Orchestrator;
+let under: ClusterUnderTest;
+
+test.before(async () => {
+  rabbit = await startRabbit();
+  orchestrator = await anOrchestrator(rabbit.url, names);
+  under = await atCluster(`queues: {tiny: {concurrency: 6, timeout: 30}}\n${rabbitmqSection(names)}`, {
+    RABBITMQ_HOST: rabbit.url,
+  });
+  await until(
+    () => under.log().split('"event":"broker_connected"').length === 5,
+    'both workers connected, each twice',
+  );
+});
+test.after(async () => {
+  await under.close();
+  await orchestrator.close();
+  await rabbit.close();
+});
+test.before.each(async () => {
+  await under.knobs({ ttftMs: 20 });
+  orchestrator.seen.length = 0;
+});
+
+test('runs no more of a tier at once than one process would', async () => {
+  const tasks = Array.from({ length: 120 }, () => aTinyTask());
+  await Promise.all(tasks.map((task) => orchestrator.ready(task)));
+  await orchestrator.outcomes(tasks.length);
+  const { maxOpen, byTask } = await under.stats();
+  assert.ok(maxOpen <= 6, `${maxOpen} at once`);
+  assert.deepEqual([...new Set(tasks.map(({ task_id }) => byTask[task_id]))], [1]);
+  assert.equal(orchestrator.seen.length, tasks.length);
+});
+
+test('loses nothing when a worker is killed, and ends each task once', async () => {
+  const tasks = Array.from({ length: 200 }, () => aTinyTask());
+  await Promise.all(tasks.map((task) => orchestrator.ready(task)));
+  await orchestrator.outcomes(40);
+  process.kill(under.workers()[0]!, 'SIGKILL');
+  await orchestrator.outcomes(tasks.length);
+  await queuesAreEmpty(rabbit, { names });
+  const { byTask } = await under.stats();
+  const modelCalls = tasks.reduce((sum, { task_id }) => sum + byTask[task_id]!, 0);
+  const ids = new Set(orchestrator.seen.map(({ event }) => event.id));
+  console.log({ tasks: tasks.length, ids: ids.size, seen: orchestrator.seen.length, modelCalls });
+  assert.equal(ids.size, tasks.length);
+  assert.ok(modelCalls <= tasks.length + 6);
+});
+
+test.run();

@@ -10,6 +10,7 @@ import {
 } from '../events/at-broker.js';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { until } from '../service/at-service.js';
+import { tell } from '../tell.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 
 const test = suite('a cluster on a broker');
@@ -59,7 +60,7 @@ test('loses nothing when a worker is killed, and ends each task once', async () 
   const { byTask } = await under.stats();
   const modelCalls = tasks.reduce((sum, { task_id }) => sum + byTask[task_id]!, 0);
   const ids = new Set(orchestrator.seen.map(({ event }) => event.id));
-  console.log({ tasks: tasks.length, ids: ids.size, seen: orchestrator.seen.length, modelCalls });
+  tell({ tasks: tasks.length, ids: ids.size, seen: orchestrator.seen.length, modelCalls });
   assert.equal(ids.size, tasks.length);
   assert.ok(modelCalls <= tasks.length + 6);
 });

@@ -12,6 +12,7 @@ import {
 } from '../events/at-broker.js';
 import type { RabbitServer } from '../servers/rabbitmq.js';
 import { atService, type GatewayStats, type ServiceUnderTest, sleep } from '../service/at-service.js';
+import { tell } from '../tell.js';
 
 export type TinyTask = ReturnType<typeof aTinyTask>;
 
@@ -233,7 +234,7 @@ export async function nothingIsLost(
   const byTask = await callsByTask(under);
   const modelCalls = tasks.reduce((sum, { task_id }) => sum + (byTask[task_id] ?? 0), 0);
   const ids = new Set(orchestrator.seen.map(({ event }) => event.id as string));
-  console.log(
+  tell(
     `sent ${tasks.length}, distinct outcomes ${ids.size}, duplicates ${orchestrator.seen.length - ids.size}, ` +
       `model calls ${modelCalls}`,
   );

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { freshNames } from '../events/at-broker.js';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { tell } from '../tell.js';
 import {
   aSteadyOrchestrator,
   atFaults,
@@ -72,7 +73,7 @@ test('HTTP traffic through an outage of the broker is published afterwards, from
   });
   await Promise.all(callers);
   const grown = (peak.rss - before.rss) / 2 ** 20;
-  console.log(
+  tell(
     `outage: ${done.length} outcomes waited, RSS grew by ${grown.toFixed(0)} MiB to ${(peak.rss / 2 ** 20).toFixed(0)} MiB`,
   );
   assert.ok(grown < 300, `RSS grew by ${grown} MiB`);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { tell } from '../tell.js';
 import {
   atFaults,
   callsByTask,
@@ -104,7 +105,7 @@ async function onSmallDisk(size: string, run: (directory: string) => Promise<voi
     try {
       execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', directory], { stdio: 'pipe' });
     } catch (error) {
-      console.log(`SKIPPED: a small disk needs the right to mount a tmpfs: ${(error as Error).message}`);
+      tell(`SKIPPED: a small disk needs the right to mount a tmpfs: ${(error as Error).message}`);
       return;
     }
     try {

@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { sleep } from '../service/at-service.js';
+import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
 
 const test = suite('a process that is killed by a task');
@@ -51,7 +52,7 @@ test('the task becomes a dead letter, and those beside it succeed', async () => 
   assert.equal(JSON.parse(letter!.content.toString()).data.task_id, killer.task_id);
   assert.match(JSON.stringify(letter!.properties.headers), /delivery_limit/);
   const found = await account(under, idsOf(innocent));
-  console.log(`a task that killed its process ${deaths} times, beside:`, found);
+  tell(`a task that killed its process ${deaths} times, beside:`, found);
   assert.deepEqual([found.outcomes, found.distinctIds], [innocent.length, innocent.length]);
 });
 

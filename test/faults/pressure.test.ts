@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import type { GatewayStats } from '../service/at-service.js';
+import { tell } from '../tell.js';
 import {
   atFaults,
   callsByTask,
@@ -49,9 +50,7 @@ test('a memory alarm stops intake and no HTTP; afterwards all is delivered, and 
     const calls = await callsByTask(under);
     const begun = tasks.filter(({ task_id }) => calls[task_id] !== undefined).length;
     const said = new Set(under.orchestrator.seen.map(({ event }) => event.data.task_id)).size;
-    console.log(
-      `alarm: ${begun} tasks begun, ${said} outcomes delivered, ${byHttp.length} by HTTP meanwhile`,
-    );
+    tell(`alarm: ${begun} tasks begun, ${said} outcomes delivered, ${byHttp.length} by HTTP meanwhile`);
     assert.ok(begun - said <= SLOTS, `${begun} tasks begun, ${said} outcomes delivered`);
   } finally {
     await rabbit.control('set_vm_memory_high_watermark', 'absolute', '1GB');
@@ -86,7 +85,7 @@ test(`${BACKLOG} tasks wait at the start and the producer is faster: as many in 
   await nothingIsLost(under, [...tasks, ...more], { limitMs: 120_000 });
   clearInterval(look);
   const mib = (bytes: number) => Math.round(bytes / 2 ** 20);
-  console.log(
+  tell(
     `backlog of ${BACKLOG}: peak RSS ${mib(peak.rss)} MiB (at the start ${mib(before.rss)}), ` +
       `peak heap ${mib(peak.heapUsed)} MiB (${mib(before.heapUsed)}), the test's own client included`,
   );

@@ -4,6 +4,7 @@ import { type aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { sleep, until } from '../service/at-service.js';
+import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
 
 const test = suite('a process that is killed');
@@ -37,7 +38,7 @@ test('every two seconds, during 2,000 tasks, loses none and ends each once', asy
   }
   await queuesAreEmpty(rabbit, under);
   const found = await account(under, idsOf(list));
-  console.log(`SIGKILL ${kills} times:`, found);
+  tell(`SIGKILL ${kills} times:`, found);
   assert.deepEqual([found.outcomes, found.distinctIds], [list.length, list.length]);
   // Only what ran when the process died is asked of the model again.
   assert.ok(found.modelCalls <= list.length + kills * 21);
@@ -83,7 +84,7 @@ for (const [when, trap] of [
     await under.orchestrator.outcomes(1);
     await queuesAreEmpty(rabbit, under);
     const found = await account(under, [task.task_id]);
-    console.log(`${when}:`, found);
+    tell(`${when}:`, found);
     assert.deepEqual([found.outcomes, found.distinctIds, found.modelCalls], [1, 1, 1]);
   });
 }

@@ -11,6 +11,7 @@ import { terminalEventId } from '../../server/events/outcome-event.js';
 import { freshNames, rabbitmqSection } from '../events/at-broker.js';
 import { freePort } from '../servers/processes.js';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { tell } from '../tell.js';
 import {
   aSteadyOrchestrator,
   atFaults,
@@ -93,7 +94,7 @@ test('an event loop that stands still for longer than two heartbeats recovers, a
     const { byTask } = (await (await request(stats)).body.json()) as { byTask: Record<string, number> };
     const ids = new Set(orchestrator.seen.map(({ event }) => event.id));
     const calls = Object.values(byTask).reduce((sum, each) => sum + each, 0);
-    console.log(
+    tell(
       `sent ${tasks.length}, distinct outcomes ${ids.size}, duplicates ${orchestrator.seen.length - ids.size}, model calls ${calls}`,
     );
     assert.deepEqual([...ids].sort(), tasks.map(({ task_id }) => terminalEventId(task_id)).sort());

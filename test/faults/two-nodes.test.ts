@@ -6,6 +6,7 @@ import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
 import { type PostgresServer, startPostgres } from '../servers/postgres.js';
 import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { call, sleep, until } from '../service/at-service.js';
+import { tell } from '../tell.js';
 import {
   account,
   atNodes,
@@ -57,7 +58,7 @@ test('both take part, and run each task once', async () => {
   await queuesAreEmpty(rabbit, under);
   const ended = nodes.map((node) => node.log().split('"event":"task_ended"').length - 1);
   const found = await account(under, idsOf(list));
-  console.log('two nodes:', ended, found);
+  tell('two nodes:', ended, found);
   assert.ok(ended.every((count) => count > 0));
   assert.deepEqual(
     [found.outcomes, found.distinctIds, found.duplicates, found.modelCalls],
@@ -136,7 +137,7 @@ test('SIGKILL of PostgreSQL under load: nothing is lost, and no outcome is made 
   await under.orchestrator.outcomes(list.length, 60_000);
   await queuesAreEmpty(rabbit, under);
   const found = await account(under, idsOf(list));
-  console.log('PostgreSQL killed:', found);
+  tell('PostgreSQL killed:', found);
   assert.deepEqual([found.outcomes, found.distinctIds], [300, 300]);
   assert.equal(found.modelCalls, 300);
 });
@@ -171,7 +172,7 @@ test('a rolling restart under load, HTTP and events, fails no request', async ()
   await under.orchestrator.outcomes(queued.length + direct.length, 60_000);
   await queuesAreEmpty(rabbit, under);
   const found = await account(under, [...idsOf(queued), ...idsOf(direct)]);
-  console.log('rolling restart:', found);
+  tell('rolling restart:', found);
   assert.deepEqual(failures, []);
   assert.deepEqual([found.outcomes, found.distinctIds], [found.tasks, found.tasks]);
   assert.equal(found.modelCalls, found.tasks);

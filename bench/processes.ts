@@ -62,6 +62,7 @@ export function serviceEnvironment(
     HOST: '127.0.0.1',
     SERVICE_PORT: '0',
     LOG_LEVEL: 'info',
+    WORKERS: '1',
   };
 }
 

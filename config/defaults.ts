@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import Type, { type TRecord, type TSchema } from 'typebox';
 import {
   type Config,
@@ -30,7 +31,11 @@ export function complete(layer: Mapping, domains: readonly string[]): Mapping {
   const unknown = Object.entries(layer).filter(([name]) => !Object.hasOwn(ConfigSchema.properties, name));
   const sections = Object.entries(ConfigSchema.properties).map(([name, schema]): [string, unknown] => [
     name,
-    name in tables ? tables[name] : filled(schema, layer[name]),
+    name in tables
+      ? tables[name]
+      : name === 'server'
+        ? withWorkers(filled(schema, layer[name]))
+        : filled(schema, layer[name]),
   ]);
   return { ...Object.fromEntries(sections), ...Object.fromEntries(unknown) };
 }
@@ -70,6 +75,10 @@ function table(
     result[name] = isMapping(entry) ? filled(item, { ...defaults(name, entry), ...entry }) : entry;
   }
   return result;
+}
+
+function withWorkers(server: unknown): unknown {
+  return isMapping(server) ? { ...server, workers: server.workers ?? availableParallelism() } : server;
 }
 
 function fits(schema: TRecord): (name: string) => boolean {

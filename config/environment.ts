@@ -17,6 +17,7 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   { name: 'DATA_DIR', field: ['store', 'directory'], read: asDirectory },
   { name: 'DATABASE_URL', field: ['store', 'database_url'], read: asText },
   { name: 'SERVICE_PORT', field: ['server', 'port'], read: asInteger },
+  { name: 'WORKERS', field: ['server', 'workers'], read: asInteger },
   { name: 'HOST', field: ['server', 'host'], read: asText },
   { name: 'RABBITMQ_HOST', field: ['rabbitmq', 'host'], read: asText },
   { name: 'RABBITMQ_PORT', field: ['rabbitmq', 'port'], read: asInteger },

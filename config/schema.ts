@@ -89,6 +89,11 @@ const Server = Type.Object(
       maximum: 600_000,
       description: 'Longest time for a request body to arrive whole, in milliseconds.',
     }),
+    workers: Type.Integer({
+      minimum: 1,
+      maximum: 256,
+      description: 'Processes that share the port; 1 runs without a fork. Default: the cores of the machine.',
+    }),
     grace_period_ms: Type.Integer({
       default: 30_000,
       minimum: 0,
@@ -169,6 +174,13 @@ const Queue = Type.Object(
       minimum: 0,
       maximum: 1_000_000,
       description: 'Tasks that may wait for a slot; the next one is answered 429.',
+    }),
+    events_share: Type.Number({
+      default: 0.2,
+      minimum: 0,
+      maximum: 1,
+      description:
+        'Share of the slots that become free which events get while HTTP callers wait as well, who go first otherwise.',
     }),
     threads: Type.Integer({
       default: 1,
@@ -267,6 +279,26 @@ const Gateway = Type.Object(
       minimum: 1,
       maximum: 65_535,
       description: 'Most connections to one origin.',
+    }),
+    breaker_failures: Type.Integer({
+      default: 10,
+      minimum: 1,
+      maximum: 1_000_000,
+      description:
+        'Calls of one endpoint that fail one after the other (not reached, or 5xx) before it counts as down.',
+    }),
+    breaker_open_ms: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 3_600_000,
+      description:
+        'Time that an endpoint that is down is left alone before one call tries it, in milliseconds.',
+    }),
+    pause_max_ms: Type.Integer({
+      default: 60_000,
+      minimum: 0,
+      maximum: 3_600_000,
+      description: 'Longest pause of an endpoint that asks for one by `Retry-After`, in milliseconds.',
     }),
     max_stream_bytes: Type.Integer({
       default: 128 * mib,
@@ -500,7 +532,7 @@ const Rabbitmq = Type.Object(
         'Times that a message may come back without an answer, because its process died, before it is dead-lettered.',
     }),
     max_message_bytes: Type.Integer({
-      default: 8 * mib,
+      default: 9 * mib,
       minimum: kib,
       maximum: 128 * mib,
       description: 'Largest message that is executed, in bytes; a larger one is dead-lettered.',

@@ -71,10 +71,38 @@ export const TokenUse = Type.Object(
 );
 export type TokenUse = Static<typeof TokenUse>;
 
+/** Where the time of an execution went, over all its attempts. The parts add up to `execution_time_ms`. */
+export const Timings = Type.Object(
+  {
+    wait: Type.Number({ minimum: 0, description: 'For slots, and between attempts.' }),
+    context: Type.Number({ minimum: 0, description: 'For retrieved context.' }),
+    assemble: Milliseconds,
+    first_token: Type.Number({ minimum: 0, description: "Until the first bytes of the model's answers." }),
+    stream: Type.Number({ minimum: 0, description: 'Until their last bytes.' }),
+    validate: Type.Number({ minimum: 0, description: 'After their last bytes.' }),
+    other: Milliseconds,
+  },
+  { additionalProperties: false, description: 'In milliseconds.' },
+);
+export type Timings = Static<typeof Timings>;
+
 const outcomeFields = {
   task_id: TaskId,
   tokens_used: Type.Integer({ minimum: 0, description: 'Prompt and completion tokens of all attempts.' }),
-  execution_time_ms: Type.Optional(Milliseconds),
+  execution_time_ms: Type.Optional(
+    Type.Number({
+      minimum: 0,
+      description: 'From admission until the outcome was made; writing it down comes after that.',
+    }),
+  ),
+  timings: Type.Optional(Timings),
+  overhead_ms: Type.Optional(
+    Type.Number({
+      minimum: 0,
+      description:
+        "The service's own part: without waiting for slots, for the gateway and for the RAG service.",
+    }),
+  ),
   domain: Type.Optional(Type.String()),
   tier: Type.Optional(Type.String({ description: 'The tier that ran last (escalation may change it).' })),
   model: Type.Optional(Type.String({ description: 'The model that answered.' })),

@@ -1,12 +1,12 @@
 import type { Config } from '../config/schema.js';
 import type { TaskFailureCode } from '../contracts/failures.js';
 import { failures } from '../contracts/failures.js';
-import type { Attempt, ContextStatus, Failed, Note, Receipt } from '../contracts/outcome.js';
+import type { Attempt, ContextStatus, Failed, Note, Receipt, Timings } from '../contracts/outcome.js';
 import type { FittedContext, LargeText, RetrievedContext } from '../contracts/threads.js';
 import type { Pools } from '../pool/pools.js';
 import type { Deadline, Interruption } from './deadline.js';
 import type { Gateway } from './gateway/gateway.js';
-import { type Generated, generate } from './generation.js';
+import { type Generated, type Generation, generate } from './generation.js';
 import type { Rag } from './rag.js';
 import { type ResolvedTask, targetOf } from './resolution.js';
 import type { Slots } from './slots.js';
@@ -29,8 +29,8 @@ export interface ExecutionParts {
 export interface ExecutionWatcher {
   /** True when somebody looks at the deltas. */
   readonly live: boolean;
-  /** True when somebody waits who can wait for a slot as long as it takes. */
-  readonly patient: boolean;
+  /** Who waits: a task that came both ways counts as one of HTTP. */
+  readonly from: 'http' | 'events';
   started(tier: string, model: string): void;
   delta(text: string, tokens: number): void;
   /** What was shown so far is void: a new attempt begins. */
@@ -53,6 +53,7 @@ export interface Journal {
   contextStatus: ContextStatus;
   contextDetail: string | undefined;
   context: FittedContext;
+  readonly timings: Record<keyof Timings, number>;
 }
 
 /**
@@ -73,12 +74,21 @@ export async function execute(
     contextStatus: 'none',
     contextDetail: undefined,
     context: { tokens: 0, used: [], dropped: [] },
+    timings: { wait: 0, context: 0, assemble: 0, first_token: 0, stream: 0, validate: 0, other: 0 },
   };
+  const { timings } = journal;
   let tier = resolved.tier;
+  let entry: Generation['entry'] = 'first';
   let retrieved: Retrieved | undefined;
   let generated: Generated;
+  const tried = new Set<string>();
+  let fallbacks = parts.config.tier_models[tier]!.fallback;
   for (;;) {
-    const slot = await parts.slots.acquire(tier, deadline, watcher.patient);
+    tried.add(tier);
+    const hasFallback = fallbacks.some((other) => !tried.has(other));
+    const waitsSince = performance.now();
+    const slot = await parts.slots.acquire(tier, deadline, watcher.from);
+    timings.wait += performance.now() - waitsSince;
     if (slot === undefined) {
       generated = interrupted(deadline.interruption!);
       break;
@@ -94,17 +104,38 @@ export async function execute(
       break;
     }
     try {
+      const retrievesSince = performance.now();
       retrieved ??= await retrieveContext(parts, resolved, tier, deadline);
+      timings.context += performance.now() - retrievesSince;
       journal.contextStatus = retrieved.status;
       journal.contextDetail = retrieved.detail;
-      generated = await generate({ parts, resolved, tier, retrieved, deadline, watcher, journal });
+      generated = await generate({
+        parts,
+        resolved,
+        tier,
+        retrieved,
+        deadline,
+        watcher,
+        journal,
+        entry,
+        hasFallback,
+      });
     } catch (error) {
       generated = { kind: 'failed', code: 'internal_error', detail: (error as Error).message };
     } finally {
       slot.release();
     }
-    if (generated.kind !== 'escalate') break;
-    tier = generated.tier;
+    if (generated.kind === 'escalate') {
+      tier = generated.tier;
+      entry = 'escalation';
+      fallbacks = parts.config.tier_models[tier]!.fallback;
+      continue;
+    }
+    const next = generated.kind === 'failed' && generated.code === 'gateway_unavailable';
+    const other = next ? fallbacks.find((name) => !tried.has(name)) : undefined;
+    if (other === undefined) break;
+    tier = other;
+    entry = 'fallback';
   }
   return conclude({ parts, resolved, tier, journal, acceptedAt, startedAt }, generated);
 }
@@ -161,10 +192,12 @@ function conclude(course: Course, generated: Generated): Executed {
   const { task } = resolved;
   const tokensUsed = journal.attempts.reduce((sum, { tokens }) => sum + tokens.prompt + tokens.completion, 0);
   const last = journal.attempts.at(-1);
+  const totalMs = performance.now() - startedAt;
   const common = {
     task_id: task.task_id,
     tokens_used: tokensUsed,
-    execution_time_ms: Math.round((performance.now() - startedAt) * 1000) / 1000,
+    execution_time_ms: rounded(totalMs),
+    ...timesOf(journal.timings, totalMs),
     domain: task.domain,
     tier,
     attempts: journal.attempts.length,
@@ -195,6 +228,29 @@ function conclude(course: Course, generated: Generated): Executed {
       outcome.status === 'completed' ? { status: 'completed' } : { status: 'failed', code: outcome.code },
   };
   return { outcome, output: generated.kind === 'completed' ? generated.output : undefined, receipt };
+}
+
+/** What no stage has taken is `other`, so that the parts add up. */
+function timesOf(timings: Journal['timings'], totalMs: number): { timings: Timings; overhead_ms: number } {
+  const { wait, context, assemble, first_token, stream, validate } = timings;
+  const known = { wait, context, assemble, first_token, stream, validate };
+  const other = Math.max(0, totalMs - Object.values(known).reduce((sum, ms) => sum + ms, 0));
+  return {
+    timings: {
+      wait: rounded(wait),
+      context: rounded(context),
+      assemble: rounded(assemble),
+      first_token: rounded(first_token),
+      stream: rounded(stream),
+      validate: rounded(validate),
+      other: rounded(other),
+    },
+    overhead_ms: rounded(assemble + validate + other),
+  };
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
 }
 
 function outcomeOf(

@@ -38,6 +38,10 @@ export interface Generation {
   readonly deadline: Deadline;
   readonly watcher: ExecutionWatcher;
   readonly journal: Journal;
+  /** What the first attempt here is. */
+  readonly entry: 'first' | 'escalation' | 'fallback';
+  /** Whether another tier takes over when the endpoint of this one cannot be had. */
+  readonly hasFallback: boolean;
 }
 
 /** Assembles, streams and judges in one tier, with retries and repairs, until there is an end or the deadline. */
@@ -48,7 +52,7 @@ export async function generate(generation: Generation): Promise<Generated> {
   let repair: RepairRequest | undefined;
   let repairsLeft = output.repairs;
   let failuresLeft = gateway.max_attempts;
-  let kind: Attempt['kind'] = journal.attempts.length === 0 ? 'first' : 'escalation';
+  let kind: Attempt['kind'] = generation.entry;
   let prompt = await assemblePrompt(generation, target, repair);
   watcher.started(tier, target.model);
   for (;;) {
@@ -104,17 +108,20 @@ export async function generate(generation: Generation): Promise<Generated> {
     }
     kind = 'retry';
     watcher.reset(attempt.code, journal.attempts.length + 1);
+    const pausedAt = performance.now();
     await deadline.sleep(waitMs);
+    journal.timings.wait += performance.now() - pausedAt;
   }
 }
 
 async function assemblePrompt(
-  { parts, resolved, tier, retrieved }: Generation,
+  { parts, resolved, tier, retrieved, journal }: Generation,
   target: ModelTarget,
   repair: RepairRequest | undefined,
 ): Promise<Assembled> {
   const { task } = resolved;
-  return parts.pools.tier(tier).assemble({
+  const startedAt = performance.now();
+  const assembled = await parts.pools.tier(tier).assemble({
     task,
     tier,
     target,
@@ -123,6 +130,8 @@ async function assemblePrompt(
     retrieved: retrieved.context,
     repair,
   });
+  journal.timings.assemble += performance.now() - startedAt;
+  return assembled;
 }
 
 /** Full jitter over an exponential backoff (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015). */
@@ -199,7 +208,7 @@ type Called =
 
 /** One call to the gateway, written down in the journal whatever becomes of it. */
 async function callOnce(
-  { parts, resolved, tier, deadline, watcher, journal }: Generation,
+  { parts, resolved, tier, deadline, watcher, journal, hasFallback }: Generation,
   target: ModelTarget,
   prompt: Assembled & { kind: 'assembled' },
   kind: Attempt['kind'],
@@ -217,6 +226,7 @@ async function callOnce(
       domain: resolved.task.domain,
       body: prompt.body,
       deadline,
+      mayWait: !hasFallback,
     },
     (stream) => {
       headersMs = since(startedAt);
@@ -246,6 +256,7 @@ async function callOnce(
     },
   );
   const read = await reading?.result;
+  spend(journal.timings, startedAt, firstTokenMs, reading?.endedAt);
   journal.attempts.push({
     number: journal.attempts.length + 1,
     tier,
@@ -276,6 +287,21 @@ async function callOnce(
         retryable: read.end.retryable,
       };
   }
+}
+
+/** Sorts the time of one call: to its first byte, to its last one, and what the thread still took then. */
+function spend(
+  timings: Journal['timings'],
+  startedAt: number,
+  firstTokenMs: number | undefined,
+  endedAt: number | undefined,
+): void {
+  const now = performance.now();
+  const last = endedAt ?? now;
+  const first = firstTokenMs === undefined ? last : startedAt + firstTokenMs;
+  timings.first_token += first - startedAt;
+  timings.stream += last - first;
+  timings.validate += now - last;
 }
 
 function brokenCall(detail: string): Called & { kind: 'failed' } {

@@ -39,16 +39,47 @@ export function openHealth({ gateway, store, events, standIns, isClosing }: Heal
     store: store.state().ok ? 'connected' : 'disconnected',
     ...(events !== undefined && { rabbitmq: events.state().ok ? 'connected' : 'disconnected' }),
   });
+  /** What is wrong, in words: a queue that the broker holds with other arguments shows here. */
+  const details = () => {
+    const wrong = [
+      ['store', store.state()] as const,
+      ...(events === undefined ? [] : [['rabbitmq', events.state()] as const]),
+    ].filter(([, { ok }]) => !ok);
+    return wrong.length === 0
+      ? {}
+      : { details: Object.fromEntries(wrong.map(([name, { detail }]) => [name, detail])) };
+  };
   return {
     summary,
-    detailed: async () => ({ ...summary(), dependencies: await dependencies(), stand_ins: standIns }),
+    detailed: async () => ({
+      ...summary(),
+      dependencies: await dependencies(),
+      endpoints: endpointsOf(gateway),
+      ...details(),
+      stand_ins: standIns,
+    }),
     ready: async () => ({
       ready: !isClosing() && store.state().ok,
       ...(isClosing() && { reason: 'the service is stopping' }),
       dependencies: await dependencies(),
+      ...details(),
       stand_ins: standIns,
     }),
   };
+}
+
+function endpointsOf(gateway: Gateway) {
+  const time = (ms: number) => new Date(ms).toISOString();
+  return Object.fromEntries(
+    [...gateway.endpoints()].map(([name, { breaker, since, pausedUntil }]) => [
+      name,
+      {
+        breaker,
+        since: time(since),
+        ...(pausedUntil !== undefined && { paused_until: time(pausedUntil) }),
+      },
+    ]),
+  );
 }
 
 const PROBE_MS = 5000;

@@ -18,6 +18,8 @@ export interface Leases {
   release(taskId: string): Promise<void>;
   /** Whether some process executes the task now. @throws StoreUnavailable when nobody can tell. */
   isHeld(taskId: string): Promise<boolean>;
+  /** Asks whoever executes the task to cancel it; he hears of it sooner than from the note in the store. */
+  requestCancel(taskId: string): Promise<void>;
   /** Called with the task_id of what this process holds and another process asked to cancel. */
   onCancelRequested: ((taskId: string) => void) | undefined;
   close(): Promise<void>;
@@ -40,6 +42,8 @@ export class LocalLeases implements Leases {
   async isHeld(taskId: string): Promise<boolean> {
     return this.#held.has(taskId);
   }
+
+  async requestCancel(): Promise<void> {}
 
   async close(): Promise<void> {}
 }

@@ -1,8 +1,11 @@
 import { ConfigError, loadConfig } from '../config/load.js';
 import { printableConfig } from '../config/print.js';
 import type { Config } from '../config/schema.js';
+import type { WorkerSeat } from '../contracts/cluster.js';
 import { domainNames } from '../domains/registry.js';
-import { openLog } from './log.js';
+import { openLink, seatOf } from './cluster/link.js';
+import { openPrimary } from './cluster/primary.js';
+import { type Log, openLog } from './log.js';
 import { startService } from './service.js';
 
 await main();
@@ -19,17 +22,59 @@ async function main(): Promise<void> {
   }
   const log = openLog(config);
   try {
-    const service = await startService(config, log);
-    const stop = async () => {
-      await service.close();
-      process.exit(0);
-    };
-    process.once('SIGTERM', stop);
-    process.once('SIGINT', stop);
+    const seat = seatOf(process.env);
+    if (seat !== undefined) await runWorker(config, log, seat);
+    else if (config.server.workers > 1) await runPrimary(config, log);
+    else await runAlone(config, log);
   } catch (error) {
     log.fatal({ event: 'start_failed', error: (error as Error).message });
     process.exit(1);
   }
+}
+
+async function runAlone(config: Config, log: Log): Promise<void> {
+  const service = await startService(config, log);
+  onSignals(['SIGTERM', 'SIGINT'], async () => {
+    await service.close();
+    process.exit(0);
+  });
+}
+
+async function runPrimary(config: Config, log: Log): Promise<void> {
+  const primary = await openPrimary({ config, log, onCrashLoop: () => process.exit(1) });
+  process.on('SIGHUP', () => void primary.reload());
+  onSignals(['SIGTERM', 'SIGINT'], async () => {
+    await primary.close();
+    log.info({ event: 'stopped' });
+    process.exit(0);
+  });
+}
+
+async function runWorker(config: Config, log: Log, seat: WorkerSeat): Promise<void> {
+  const link = openLink();
+  const service = await startService(config, log, { ...seat, link });
+  const stop = async (replaced: boolean) => {
+    if (replaced) await service.leave();
+    await service.close();
+    process.exit(0);
+  };
+  link.on((message) => {
+    if (message.kind === 'stop') void stop(message.replaced);
+  });
+  // A terminal sends its signals to the whole group: the primary alone decides when its workers stop.
+  process.on('SIGINT', () => {});
+  process.on('SIGHUP', () => {});
+  process.once('SIGTERM', () => stop(false));
+  link.send({ kind: 'ready' });
+}
+
+function onSignals(signals: readonly NodeJS.Signals[], stop: () => Promise<void>): void {
+  let asked = false;
+  for (const signal of signals)
+    process.on(signal, () => {
+      if (!asked) void stop();
+      asked = true;
+    });
 }
 
 function readConfig(): Config | undefined {

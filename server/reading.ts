@@ -27,6 +27,8 @@ export class StreamReading implements StreamSink {
   readonly result: Promise<Reading>;
   /** Why the connection broke, for the receipt. */
   detail: string | undefined;
+  /** `performance.now()` of the last byte. */
+  endedAt: number | undefined;
   readonly #pool: TierPool;
   readonly #target: ReadTarget;
   readonly #stream: GatewayStream;
@@ -75,6 +77,7 @@ export class StreamReading implements StreamSink {
   end(ended: StreamEnd, detail?: string): void {
     clearTimeout(this.#lingering);
     if (this.#over) return;
+    this.endedAt = performance.now();
     this.#ended = ended;
     this.detail = detail;
     clearTimeout(this.#timer);

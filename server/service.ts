@@ -1,6 +1,9 @@
-import { startSimulators } from '../bench/simulators/start.js';
 import type { Config } from '../config/schema.js';
+import type { WorkerSeat } from '../contracts/cluster.js';
 import { openPools } from '../pool/pools.js';
+import { LeasedSlots } from './cluster/leased-slots.js';
+import type { Link } from './cluster/link.js';
+import { PrimaryLeases } from './cluster/primary-leases.js';
 import { openEvents } from './events/events.js';
 import type { ExecutionParts } from './execution.js';
 import { openGateway } from './gateway/gateway.js';
@@ -10,6 +13,7 @@ import { type Leases, LocalLeases } from './leases.js';
 import type { Log } from './log.js';
 import { openRag } from './rag.js';
 import { LocalSlots } from './slots.js';
+import { openStandIns, standInsOf } from './stand-ins.js';
 import { openLmdbStore } from './store/lmdb.js';
 import { openPostgresStore } from './store/postgres.js';
 import { openPostgresLeases } from './store/postgres-leases.js';
@@ -21,17 +25,27 @@ import { openTemplates } from './templates.js';
 export interface Service {
   readonly port: number;
   /**
+   * Leaves the port to others: takes no new connections and no messages, answers what comes on the open
+   * connections and closes each with its answer.
+   */
+  leave(): Promise<void>;
+  /**
    * Stops in order: no new connections, what runs may end within the grace period, the rest is cancelled
    * with `shutting_down`, the store is closed last.
    */
   close(): Promise<void>;
 }
 
+/** The place of this process on a node of several. */
+export interface Seat extends WorkerSeat {
+  readonly link: Link;
+}
+
 /**
  * Builds all parts and opens the door last.
  * @throws {Error} when a part cannot be opened; those before it are closed again.
  */
-export async function startService(config: Config, log: Log): Promise<Service> {
+export async function startService(config: Config, log: Log, seat?: Seat): Promise<Service> {
   const opened: { close(): void | Promise<void> }[] = [];
   const keep = <T extends { close(): void | Promise<void> }>(part: T): T => {
     opened.push(part);
@@ -41,11 +55,13 @@ export async function startService(config: Config, log: Log): Promise<Service> {
     for (const part of opened.reverse()) await part.close();
   };
   let state: 'starting' | 'open' | 'closing' | 'closed' = 'starting';
+  let leaving = false;
+  const isLeaving = () => leaving;
   const isClosing = () => state === 'closing' || state === 'closed';
   try {
     const hasBroker = config.rabbitmq.host !== undefined;
-    const standIns = await openStandIns(config, log, keep);
-    const { store, leases } = await openStore(config, log, hasBroker, keep);
+    const standIns = seat === undefined ? await openStandIns(config, log, keep) : standInsOf(config, seat);
+    const { store, leases } = await openStore({ config, log, outbox: hasBroker, keep, seat });
     const templates = keep(openTemplates(config, log));
     const pools = keep(await openPools(config));
     pools.events.on('threadDied', (tier, error) =>
@@ -53,7 +69,10 @@ export async function startService(config: Config, log: Log): Promise<Service> {
     );
     const gateway = keep(openGateway(config, standIns.gatewayUrl));
     const rag = keep(openRag(config, standIns.ragUrl));
-    const slots = new LocalSlots(config.queues);
+    const slots =
+      seat === undefined
+        ? new LocalSlots(config.queues)
+        : keep(new LeasedSlots(config.queues, seat.workers, seat.link));
     const parts: ExecutionParts = {
       config,
       pools,
@@ -64,7 +83,7 @@ export async function startService(config: Config, log: Log): Promise<Service> {
       simulated: standIns.simulated,
     };
     const tasks = new Tasks({ parts, store, leases, log });
-    keep(pruneRegularly(config, store, log));
+    if (seat === undefined || seat.index === 0) keep(pruneRegularly(config, store, log));
     const events = hasBroker
       ? keep(
           await openEvents({
@@ -73,17 +92,38 @@ export async function startService(config: Config, log: Log): Promise<Service> {
             tasks,
             store,
             log,
-            sharedStore: config.store.database_url !== undefined,
+            sharedStore: config.store.database_url !== undefined || seat !== undefined,
+            processes: seat?.workers ?? 1,
             isClosing,
           }),
         )
       : undefined;
     const health = openHealth({ gateway, store, events, standIns: standIns.names, isClosing });
-    const http = keep(openHttp({ config, pools, tasks, store, leases, events, health, log, isClosing }));
+    const http = keep(
+      openHttp({
+        port: seat?.port ?? config.server.port,
+        config,
+        pools,
+        tasks,
+        store,
+        leases,
+        events,
+        health,
+        log,
+        isClosing,
+        isLeaving,
+      }),
+    );
     state = 'open';
     log.info({ event: 'listening', host: config.server.host, port: http.port, stand_ins: standIns.names });
     return {
       port: http.port,
+      leave: async () => {
+        leaving = true;
+        http.stopListening();
+        await events?.stopIntake();
+        await new Promise((resolve) => setTimeout(resolve, LEAVE_MS));
+      },
       close: async () => {
         if (isClosing()) return;
         state = 'closing';
@@ -110,19 +150,32 @@ export async function startService(config: Config, log: Log): Promise<Service> {
 }
 
 const LAST_WRITES_MS = 50;
+/** For what is on its way on connections that are open. */
+const LEAVE_MS = 1000;
 
-/** PostgreSQL where it is configured, which many nodes share; else the embedded store. */
-async function openStore(
-  { store: { database_url: url, lease_ms: leaseMs, directory } }: Config,
-  log: Log,
-  outbox: boolean,
-  keep: <T extends { close(): Promise<void> }>(part: T) => T,
-): Promise<{ store: ArtifactStore; leases: Leases }> {
-  if (url === undefined) {
-    return { store: keep(await openLmdbStore({ directory, outbox })), leases: keep(new LocalLeases()) };
+interface StoreParts {
+  readonly config: Config;
+  readonly log: Log;
+  readonly outbox: boolean;
+  readonly keep: <T extends { close(): Promise<void> }>(part: T) => T;
+  readonly seat: Seat | undefined;
+}
+
+/** PostgreSQL where it is configured, which many nodes share; else the embedded store, which a node's workers share. */
+async function openStore({
+  config: { store: options },
+  log,
+  outbox,
+  keep,
+  seat,
+}: StoreParts): Promise<{ store: ArtifactStore; leases: Leases }> {
+  const { database_url: url, lease_ms: leaseMs, directory } = options;
+  if (url !== undefined) {
+    const store = keep(await whenItAnswers(log, () => openPostgresStore({ url, outbox })));
+    return { store, leases: keep(await whenItAnswers(log, () => openPostgresLeases({ url, leaseMs, log }))) };
   }
-  const store = keep(await whenItAnswers(log, () => openPostgresStore({ url, outbox })));
-  return { store, leases: keep(await whenItAnswers(log, () => openPostgresLeases({ url, leaseMs, log }))) };
+  const store = keep(await openLmdbStore({ directory, outbox, shared: seat !== undefined }));
+  return { store, leases: keep(seat === undefined ? new LocalLeases() : new PrimaryLeases(seat.link)) };
 }
 
 /** A database that starts beside this service may be a little later. */
@@ -141,60 +194,6 @@ async function whenItAnswers<T>(log: Log, open: () => Promise<T>): Promise<T> {
 
 const DATABASE_START_MS = 60_000;
 const DATABASE_RETRY_MS = 1_000;
-
-interface StandIns {
-  readonly gatewayUrl: string;
-  readonly ragUrl: string;
-  readonly simulated: boolean;
-  readonly names: Readonly<Record<string, string>>;
-}
-
-/** Starts what stands in for services that are not configured, and says so plainly. */
-async function openStandIns(
-  config: Config,
-  log: Log,
-  keep: <T extends { close(): Promise<void> }>(part: T) => T,
-): Promise<StandIns> {
-  const missing = [
-    ...(config.gateway.url === undefined ? (['gateway'] as const) : []),
-    ...(config.rag.url === undefined ? (['rag'] as const) : []),
-  ];
-  if (missing.length === 0) {
-    return { gatewayUrl: config.gateway.url!, ragUrl: config.rag.url!, simulated: false, names: {} };
-  }
-  const running = keep(
-    await startSimulators({
-      kinds: missing,
-      knobs: { gateway: config.embedded.simulator },
-      documents: config.embedded.documents,
-    }),
-  );
-  const names: Record<string, string> = {};
-  if (running.gatewayUrl !== undefined) {
-    names.model_gateway = 'simulator';
-    log.warn({
-      event: 'stand_in',
-      for: 'model_gateway',
-      url: running.gatewayUrl,
-      message: 'MODEL_GATEWAY_URL is not set: a simulator answers, every outcome says "simulated": true',
-    });
-  }
-  if (running.ragUrl !== undefined) {
-    names.rag = 'embedded retriever';
-    log.warn({
-      event: 'stand_in',
-      for: 'rag',
-      url: running.ragUrl,
-      message: `RAG_SERVICE_URL is not set: an embedded retriever searches ${config.embedded.documents}`,
-    });
-  }
-  return {
-    gatewayUrl: running.gatewayUrl ?? config.gateway.url!,
-    ragUrl: running.ragUrl ?? config.rag.url!,
-    simulated: running.gatewayUrl !== undefined,
-    names,
-  };
-}
 
 function pruneRegularly(config: Config, store: ArtifactStore, log: Log) {
   const { retention_seconds, max_bytes, prune_interval_seconds } = config.store;

@@ -1,24 +1,33 @@
 import type { Config } from '../config/schema.js';
 import type { Deadline } from './deadline.js';
+import { type Waiter, WaitQueue } from './wait-queue.js';
 
 /** Leave to run one task of a tier; `release` gives it back, once. */
 export interface Slot {
   release(): void;
 }
 
-/** There is no room: the wait queue is full. */
+/** There is no room: the wait queue is full, or the wait alone would pass the deadline. */
 export interface Saturated {
   readonly retryAfterSeconds: number;
+}
+
+export interface TierUsage {
+  /** Of the node. */
+  readonly limit: number;
+  /** In this process. */
+  readonly used: number;
+  readonly waiting: number;
 }
 
 /** Who may run. In one process it is a counter a tier; a cluster leases slots from its primary. */
 export interface Slots {
   /**
-   * Resolves to a slot, to `Saturated`, or to undefined when the work was stopped first. Who is patient is never
-   * told that there is no room: his work is bounded elsewhere.
+   * Resolves to a slot, to `Saturated`, or to undefined when the work was stopped first. Events are never told that
+   * there is no room: how many of them wait is bounded by what the consumer takes from the broker.
    */
-  acquire(tier: string, deadline: Deadline, patient?: boolean): Promise<Slot | Saturated | undefined>;
-  usage(): ReadonlyMap<string, { readonly limit: number; readonly used: number; readonly waiting: number }>;
+  acquire(tier: string, deadline: Deadline, from: 'http' | 'events'): Promise<Slot | Saturated | undefined>;
+  usage(): ReadonlyMap<string, TierUsage>;
 }
 
 /** The slots of a service that is one process. */
@@ -27,15 +36,16 @@ export class LocalSlots implements Slots {
 
   constructor(queues: Config['queues']) {
     this.#tiers = new Map(
-      Object.entries(queues).map(([tier, { concurrency, max_waiting }]) => [
-        tier,
-        new TierSlots(concurrency, max_waiting),
-      ]),
+      Object.entries(queues).map(([tier, queue]) => {
+        const slots = new TierSlots(queue);
+        slots.grow(queue.concurrency);
+        return [tier, slots];
+      }),
     );
   }
 
-  async acquire(tier: string, deadline: Deadline, patient = false): Promise<Slot | Saturated | undefined> {
-    return this.#tiers.get(tier)!.acquire(deadline, patient);
+  async acquire(tier: string, deadline: Deadline, from: 'http' | 'events') {
+    return this.#tiers.get(tier)!.acquire(deadline, from);
   }
 
   usage() {
@@ -43,42 +53,95 @@ export class LocalSlots implements Slots {
   }
 }
 
-interface Waiter {
-  readonly deadline: Deadline;
-  readonly admit: (slot: Slot | undefined) => void;
+/** What TierSlots tells of itself to whoever leases slots to it. */
+export interface TierWatcher {
+  /** How many wait; called when that grows. */
+  short(waiting: number): void;
+  /** A slot became free and nobody waits. */
+  idle(): void;
 }
 
-class TierSlots {
+/** The slots that a process has of one tier, and who waits for them. */
+export class TierSlots {
+  readonly #limit: number;
+  readonly #maxWaiting: number;
+  readonly #queue: WaitQueue;
+  readonly #watcher: TierWatcher | undefined;
+  #capacity = 0;
   #used = 0;
-  /** Ordered by deadline, the earliest first. */
-  readonly #waiting: Waiter[] = [];
-  /** Mean time that a slot was held lately, in ms; what an honest Retry-After is made of. */
-  #heldMs = 1000;
+  /** Slots to be given away instead of to the next one who waits. */
+  #owed = 0;
+  /** Mean time that a slot was held lately, in ms; undefined before the first one. */
+  #heldMs: number | undefined;
 
-  constructor(
-    readonly limit: number,
-    readonly maxWaiting: number,
-  ) {}
-
-  usage() {
-    return { limit: this.limit, used: this.#used, waiting: this.#waiting.length };
+  constructor({ concurrency, max_waiting, events_share }: Config['queues'][string], watcher?: TierWatcher) {
+    this.#limit = concurrency;
+    this.#maxWaiting = max_waiting;
+    this.#queue = new WaitQueue(events_share);
+    this.#watcher = watcher;
   }
 
-  acquire(deadline: Deadline, patient: boolean): Slot | Saturated | undefined | Promise<Slot | undefined> {
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  usage(): TierUsage {
+    return { limit: this.#limit, used: this.#used, waiting: this.#queue.length };
+  }
+
+  acquire(
+    deadline: Deadline,
+    from: 'http' | 'events',
+  ): Slot | Saturated | undefined | Promise<Slot | undefined> {
     if (deadline.interruption !== undefined) return undefined;
-    if (this.#used < this.limit) return this.#take();
-    if (!patient && this.#waiting.length >= this.maxWaiting) {
-      const waitMs = (this.#heldMs * (this.#waiting.length + 1)) / this.limit;
+    if (this.#used < this.#capacity) return this.#take();
+    const waitMs = this.#estimatedWaitMs();
+    const full = this.#queue.httpLength >= this.#maxWaiting;
+    if (from === 'http' && (full || waitMs > deadline.left)) {
       return { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) };
     }
-    return this.#wait(deadline);
+    return this.#wait(deadline, from);
   }
 
-  #wait(deadline: Deadline): Promise<Slot | undefined> {
+  /** More slots; those who wait get them at once. */
+  grow(slots: number): void {
+    this.#capacity += slots;
+    while (this.#used < this.#capacity) {
+      const waiter = this.#queue.next();
+      if (waiter === undefined) {
+        this.#watcher?.idle();
+        return;
+      }
+      waiter.admit(this.#take());
+    }
+  }
+
+  /** Takes away up to so many slots that nobody uses; returns how many it were. */
+  shrink(slots: number): number {
+    const idle = Math.min(slots, this.#capacity - this.#used);
+    this.#capacity -= idle;
+    return idle;
+  }
+
+  /**
+   * Up to so many of the next slots that are released are not given to those who wait here; `idle` is told of each.
+   * Returns how many it will be.
+   */
+  owe(slots: number): number {
+    const owed = Math.min(slots, this.#used - this.#owed);
+    this.#owed += owed;
+    return owed;
+  }
+
+  /** Until a slot is free for one who comes now: the mean of what a slot takes, for all that are ahead of him. */
+  #estimatedWaitMs(): number {
+    return ((this.#heldMs ?? 0) * (this.#queue.length + 1)) / this.#limit;
+  }
+
+  #wait(deadline: Deadline, from: 'http' | 'events'): Promise<Slot | undefined> {
     return new Promise((resolve) => {
       const leave = () => {
-        const at = this.#waiting.indexOf(waiter);
-        if (at >= 0) this.#waiting.splice(at, 1);
+        this.#queue.remove(waiter);
         resolve(undefined);
       };
       const waiter: Waiter = {
@@ -89,9 +152,8 @@ class TierSlots {
         },
       };
       const forget = deadline.onInterruption(leave);
-      let at = this.#waiting.length;
-      while (at > 0 && this.#waiting[at - 1]!.deadline.at > deadline.at) at--;
-      this.#waiting.splice(at, 0, waiter);
+      this.#queue.add(waiter, from);
+      this.#watcher?.short(this.#queue.length);
     });
   }
 
@@ -104,9 +166,22 @@ class TierSlots {
         if (!held) return;
         held = false;
         this.#used--;
-        this.#heldMs += (performance.now() - since - this.#heldMs) / 16;
-        if (this.#used < this.limit) this.#waiting.shift()?.admit(this.#take());
+        const heldMs = performance.now() - since;
+        this.#heldMs = this.#heldMs === undefined ? heldMs : this.#heldMs + (heldMs - this.#heldMs) / 16;
+        this.#passOn();
       },
     };
+  }
+
+  #passOn(): void {
+    if (this.#owed > 0) {
+      this.#owed--;
+      this.#watcher?.idle();
+      return;
+    }
+    if (this.#used >= this.#capacity) return;
+    const waiter = this.#queue.next();
+    if (waiter === undefined) this.#watcher?.idle();
+    else waiter.admit(this.#take());
   }
 }

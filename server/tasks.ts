@@ -122,6 +122,12 @@ export class Tasks {
     return started.join(entry);
   }
 
+  /** Whether another body runs here under the task_id. */
+  conflicts({ task, requestHash }: ResolvedTask): boolean {
+    const running = this.#running.get(task.task_id);
+    return running !== undefined && running.requestHash !== requestHash;
+  }
+
   /** Resolves when a task has passed the rules of idempotency, or has ended. */
   async opened(taskId: string): Promise<void> {
     await this.#running.get(taskId)?.opened;
@@ -142,6 +148,7 @@ export class Tasks {
   async cancelWherever(taskId: string, reason: string): Promise<void> {
     if (this.cancel(taskId)) return;
     await this.#store.noteCancelled(taskId, reason);
+    await this.#leases.requestCancel(taskId);
     // It may have begun after the first look and before the note.
     this.cancel(taskId);
   }
@@ -296,6 +303,7 @@ export class Tasks {
       outcome,
       ...(task.origin !== undefined && { origin: task.origin }),
     };
+    const recordsSince = performance.now();
     await this.#record(record, receipt, output, task);
     this.#log.info({
       event: 'task_ended',
@@ -307,6 +315,8 @@ export class Tasks {
       ...(outcome.status === 'failed' && { code: outcome.code, detail: outcome.detail }),
       tokens_used: outcome.tokens_used,
       execution_time_ms: outcome.execution_time_ms,
+      timings: outcome.timings,
+      record_ms: Math.round((performance.now() - recordsSince) * 1000) / 1000,
       attempts: outcome.attempts,
     });
     if (final) this.onFinal?.(record, output);
@@ -335,7 +345,7 @@ export class Tasks {
   }
 }
 
-const HELD_POLL_MS = 200;
+const HELD_POLL_MS = 100;
 /** What the hash of a message begins with that named a task_id and was no task. */
 const REJECTED = 'rejected:';
 const RECORD_RETRY_MS = 500;
@@ -390,8 +400,9 @@ class RunningTask implements ExecutionWatcher {
   open!: () => void;
   /** See Entry. */
   lastAttempt = false;
-  /** Somebody waits who can wait: the broker holds his message. */
+  /** Somebody waits who can wait as long as it takes: the broker holds his message. */
   patient = false;
+  from: 'http' | 'events' = 'events';
   origin: TaskOrigin | undefined;
   readonly #callers = new Set<JoinedCaller>();
   #shown = false;
@@ -428,6 +439,7 @@ class RunningTask implements ExecutionWatcher {
   join({ from, lastAttempt, origin }: Entry): Caller {
     this.lastAttempt ||= lastAttempt ?? false;
     this.patient ||= from === 'events';
+    if (from === 'http') this.from = 'http';
     this.origin ??= origin;
     const caller = new JoinedCaller(this);
     this.#callers.add(caller);

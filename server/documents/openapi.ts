@@ -56,12 +56,28 @@ completion of a model, checks the output against the schema of the domain, store
 
 Errors are problem documents (RFC 9457) with a stable \`code\`; \`retryable\` says whether the same request may be
 sent again. A route that does not exist answers 404 (\`not_found\`), and a route that does not take the method
-answers 405 (\`method_not_allowed\`) with the methods that it takes in \`Allow\`.
+answers 405 (\`method_not_allowed\`) with the methods that it takes in \`Allow\`. What takes GET takes HEAD too.
 `;
 
 const Dependencies = Type.Record(Type.String(), Type.String(), {
   description: 'connected or disconnected, by the name of the dependency.',
 });
+const Endpoints = Type.Record(
+  Type.String(),
+  Type.Object({
+    breaker: Type.Enum(['closed', 'half_open', 'open']),
+    since: Type.String({ format: 'date-time' }),
+    paused_until: Type.Optional(
+      Type.String({ format: 'date-time', description: 'The endpoint asked to be left alone.' }),
+    ),
+  }),
+  { description: 'The endpoints of the model gateway, by name.' },
+);
+const DependencyDetails = Type.Optional(
+  Type.Record(Type.String(), Type.String(), {
+    description: 'What is wrong with a dependency that is disconnected, by its name.',
+  }),
+);
 const StandIns = Type.Record(Type.String(), Type.String(), {
   description: 'What stands in for a service that is not configured, by its name.',
 });
@@ -73,11 +89,18 @@ const summary = {
 
 const healthComponents: Readonly<Record<string, TSchema>> = {
   Health: Type.Object(summary),
-  HealthDetailed: Type.Object({ ...summary, dependencies: Dependencies, stand_ins: StandIns }),
+  HealthDetailed: Type.Object({
+    ...summary,
+    dependencies: Dependencies,
+    endpoints: Endpoints,
+    details: DependencyDetails,
+    stand_ins: StandIns,
+  }),
   Readiness: Type.Object({
     ready: Type.Boolean(),
     reason: Type.Optional(Type.String({ description: 'Why the service takes no tasks.' })),
     dependencies: Dependencies,
+    details: DependencyDetails,
     stand_ins: StandIns,
   }),
 };
@@ -435,6 +458,7 @@ const healthDetailed = {
     200: answers('The service answers; `status` says how it is.', 'HealthDetailed', {
       ...healthy,
       dependencies,
+      endpoints: { vllm_gpu: { breaker: 'closed', since: '2026-01-05T09:00:00.000Z' } },
       stand_ins: {},
     }),
   },

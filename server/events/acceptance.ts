@@ -3,14 +3,21 @@ import type { Config } from '../../config/schema.js';
 import { cloudEventsMediaType, eventSource, eventTypes } from '../../contracts/events.js';
 import type { ResolvedTask } from '../resolution.js';
 import type { ArtifactStore } from '../store/store.js';
+import type { Tasks } from '../tasks.js';
 import { type Publisher, PublishGivenUp } from './publisher.js';
 import type { Names } from './topology.js';
 
 /** `ended`: there is an outcome to answer with at once. */
-export type Acceptance = 'queued' | 'ended' | 'conflict' | { readonly unavailable: string };
+export type Acceptance =
+  | 'queued'
+  | 'ended'
+  | 'conflict'
+  | { readonly tooLarge: string }
+  | { readonly unavailable: string };
 
 export interface AcceptanceParts {
   readonly config: Config;
+  readonly tasks: Tasks;
   readonly store: ArtifactStore;
   readonly publisher: Publisher;
   readonly names: Names;
@@ -22,19 +29,20 @@ export interface AcceptanceParts {
  * @throws StoreUnavailable when it cannot be noted; the broker was given nothing.
  */
 export async function acceptTask(
-  { config, store, publisher, names }: AcceptanceParts,
-  { task, requestHash, tier }: ResolvedTask,
+  { config, tasks, store, publisher, names }: AcceptanceParts,
+  resolved: ResolvedTask,
   data: Uint8Array,
   traceparent: string | undefined,
 ): Promise<Acceptance> {
+  const { task, requestHash, tier } = resolved;
   const { task_id } = task;
+  if (tasks.conflicts(resolved)) return 'conflict';
   const stored = await store.find(task_id);
   if (stored !== undefined && stored.requestHash !== requestHash) return 'conflict';
   if (stored?.final) return 'ended';
   const pending = await store.pending(task_id);
   if (pending?.queuedHash !== undefined && pending.queuedHash !== requestHash) return 'conflict';
   const queuedBefore = pending?.queuedHash !== undefined;
-  await store.noteQueued(task_id, requestHash);
   const id = `ready-${hash('sha256', `${task_id}:${requestHash}`).slice(0, 32)}`;
   const now = new Date();
   const envelope = JSON.stringify({
@@ -59,6 +67,10 @@ export async function acceptTask(
       appId: 'worker-service',
     },
   };
+  const limit = config.rabbitmq.max_message_bytes;
+  if (message.content.length > limit)
+    return { tooLarge: `a task to be queued must have at most ${limit} bytes, its envelope included` };
+  await store.noteQueued(task_id, requestHash);
   try {
     const published = await publisher.publish(message, config.rabbitmq.confirm_timeout_ms);
     if (published === 'confirmed') return 'queued';

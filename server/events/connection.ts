@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { type ChannelModel, connect, type RecoveringChannelModel } from 'amqplib';
 import type { Config } from '../../config/schema.js';
 import type { Log } from '../log.js';
@@ -38,6 +39,8 @@ export interface ConnectionOptions {
 export async function openConnection(options: ConnectionOptions): Promise<BrokerConnection> {
   const { name, rabbitmq, log, setup, onLost, onBlocked } = options;
   const addresses = brokerAddresses(rabbitmq);
+  /** Connections that are closed, and why. */
+  const gone = new WeakMap<ChannelModel, Error | undefined>();
   let turn = 0;
   let state: BrokerState = { ok: false, since: Date.now(), detail: 'connecting' };
   const become = (ok: boolean, detail: string) => {
@@ -58,11 +61,37 @@ export async function openConnection(options: ConnectionOptions): Promise<Broker
       setup: async (model: ChannelModel) => {
         // amqplib's recovery listens only after the set-up; without a listener an error would end the process.
         model.on('error', () => {});
-        await setup(model);
+        const closed = new Promise<void>((resolve) => {
+          model.once('close', (error) => {
+            gone.set(model, error);
+            resolve();
+            dropSocket(model);
+          });
+        });
+        try {
+          let done = false;
+          const work = setup(model).then(() => {
+            done = true;
+          });
+          await within(SETUP_MS, Promise.race([work, closed]));
+          // Not all that amqplib waits for ends with the connection: the closing of a channel does not.
+          if (gone.has(model)) throw gone.get(model) ?? new Error('closed during the set-up');
+          if (!done) throw new Error(`the broker did not answer within ${SETUP_MS} ms`);
+        } catch (error) {
+          // Recovery closes it as well, but would wait for ever for the answer of a broker that goes just then.
+          await within(CLOSE_MS, Promise.race([model.close().catch(() => {}), closed]));
+          dropSocket(model);
+          throw error;
+        }
       },
     },
   });
-  recovering.on('connect', () => {
+  recovering.on('connect', (model) => {
+    if (gone.has(model)) {
+      // It went between the last answer of the set-up and this moment, when nobody listened.
+      model.emit('close', gone.get(model));
+      return;
+    }
     become(true, 'connected');
     log.info({ event: 'broker_connected', connection: name, host: address().hostname, port: address().port });
   });
@@ -95,15 +124,36 @@ export async function openConnection(options: ConnectionOptions): Promise<Broker
     close: async () => {
       become(false, 'closed');
       // A broker that does not answer any more must not hold up the stop.
-      await Promise.race([
-        recovering.close(),
-        new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref()),
-      ]);
+      await within(CLOSE_MS, recovering.close());
     },
   };
 }
 
 const CLOSE_MS = 2000;
+/** Longest time for the declarations, on a broker that is slow and yet alive. */
+const SETUP_MS = 60_000;
+
+/** Waits for the work, but no longer than so. */
+export async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms).unref();
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** amqplib only ends its side: towards a peer that is silent the socket, with all that it buffers, would stay. */
+function dropSocket({ connection }: ChannelModel): void {
+  const { stream } = connection as unknown as { stream: Socket };
+  setTimeout(() => stream.destroy(), SOCKET_MS).unref();
+}
+
+/** Enough for the last bytes of a good end. */
+const SOCKET_MS = 1000;
 
 /**
  * Connects once, to the first address of the list that answers.

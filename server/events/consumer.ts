@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { handleCancellation } from './cancellation.js';
 import type { BrokerState } from './connection.js';
-import { openConnection } from './connection.js';
+import { openConnection, within } from './connection.js';
 import { type DeliveryParts, handleDelivery } from './delivery.js';
 import { declare, type Topology } from './topology.js';
 
@@ -20,6 +21,8 @@ export interface ConsumerOptions {
   readonly parts: DeliveryParts;
   readonly topology: Topology;
   readonly name: string;
+  /** Processes of the node, which share the slots. */
+  readonly processes: number;
   /** Unlike that of any other process. */
   readonly instance: string;
 }
@@ -34,12 +37,18 @@ interface Intake {
 }
 
 /** One channel a tier, with as many messages in hand as the tier has slots: the rest waits in the broker. */
-export async function openConsumer({ parts, topology, name, instance }: ConsumerOptions): Promise<Consumer> {
+export async function openConsumer({
+  parts,
+  topology,
+  name,
+  instance,
+  processes,
+}: ConsumerOptions): Promise<Consumer> {
   const { config, names, log } = parts;
   const intakes: Intake[] = Object.keys(config.tier_models).flatMap((tier) => [
     {
       queue: names.ready(tier),
-      prefetch: config.queues[tier]!.concurrency,
+      prefetch: Math.ceil(config.queues[tier]!.concurrency / processes),
       handle: (message) => handleDelivery(parts, { tier, suspect: false, message }),
     },
     {
@@ -66,35 +75,59 @@ export async function openConsumer({ parts, topology, name, instance }: Consumer
 
   async function openIntake(model: ChannelModel, intake: Intake): Promise<void> {
     const channel = await model.createChannel();
-    const reopen = () => {
-      open.delete(channel);
-      if (phase === 'open' && current === model) setTimeout(retry, REOPEN_MS).unref();
-    };
-    const retry = () => {
-      if (phase !== 'open' || current !== model) return;
-      // The queue may have been deleted: it is declared again.
-      declare(model, topology, log)
-        .then(() => openIntake(model, intake))
-        .catch((error: Error) => {
-          log.warn({ event: 'consume_failed', queue: intake.queue, error: error.message });
-          reopen();
-        });
-    };
+    let stage: 'opening' | 'open' | 'closed' = 'opening';
     channel.on('error', (error) =>
       log.warn({ event: 'consume_channel_error', queue: intake.queue, error: error.message }),
     );
     channel.on('handler-error', (error) =>
       log.error({ event: 'consume_handler_error', queue: intake.queue, error: error.stack }),
     );
-    await intake.prepare?.(channel);
-    await channel.prefetch(intake.prefetch);
-    channel.on('close', reopen);
-    const { consumerTag } = await channel.consume(intake.queue, (message) => {
-      // Null: the broker has cancelled the consumer, because the queue is gone or has moved.
-      if (message === null) channel.close().catch(() => {});
-      else if (phase === 'open') take(channel, intake, message);
+    channel.on('close', () => {
+      open.delete(channel);
+      // While it opens, the one who opens it hears of it: two who open it again would leave two consumers.
+      if (stage === 'open') reopenLater(model, intake);
+      stage = 'closed';
     });
-    open.set(channel, consumerTag);
+    try {
+      await intake.prepare?.(channel);
+      await channel.prefetch(intake.prefetch);
+      const consumerTag = randomUUID();
+      open.set(channel, consumerTag);
+      const onMessage = (message: ConsumeMessage | null) => {
+        // Null: the broker has cancelled the consumer, because the queue is gone or has moved.
+        if (message === null) channel.close().catch(() => {});
+        else if (phase === 'open') take(channel, intake, message);
+      };
+      await channel.consume(intake.queue, onMessage, { consumerTag });
+      if (isClosed()) throw new Error('the channel was closed while it was opened');
+      stage = 'open';
+    } catch (error) {
+      open.delete(channel);
+      if (!isClosed()) channel.close().catch(() => {});
+      throw error;
+    }
+
+    function isClosed(): boolean {
+      return stage === 'closed';
+    }
+  }
+
+  /** The queue may have been deleted: it is declared again. */
+  function reopenLater(model: ChannelModel, intake: Intake): void {
+    const isWanted = () => phase === 'open' && current === model;
+    const reopen = async () => {
+      if (!isWanted()) return;
+      try {
+        await declare(model, topology, log);
+        await openIntake(model, intake);
+        log.info({ event: 'consume_reopened', queue: intake.queue });
+      } catch (error) {
+        if (isWanted())
+          log.warn({ event: 'consume_failed', queue: intake.queue, error: (error as Error).message });
+        reopenLater(model, intake);
+      }
+    };
+    if (isWanted()) setTimeout(reopen, REOPEN_MS).unref();
   }
 
   function take(channel: Channel, intake: Intake, message: ConsumeMessage): void {
@@ -145,11 +178,14 @@ export async function openConsumer({ parts, topology, name, instance }: Consumer
       const late = new Promise((resolve) => setTimeout(resolve, ms).unref());
       await Promise.race([Promise.all(inHand), late]);
       phase = 'closed';
+      // The closing of a connection overtakes what waits in its channels: the last acks.
+      await within(CLOSE_MS, Promise.all([...open.keys()].map((channel) => channel.close().catch(() => {}))));
       await connection.close();
     },
   };
 }
 
 const REOPEN_MS = 200;
+const CLOSE_MS = 1000;
 /** A message that meets a fault of ours comes back, but not in a busy loop. */
 const ERROR_PAUSE_MS = 1000;

@@ -69,6 +69,7 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
   if ('code' in resolved) {
     return reject(parts, delivery, event, origin, resolved.code, resolved.detail);
   }
+  if (isWornOut(parts, delivery, resolved)) return renew(parts, delivery, resolved);
   if (await isSuspicious(parts, delivery, resolved)) return quarantine(parts, delivery, resolved);
   const attempt = numberIn(message, ownHeaders.attempts) + 1;
   const { expiresAt } = expiryOf(message, event.attributes);
@@ -125,6 +126,34 @@ function expiryOf({ properties }: ConsumeMessage, { expirytime }: EventAttribute
 }
 
 /**
+ * Also a lost connection counts against what was delivered on it, and the broker drops a message at the limit,
+ * whatever becomes of its task. One whose task runs here cannot have killed this process.
+ */
+function isWornOut(
+  { tasks }: DeliveryParts,
+  { suspect, message }: Delivery,
+  { task }: ResolvedTask,
+): boolean {
+  const deliveries = suspect ? WORN_OUT_SUSPECT_DELIVERIES : WORN_OUT_DELIVERIES;
+  return numberIn(message, 'x-delivery-count') >= deliveries && tasks.isRunning(task.task_id);
+}
+
+const WORN_OUT_DELIVERIES = 8;
+const WORN_OUT_SUSPECT_DELIVERIES = 1;
+
+/** The count begins anew with a message that is new to the broker. */
+async function renew(
+  { names, publisher, log }: DeliveryParts,
+  { tier, suspect, message }: Delivery,
+  { task }: ResolvedTask,
+): Promise<DeliveryVerdict> {
+  const queue = suspect ? names.suspect(tier) : names.ready(tier);
+  await publisher.keep(again(message, '', queue, {}));
+  log.info({ event: 'message_renewed', task_id: task.task_id, queue });
+  return 'ack';
+}
+
+/**
  * A message that came back twice without an answer may have killed its process. It goes to a queue of its own, which
  * each process reads one by one, so that the next death is counted against it alone.
  */
@@ -147,7 +176,7 @@ async function quarantine(
 ): Promise<DeliveryVerdict> {
   const { names, publisher, log } = parts;
   log.warn({ event: 'message_suspect', task_id: task.task_id, tier: delivery.tier });
-  await publisher.publish(again(delivery.message, '', names.suspect(delivery.tier), {}));
+  await publisher.keep(again(delivery.message, '', names.suspect(delivery.tier), {}));
   return 'ack';
 }
 
@@ -187,7 +216,7 @@ async function retryLater(
   const ms = delays[Math.min(step, delays.length) - 1]!;
   // The time that is left travels in a header: as a property it would end the wait in the delay queue early.
   const { expiresAt } = expiryOf(message, {});
-  await publisher.publish(
+  await publisher.keep(
     again(message, names.delay(ms), names.ready(tier), {
       [ownHeaders.attempts]: attempts,
       ...(expiresAt !== undefined && { [ownHeaders.expiresAt]: expiresAt }),
@@ -221,7 +250,7 @@ async function deadLetter(
   detail: string,
 ): Promise<DeliveryVerdict> {
   const attempts = numberIn(message, ownHeaders.attempts) + 1;
-  await publisher.publish(
+  await publisher.keep(
     again(message, names.deadLetters, names.ready(tier), {
       [ownHeaders.reason]: code,
       [ownHeaders.detail]: detail.slice(0, DETAIL_CHARACTERS),

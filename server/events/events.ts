@@ -33,6 +33,8 @@ export interface EventsParts {
   readonly log: Log;
   /** Whether other processes publish from the same store. */
   readonly sharedStore: boolean;
+  /** Processes of the node that consume. */
+  readonly processes: number;
   isClosing(): boolean;
 }
 
@@ -50,13 +52,14 @@ export async function openEvents(parts: EventsParts): Promise<Events> {
   tasks.onFinal = (record, output) => outbox.offer(record, output);
   const consumer = await openConsumer({
     parts: { ...parts, outbox, publisher, names },
+    processes: parts.processes,
     topology,
     name,
     instance,
   });
   return {
     accept: (resolved, data, traceparent) =>
-      acceptTask({ config, store, publisher, names }, resolved, data, traceparent),
+      acceptTask({ config, tasks, store, publisher, names }, resolved, data, traceparent),
     state: () => {
       const states = [publisher.state(), consumer.state()];
       return states.find(({ ok }) => !ok) ?? states[0]!;

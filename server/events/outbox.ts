@@ -1,7 +1,7 @@
 import type { Log } from '../log.js';
 import type { ArtifactStore, TaskRecord } from '../store/store.js';
 import { outcomeEvent } from './outcome-event.js';
-import type { Published, Publisher } from './publisher.js';
+import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
 
 /**
@@ -112,11 +112,10 @@ class StoreOutbox implements Outbox {
     this.#held.set(taskId, 'under way');
     this.#bytes += bytes;
     try {
-      let published: Published = await publisher.publish(event);
-      if (published === 'unroutable') {
+      if ((await publisher.publish(event)) === 'unroutable') {
         // The exchange has no alternate (another service made it so): keep the event all the same.
-        published = await publisher.publish({ ...event, exchange: '', routingKey: names.unrouted });
-        log.warn({ event: 'outcome_unrouted', task_id: taskId, published });
+        await publisher.keep({ ...event, exchange: '', routingKey: names.unrouted });
+        log.warn({ event: 'outcome_unrouted', task_id: taskId });
       }
       this.#held.set(taskId, 'confirmed');
       this.#announce(taskId);
@@ -127,8 +126,7 @@ class StoreOutbox implements Outbox {
         log.error({ event: 'publish_failed', task_id: taskId, error: (error as Error).message });
     } finally {
       this.#bytes -= bytes;
-      this.#roomy?.();
-      this.#roomy = undefined;
+      this.#lookForRoom();
     }
   }
 
@@ -150,6 +148,7 @@ class StoreOutbox implements Outbox {
       try {
         await this.#parts.store.markPublished(ids);
         for (const id of ids) this.#held.delete(id);
+        this.#lookForRoom();
       } catch (error) {
         if (this.#closed) break;
         this.#parts.log.warn({ event: 'mark_failed', tasks: ids.length, error: (error as Error).message });
@@ -193,6 +192,12 @@ class StoreOutbox implements Outbox {
     return new Promise((resolve) => {
       this.#roomy = resolve;
     });
+  }
+
+  /** Wakes the sweep, which looks for itself whether there is room. */
+  #lookForRoom(): void {
+    this.#roomy?.();
+    this.#roomy = undefined;
   }
 
   /** Looks until the event is confirmed: by this process, which announces what it has under way, or by another. */

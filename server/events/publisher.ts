@@ -23,6 +23,11 @@ export interface Publisher {
    * @throws PublishGivenUp after `limitMs`, or when the publisher is closed; the broker may have the message.
    */
   publish(message: Outgoing, limitMs?: number): Promise<Published>;
+  /**
+   * Publishes what must come to a queue of the service's own: one that was deleted is declared again.
+   * @throws PublishGivenUp when the publisher is closed; the broker may have the message.
+   */
+  keep(message: Outgoing): Promise<void>;
   /** Whether messages go out now. */
   readonly open: boolean;
   /** Called when messages go out again. */
@@ -48,20 +53,24 @@ export interface PublisherOptions {
 }
 
 export async function openPublisher({ rabbitmq, topology, name, log }: PublisherOptions): Promise<Publisher> {
-  const line = new Line(rabbitmq.confirm_timeout_ms, log);
+  const line = new Line(rabbitmq.confirm_timeout_ms, log, (model) => declare(model, topology, log));
   const connection = await openConnection({
     name,
     rabbitmq,
     log,
-    setup: async (model) => {
-      await declare(model, topology, log);
-      await line.openOn(model);
-    },
+    setup: (model) => line.openOn(model),
     onLost: () => line.lost(),
     onBlocked: (blocked) => line.setBlocked(blocked),
   });
   return {
     publish: (message, limitMs) => line.publish(message, limitMs),
+    keep: async (message) => {
+      while ((await line.publish(message, undefined)) === 'unroutable') {
+        const { exchange, routingKey } = message;
+        log.warn({ event: 'queue_missing', exchange, routing_key: routingKey });
+        await line.prepare();
+      }
+    },
     get open() {
       return line.open;
     },
@@ -97,17 +106,22 @@ class Line {
   readonly #sent = new Set<Entry>();
   readonly #confirmTimeoutMs: number;
   readonly #log: Log;
+  readonly #declare: (model: ChannelModel) => Promise<void>;
   readonly #watch: NodeJS.Timeout;
+  readonly #watchMs: number;
+  #watchedAt = performance.now();
   #model: ChannelModel | undefined;
   #channel: ConfirmChannel | undefined;
   #blocked = false;
   #full = false;
   #closed = false;
 
-  constructor(confirmTimeoutMs: number, log: Log) {
+  constructor(confirmTimeoutMs: number, log: Log, declare: (model: ChannelModel) => Promise<void>) {
     this.#confirmTimeoutMs = confirmTimeoutMs;
     this.#log = log;
-    this.#watch = setInterval(() => this.#findOverdue(), Math.min(1000, confirmTimeoutMs / 2));
+    this.#declare = declare;
+    this.#watchMs = Math.min(1000, confirmTimeoutMs / 2);
+    this.#watch = setInterval(() => this.#findOverdue(), this.#watchMs);
     this.#watch.unref();
   }
 
@@ -139,6 +153,8 @@ class Line {
 
   async openOn(model: ChannelModel): Promise<void> {
     this.#model = model;
+    // The channel may have been closed because an exchange is gone.
+    await this.#declare(model);
     const channel = await model.createConfirmChannel();
     channel.on('error', (error) => this.#log.warn({ event: 'publish_channel_error', error: error.message }));
     channel.on('handler-error', (error) =>
@@ -159,7 +175,6 @@ class Line {
     });
     this.#channel = channel;
     this.#full = false;
-    this.#blocked = false;
     this.#send();
     this.onOpen?.();
   }
@@ -175,8 +190,19 @@ class Line {
     }, REOPEN_MS).unref();
   }
 
+  /** Declares again what somebody has deleted; after a pause, so that one who deletes for ever is no busy loop. */
+  async prepare(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, REOPEN_MS));
+    try {
+      if (this.#model !== undefined) await this.#declare(this.#model);
+    } catch (error) {
+      this.#log.warn({ event: 'declare_failed', error: (error as Error).message });
+    }
+  }
+
   lost(): void {
     this.#model = undefined;
+    this.#blocked = false;
     this.#leaveChannel();
   }
 
@@ -223,8 +249,11 @@ class Line {
         this.#answered(channel, entry, error),
       );
     } catch (error) {
-      if (error instanceof IllegalOperationError) this.#leaveChannel();
-      else this.#settle(entry, () => entry.reject(error as Error));
+      if (error instanceof IllegalOperationError) {
+        // It closed before anybody listened, or closes by itself: no event of it brings the next one.
+        this.#leaveChannel();
+        if (this.#model !== undefined) this.#reopen(this.#model);
+      } else this.#settle(entry, () => entry.reject(error as Error));
     }
   }
 
@@ -241,6 +270,10 @@ class Line {
     // A basic.nack: the broker could not take it (a queue that is full, or has lost its majority).
     setTimeout(() => {
       if (entry.settled) return;
+      if (this.#closed) {
+        this.#giveUp(entry, new PublishGivenUp('the publisher is closed'));
+        return;
+      }
       this.#waiting.push(entry);
       this.#send();
     }, NACK_PAUSE_MS);
@@ -261,6 +294,10 @@ class Line {
 
   /** A confirm that does not come: the channel is given up, and what was sent on it goes out again. */
   #findOverdue(): void {
+    const sinceMs = performance.now() - this.#watchedAt;
+    this.#watchedAt = performance.now();
+    // The event loop stood still: the confirms may wait in the socket, which is read after the timers.
+    if (sinceMs > 2 * this.#watchMs) return;
     const channel = this.#channel;
     if (channel === undefined || this.#blocked) return;
     const [oldest] = this.#sent;

@@ -4,6 +4,7 @@ import type { StreamEnd } from '../../contracts/threads.js';
 import type { Deadline } from '../deadline.js';
 import { version } from '../version.js';
 import { decoderOf } from './decoding.js';
+import { Endpoint, type EndpointState } from './endpoint.js';
 import { rejectionOf, unreachableOf } from './rejection.js';
 
 /** A request to the model gateway, made ready by a thread. */
@@ -14,6 +15,8 @@ export interface GatewayRequest {
   /** JSON in UTF-8. */
   readonly body: Uint8Array;
   readonly deadline: Deadline;
+  /** Whether to wait for an endpoint that asked for a pause, or to fail at once because there is another one. */
+  readonly mayWait: boolean;
 }
 
 /** An answer that has begun. */
@@ -40,15 +43,19 @@ export type CallStart =
       readonly detail: string;
       readonly retryable: boolean;
       readonly retryAfterMs: number | undefined;
+      /** Whether it says that the endpoint is down, rather than busy or asked wrongly. */
+      readonly unhealthy: boolean;
     }
   | { readonly kind: 'interrupted' };
 
 export interface Gateway {
   /**
-   * Calls the endpoint's model. `open` is called with the answer when its headers say 200; what it returns
+   * Calls the endpoint's model, unless the endpoint is known to be down. `open` is called with the answer when its headers say 200; what it returns
    * takes the bytes. Never throws, never retries.
    */
   call(request: GatewayRequest, open: (stream: GatewayStream) => StreamSink): Promise<CallStart>;
+  /** What is known of each endpoint that was called. */
+  endpoints(): ReadonlyMap<string, EndpointState>;
   /** Whether something answers at the gateway's address. Any HTTP answer counts. */
   probe(signal: AbortSignal): Promise<boolean>;
   close(): Promise<void>;
@@ -73,13 +80,19 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
       const key = endpoint.api_key ?? gateway.api_key;
       return [
         name,
-        { origin: base.origin, path: joinPath(base, route), headers: headersOf(name, key) },
+        {
+          endpoint: new Endpoint(name, gateway),
+          origin: base.origin,
+          path: joinPath(base, route),
+          headers: headersOf(name, key),
+        },
       ] as const;
     }),
   );
   return {
     call: (request, open) => {
-      const { origin, path, headers } = targets.get(request.endpoint)!;
+      const { endpoint, origin, path, headers } = targets.get(request.endpoint)!;
+      const { deadline, mayWait } = request;
       const options: Dispatcher.DispatchOptions = {
         origin,
         path,
@@ -87,8 +100,11 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
         headers: { ...headers, 'x-task-id': request.taskId, 'x-task-domain': request.domain },
         body: request.body,
       };
-      return follow(options, (to) => dispatch(agent, to, request.deadline, open, gateway.max_stream_bytes));
+      return endpoint.call(deadline, mayWait, () =>
+        follow(options, (to) => dispatch(agent, to, deadline, open, gateway.max_stream_bytes)),
+      );
     },
+    endpoints: () => new Map([...targets].map(([name, { endpoint }]) => [name, endpoint.state()])),
     probe: async (signal) => {
       const base = new URL(gatewayUrl);
       try {

@@ -12,6 +12,7 @@ export function rejectionOf(status: number, retryAfter: string | undefined, body
     detail: `the gateway answered ${status}${messageOf(body)}`,
     retryable: busy || status === 408 || status === 425 || status >= 500,
     retryAfterMs: parseRetryAfter(retryAfter, Date.now()),
+    unhealthy: status >= 500,
   };
 }
 
@@ -24,6 +25,7 @@ export function unreachableOf(error: Error & { code?: string }): Failure {
     detail: `the gateway did not answer: ${error.code ?? error.message}`,
     retryable: true,
     retryAfterMs: undefined,
+    unhealthy: true,
   };
 }
 

@@ -22,8 +22,11 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
   const path = req.getUrl();
   const contentType = req.getHeader('content-type');
   const declaredBytes = Number(req.getHeader('content-length') || 0);
+  const answer = (reply: Reply) => {
+    if (!aborted) send(res, reply, { close: parts.isLeaving() });
+  };
   const refuse = (code: FailureCode, detail: string, more: Partial<Problem> = {}) => {
-    if (!aborted) send(res, problem(problemOf(code, detail, more as object), headersOf(code)));
+    answer(problem(problemOf(code, detail, more as object), headersOf(code)));
   };
   const limits = {
     maxBytes: config.server.max_body_bytes,
@@ -69,8 +72,10 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
       const accepted = await parts.events.accept(resolved, bytes, traceparent);
       if (aborted) return;
       if (accepted === 'conflict') throw new Conflict();
+      if (typeof accepted === 'object' && 'tooLarge' in accepted)
+        return refuse('payload_too_large', accepted.tooLarge);
       if (typeof accepted === 'object') return refuse('broker_unavailable', accepted.unavailable);
-      if (accepted === 'queued') return send(res, queued(resolved.task.task_id, path));
+      if (accepted === 'queued') return answer(queued(resolved.task.task_id, path));
     }
     const caller = parts.tasks.submit(resolved, { from: 'http' });
     if ('conflict' in caller) throw new Conflict();
@@ -83,7 +88,7 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
         await streamEvents(res, caller, () => aborted);
       } else {
         const ended = await caller.ended;
-        if (!aborted) send(res, replyOf(ended));
+        answer(replyOf(ended));
       }
     } finally {
       leave = undefined;

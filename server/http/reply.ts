@@ -11,15 +11,15 @@ export interface Reply {
   readonly body: string | Uint8Array;
 }
 
-/** Writes an answer. The caller has made sure that the response is not aborted. */
-export function send(res: HttpResponse, reply: Reply, isHead = false): void {
+/** Writes an answer, and closes its connection if told so. The caller has made sure that it is not aborted. */
+export function send(res: HttpResponse, reply: Reply, { isHead = false, close = false } = {}): void {
   res.cork(() => {
     res.writeStatus(statusLine(reply.status)).writeHeader('content-type', reply.contentType);
     const { connection, ...headers } = reply.headers ?? {};
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
-    const close = connection === 'close';
+    const closes = close || connection === 'close';
     if (isHead) res.writeHeader('content-length', String(Buffer.byteLength(reply.body))).endWithoutBody();
-    else res.end(reply.body, close);
+    else res.end(reply.body, closes);
   });
 }
 
@@ -65,6 +65,8 @@ export function problemOfFailure(failed: Failed): Problem {
     context,
     context_tokens,
     sources,
+    timings,
+    overhead_ms,
     retry_after_seconds,
     ...more
   } = failed;

@@ -21,6 +21,8 @@ import { completedJson, json, problem, type Reply, send } from './reply.js';
 
 /** What the HTTP edge needs of the service. */
 export interface HttpParts {
+  /** Port to listen on; 0 is any free one. */
+  readonly port: number;
   readonly config: Config;
   readonly pools: Pools;
   readonly tasks: Tasks;
@@ -31,6 +33,8 @@ export interface HttpParts {
   readonly health: Health;
   readonly log: Log;
   isClosing(): boolean;
+  /** Whether each connection is to be closed with its next answer. */
+  isLeaving(): boolean;
 }
 
 export interface HttpServer {
@@ -48,29 +52,21 @@ export interface HttpServer {
 export function openHttp(parts: HttpParts): HttpServer {
   const app = uWS.App();
   const openApi = json(openApiDocument());
+  const get = (path: string, handler: Handler) => {
+    app.get(path, answer(parts, handler));
+    app.head(path, answer(parts, handler));
+  };
   for (const prefix of ['', '/api/v1']) {
     app.post(`${prefix}/execute`, (res, req) => handleExecute(parts, res, req));
-    app.get(`${prefix}/tasks/:id`, answer(parts, taskStatus));
+    get(`${prefix}/tasks/:id`, taskStatus);
     app.del(`${prefix}/tasks/:id`, answer(parts, cancelTask));
-    app.get(`${prefix}/tasks/:id/receipt`, answer(parts, receipt));
-    app.get(`${prefix}/artifacts/:id`, answer(parts, artifact));
-    app.get(
-      `${prefix}/health`,
-      answer(parts, ({ health }) => json(health.summary())),
-    );
-    app.get(
-      `${prefix}/health/detailed`,
-      answer(parts, async ({ health }) => json(await health.detailed())),
-    );
-    app.get(
-      `${prefix}/health/live`,
-      answer(parts, () => json({ status: 'live' })),
-    );
-    app.get(`${prefix}/health/ready`, answer(parts, ready));
-    app.get(
-      `${prefix}/openapi.json`,
-      answer(parts, () => openApi),
-    );
+    get(`${prefix}/tasks/:id/receipt`, receipt);
+    get(`${prefix}/artifacts/:id`, artifact);
+    get(`${prefix}/health`, ({ health }) => json(health.summary()));
+    get(`${prefix}/health/detailed`, async ({ health }) => json(await health.detailed()));
+    get(`${prefix}/health/live`, () => json({ status: 'live' }));
+    get(`${prefix}/health/ready`, ready);
+    get(`${prefix}/openapi.json`, () => openApi);
     refuseOtherMethods(app, parts, prefix);
   }
   app.any(
@@ -78,10 +74,10 @@ export function openHttp(parts: HttpParts): HttpServer {
     answer(parts, () => refusal('not_found', 'there is no such route')),
   );
   let socket: us_listen_socket | undefined;
-  app.listen(parts.config.server.host, parts.config.server.port, (listening) => {
+  app.listen(parts.config.server.host, parts.port, (listening) => {
     socket = listening || undefined;
   });
-  if (socket === undefined) throw new Error(`port ${parts.config.server.port} cannot be listened on`);
+  if (socket === undefined) throw new Error(`port ${parts.port} cannot be listened on`);
   const listening = socket;
   let listens = true;
   const stopListening = () => {
@@ -120,7 +116,7 @@ function answer(parts: HttpParts, handler: Handler): (res: HttpResponse, req: Ht
             ? refusal('store_unavailable', 'the store could not be read')
             : refusal('internal_error', 'the request could not be handled');
       }
-      if (!aborted) send(res, reply, isHead);
+      if (!aborted) send(res, reply, { isHead, close: parts.isLeaving() });
     })();
   };
 }
@@ -135,14 +131,14 @@ function decoded(segment: string): string {
 
 const routes: readonly [path: string, methods: string][] = [
   ['/execute', 'POST'],
-  ['/tasks/:id', 'GET, DELETE'],
-  ['/tasks/:id/receipt', 'GET'],
-  ['/artifacts/:id', 'GET'],
-  ['/health', 'GET'],
-  ['/health/detailed', 'GET'],
-  ['/health/live', 'GET'],
-  ['/health/ready', 'GET'],
-  ['/openapi.json', 'GET'],
+  ['/tasks/:id', 'GET, HEAD, DELETE'],
+  ['/tasks/:id/receipt', 'GET, HEAD'],
+  ['/artifacts/:id', 'GET, HEAD'],
+  ['/health', 'GET, HEAD'],
+  ['/health/detailed', 'GET, HEAD'],
+  ['/health/live', 'GET, HEAD'],
+  ['/health/ready', 'GET, HEAD'],
+  ['/openapi.json', 'GET, HEAD'],
 ];
 
 function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string): void {

@@ -18,6 +18,8 @@ import { type ArtifactStore, StoreUnavailable, type TaskRecord } from './store.j
 export interface LmdbOptions {
   /** Shared by all processes of a node; made with mode 0700 when it is not there. On a local disk, not on NFS. */
   readonly directory: string;
+  /** Whether other processes write into the directory: then each read sees what they have committed. @default false */
+  readonly shared?: boolean;
   /** Whether final outcomes are marked `unpublished`: not, when nobody publishes them. @default true */
   readonly outbox?: boolean;
   /**
@@ -37,7 +39,14 @@ export interface LmdbOptions {
  * @throws StoreUnavailable when the directory cannot be opened, FormatMismatch when another version wrote it.
  */
 export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore> {
-  const { directory, outbox = true, mapBytes = 64 * 2 ** 30, stallMs = 5_000, probeMs = 2_000 } = options;
+  const {
+    directory,
+    outbox = true,
+    shared = false,
+    mapBytes = 64 * 2 ** 30,
+    stallMs = 5_000,
+    probeMs = 2_000,
+  } = options;
   const tables = await make(directory, mapBytes);
   const writer = startWriter({ directory, mapBytes, stallMs, probeMs }, () => tables.root.resetReadTxn());
   let phase: 'open' | 'closing' | 'closed' = 'open';
@@ -49,6 +58,7 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
   const read = <T>(get: () => T): T => {
     refuseWhenClosed();
     try {
+      if (shared) tables.root.resetReadTxn();
       return get();
     } catch (cause) {
       throw new StoreUnavailable(`the store in ${directory} cannot be read: ${messageOf(cause)}`, { cause });

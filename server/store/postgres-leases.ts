@@ -66,6 +66,9 @@ export async function openPostgresLeases(options: PostgresLeasesOptions): Promis
       return rows.length > 0;
     },
 
+    // The heartbeat of whoever holds it reads the note in the store.
+    async requestCancel() {},
+
     close() {
       closed ??= end();
       return closed;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -38,6 +39,7 @@ test('an empty file has the documented defaults', () => {
     port: 8000,
     max_body_bytes: 8_388_608,
     body_timeout_ms: 10_000,
+    workers: availableParallelism(),
     grace_period_ms: 30_000,
   });
   assert.equal(config.workers['code-embedded'], {
@@ -51,8 +53,20 @@ test('an empty file has the documented defaults', () => {
     endpoint: 'ollama_cpu_large',
     fallback: [],
   });
-  assert.equal(config.queues.coding, { concurrency: 2, timeout: 300, max_waiting: 256, threads: 1 });
-  assert.equal(config.queues.frontier, { concurrency: 1, timeout: 600, max_waiting: 256, threads: 1 });
+  assert.equal(config.queues.coding, {
+    concurrency: 2,
+    timeout: 300,
+    max_waiting: 256,
+    events_share: 0.2,
+    threads: 1,
+  });
+  assert.equal(config.queues.frontier, {
+    concurrency: 1,
+    timeout: 600,
+    max_waiting: 256,
+    events_share: 0.2,
+    threads: 1,
+  });
   assert.equal(config.endpoints.anthropic, {
     protocol: 'chat_completions',
     stream: true,
@@ -67,6 +81,9 @@ test('an empty file has the documented defaults', () => {
     idle_timeout_ms: 60_000,
     connections: 256,
     max_stream_bytes: 134_217_728,
+    breaker_failures: 10,
+    breaker_open_ms: 10_000,
+    pause_max_ms: 60_000,
   });
   assert.equal(config.rag, {
     timeout_ms: 2000,
@@ -128,7 +145,13 @@ endpoints: {vllm_gpu: {response_format: json_schema}}
 embedded: {simulator: {ttftMs: 0}}
 server: {port: 0}
 `);
-  assert.equal(config.queues.small, { concurrency: 9, timeout: 120, max_waiting: 256, threads: 1 });
+  assert.equal(config.queues.small, {
+    concurrency: 9,
+    timeout: 120,
+    max_waiting: 256,
+    events_share: 0.2,
+    threads: 1,
+  });
   assert.equal(config.workers['ui-design'], {
     prompt_template: 'workers/ui_design.md',
     default_tier: 'large',
@@ -158,7 +181,13 @@ test('the tiers of a file are all tiers, and only they have queues, models and e
   );
   assert.equal(Object.keys(config.tier_models), ['small', 'other']);
   assert.equal(Object.keys(config.queues), ['small', 'other']);
-  assert.equal(config.queues.other, { concurrency: 2, timeout: 300, max_waiting: 256, threads: 1 });
+  assert.equal(config.queues.other, {
+    concurrency: 2,
+    timeout: 300,
+    max_waiting: 256,
+    events_share: 0.2,
+    threads: 1,
+  });
   assert.equal(Object.keys(config.models), ['m', 'n']);
   assert.equal(Object.keys(config.endpoints), ['e']);
 });

@@ -65,6 +65,7 @@ test('a bad value is an error that names the variable', () => {
     LOG_LEVEL: 'loud',
     MAX_BODY_BYTES: '8MiB',
     GRACE_PERIOD_MS: '-1',
+    WORKERS: '0',
   };
   assert.equal(pathsOf('', env), Object.keys(env).sort());
 });
@@ -161,7 +162,6 @@ test('a relative directory of the environment is taken from the working director
 
 test('variables of later issues and of others are left alone', () => {
   const env = {
-    WORKERS: 'x',
     API_TOKENS: 'x',
     OTEL_SERVICE_NAME: 'x',
     PATH: 'x',

@@ -101,7 +101,7 @@ test('the documents carry the version of the package', () => {
 
 test('every route is in the document, and no other', () => {
   const server = readFileSync(new URL('server/http/server.ts', packageRoot), 'utf8');
-  const served = [...server.matchAll(/app\.(get|post|del|put|patch)\(\s*`\$\{prefix\}(\/[^`]*)`/g)].map(
+  const served = [...server.matchAll(/\b(get|post|del|put|patch)\(\s*`\$\{prefix\}(\/[^`]*)`/g)].map(
     ([, method, path]) => `${method === 'del' ? 'delete' : method} ${path!.replaceAll(/:\w+|\{\w+\}/g, '*')}`,
   );
   const methods = ['get', 'post', 'delete', 'put', 'patch'];

@@ -78,7 +78,7 @@ export async function anOrchestrator(url: string, { exchange }: BrokerNames): Pr
         contentType: 'application/cloudevents+json',
         ...options,
       }),
-    outcomes: async (count, limitMs = 20_000) => {
+    outcomes: async (count, limitMs = 60_000) => {
       const until = Date.now() + limitMs;
       while (byTask().size < count) {
         if (Date.now() > until) throw new Error(`${byTask().size} of ${count} tasks have an outcome`);
@@ -206,7 +206,7 @@ export async function queuesAreEmpty(
   except: readonly string[] = [],
 ): Promise<void> {
   let left: unknown[] = [];
-  for (let i = 0; i < 15; i++) {
+  for (let i = 0; i < 30; i++) {
     left = [...(await rabbit.queues())].filter(
       ([name, { ready, unacked }]) =>
         name.startsWith(`${names.queuePrefix}.`) &&

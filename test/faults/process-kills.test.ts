@@ -75,7 +75,7 @@ const hasAck = (data: Buffer) => data.includes(Buffer.from([0, 60, 0, 80]));
 
 for (const [when, trap] of [
   ['before the confirm', (proxy: FaultProxy) => proxy.cutBefore(hasAck)],
-  ['after the confirm and before the ack', (proxy: FaultProxy) => proxy.cutBeforeRequest(hasAck)],
+  ['after the confirm and before the ack', (proxy: FaultProxy) => proxy.cutBefore(hasAck, 'client')],
 ] as const) {
   test(`${when}: the outcome stands, and the model is not called again`, async () => {
     const proxy = await startProxy(rabbit.port);
@@ -94,41 +94,6 @@ for (const [when, trap] of [
     assert.deepEqual([found.outcomes, found.distinctIds, found.modelCalls], [1, 1, 1]);
   });
 }
-
-test('by a task: that one becomes a dead letter, and those beside it succeed', async () => {
-  const innocent = tasks(40);
-  const killer = aTinyTask();
-  await under.knobs({ ttftMs: 300 });
-  let node = await under.start();
-  await publishAll([...innocent.slice(0, 5), killer, ...innocent.slice(5)]);
-  let deaths = 0;
-  let watching = true;
-  const watched = (async () => {
-    for (let calls = 0; watching; await sleep(10)) {
-      const now = (await under.stats()).byTask[killer.task_id] ?? 0;
-      if (now === calls) continue;
-      calls = now;
-      await node.kill();
-      deaths++;
-      node = await under.start();
-    }
-  })();
-  for (let i = 0; (await rabbit.queues()).get(`${under.names.queuePrefix}.dead`)?.ready !== 1; i++) {
-    assert.ok(i < 100, `after ${deaths} deaths the task is still there`);
-    await sleep(200);
-  }
-  watching = false;
-  await watched;
-  await under.orchestrator.outcomes(innocent.length);
-  await queuesAreEmpty(rabbit, under, ['dead']);
-  const [letter, ...others] = await under.orchestrator.take(`${under.names.queuePrefix}.dead`);
-  assert.equal(others.length, 0);
-  assert.equal(JSON.parse(letter!.content.toString()).data.task_id, killer.task_id);
-  assert.match(JSON.stringify(letter!.properties.headers), /delivery_limit/);
-  const found = await account(under, idsOf(innocent));
-  console.log(`a task that killed its process ${deaths} times, beside:`, found);
-  assert.deepEqual([found.outcomes, found.distinctIds], [innocent.length, innocent.length]);
-});
 
 test('by SIGTERM under load: exit code 0, and every task ends once, asked of the model once', async () => {
   const list = tasks(200);

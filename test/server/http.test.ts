@@ -28,6 +28,7 @@ async function receiptFrom(receipt: () => Promise<undefined>) {
   const http = openHttp({
     config: { server: { host: '127.0.0.1', port: 0 } },
     store: { receipt },
+    isLeaving: () => false,
     log: { error: (entry: unknown) => logged.push(entry) },
   } as unknown as HttpParts);
   try {

@@ -6,11 +6,13 @@ import { LocalSlots, type Slot } from '../../server/slots.js';
 const test = suite('slots');
 
 test('no more run at once than the tier allows, and the earliest deadline goes first', async () => {
-  const slots = new LocalSlots({ tiny: { concurrency: 1, timeout: 1, max_waiting: 10, threads: 1 } });
-  const first = (await slots.acquire('tiny', deadline(1000))) as Slot;
+  const slots = new LocalSlots({
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 10, threads: 1, events_share: 0.25 },
+  });
+  const first = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
   const order: string[] = [];
-  const late = slots.acquire('tiny', deadline(900)).then((slot) => done('late', slot as Slot));
-  const early = slots.acquire('tiny', deadline(500)).then((slot) => done('early', slot as Slot));
+  const late = slots.acquire('tiny', deadline(900), 'http').then((slot) => done('late', slot as Slot));
+  const early = slots.acquire('tiny', deadline(500), 'http').then((slot) => done('early', slot as Slot));
   const done = (name: string, slot: Slot) => {
     order.push(name);
     slot.release();
@@ -24,17 +26,21 @@ test('no more run at once than the tier allows, and the earliest deadline goes f
 });
 
 test('a full wait queue is saturated, with a time to come again', async () => {
-  const slots = new LocalSlots({ tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1 } });
-  await slots.acquire('tiny', deadline(1000));
-  const answer = await slots.acquire('tiny', deadline(1000));
+  const slots = new LocalSlots({
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1, events_share: 0.25 },
+  });
+  await slots.acquire('tiny', deadline(1000), 'http');
+  const answer = await slots.acquire('tiny', deadline(1000), 'http');
   assert.ok(answer !== undefined && 'retryAfterSeconds' in answer && answer.retryAfterSeconds >= 1);
 });
 
 test('who is cancelled while waiting leaves the queue', async () => {
-  const slots = new LocalSlots({ tiny: { concurrency: 1, timeout: 1, max_waiting: 5, threads: 1 } });
-  await slots.acquire('tiny', deadline(1000));
+  const slots = new LocalSlots({
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 5, threads: 1, events_share: 0.25 },
+  });
+  await slots.acquire('tiny', deadline(1000), 'http');
   const waiting = deadline(1000);
-  const answer = slots.acquire('tiny', waiting);
+  const answer = slots.acquire('tiny', waiting, 'http');
   waiting.cancel(new Interruption('cancelled', 'x'));
   assert.equal(await answer, undefined);
   assert.equal(slots.usage().get('tiny')!.waiting, 0);

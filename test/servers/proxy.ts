@@ -14,24 +14,51 @@ export interface FaultProxy {
   halfClose(): void;
   /** Holds every piece of data back for so long, in milliseconds; 0 is none. */
   delay(ms: number): void;
-  /** Forwards the server's data, except that the first piece that `pick` names is dropped with its connection. */
-  cutBefore(pick: (fromServer: Buffer) => boolean): Promise<void>;
-  /** The same for the data of the client. */
-  cutBeforeRequest(pick: (fromClient: Buffer) => boolean): Promise<void>;
+  /**
+   * Forwards the data of a side, except that the first piece that `pick` names is dropped with its connection.
+   * Resolves when that has happened.
+   */
+  cutBefore(pick: (data: Buffer) => boolean, from?: 'server' | 'client'): Promise<void>;
+  /** Drops the first piece of the server's data that `pick` names, and nothing else. */
+  swallow(pick: (fromServer: Buffer) => boolean): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Waits for one piece of data. */
+interface Trap {
+  readonly kind: 'cut' | 'swallow';
+  readonly from: 'server' | 'client';
+  readonly pick: (data: Buffer) => boolean;
+  readonly sprung: () => void;
 }
 
 export async function startProxy(targetPort: number): Promise<FaultProxy> {
   const pairs = new Set<readonly [client: Socket, server: Socket]>();
   let frozen = false;
   let delayMs = 0;
-  let trap: { fromClient: boolean; pick: (data: Buffer) => boolean; sprung: () => void } | undefined;
+  let trap: Trap | undefined;
+  const springs = (from: Trap['from'], data: Buffer): Trap['kind'] | undefined => {
+    if (trap?.from !== from || !trap.pick(data)) return undefined;
+    const { kind, sprung } = trap;
+    trap = undefined;
+    sprung();
+    return kind;
+  };
+  const setTrap = (kind: Trap['kind'], from: Trap['from'], pick: Trap['pick']) =>
+    new Promise<void>((resolve) => {
+      trap = { kind, from, pick, sprung: resolve };
+    });
 
-  const forward = (from: Socket, to: Socket) => {
+  const forward = (side: Trap['from'], from: Socket, to: Socket) => {
     let last = Promise.resolve();
     from.on('data', (data) => {
+      const sprung = springs(side, data);
+      if (sprung === 'cut') for (const socket of [from, to]) socket.resetAndDestroy();
+      if (sprung !== undefined) return;
       if (frozen) {
         from.pause();
+        // Nothing is lost on a line that only stands still.
+        from.unshift(data);
         return;
       }
       if (delayMs === 0) {
@@ -52,17 +79,8 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
     const pair = [client, upstream] as const;
     pairs.add(pair);
     for (const socket of pair) socket.once('close', () => pairs.delete(pair));
-    for (const socket of pair) {
-      socket.on('data', (data: Buffer) => {
-        if (trap === undefined || trap.fromClient !== (socket === client) || !trap.pick(data)) return;
-        const { sprung } = trap;
-        trap = undefined;
-        for (const each of pair) each.resetAndDestroy();
-        sprung();
-      });
-    }
-    forward(client, upstream);
-    forward(upstream, client);
+    forward('client', client, upstream);
+    forward('server', upstream, client);
     if (frozen) for (const socket of pair) socket.pause();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -91,14 +109,8 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
     delay: (ms) => {
       delayMs = ms;
     },
-    cutBefore: (pick) =>
-      new Promise((resolve) => {
-        trap = { fromClient: false, pick, sprung: resolve };
-      }),
-    cutBeforeRequest: (pick) =>
-      new Promise((resolve) => {
-        trap = { fromClient: true, pick, sprung: resolve };
-      }),
+    cutBefore: (pick, from = 'server') => setTrap('cut', from, pick),
+    swallow: (pick) => setTrap('swallow', 'server', pick),
     close: async () => {
       reset();
       await new Promise((resolve) => server.close(resolve));

@@ -148,11 +148,14 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Waits until something is so, up to 10 s. @throws {Error} when it never is. */
+/**
+ * Waits until something is so, up to 60 s: on a machine that is busy elsewhere things take long.
+ * @throws {Error} when it never is.
+ */
 export async function until(isSo: () => Promise<boolean> | boolean, what: string): Promise<void> {
-  for (let i = 0; i < 1000; i++) {
-    if (await isSo()) return;
+  const limit = Date.now() + 60_000;
+  while (!(await isSo())) {
+    if (Date.now() > limit) throw new Error(`never: ${what}`);
     await sleep(10);
   }
-  throw new Error(`never: ${what}`);
 }

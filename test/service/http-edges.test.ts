@@ -29,6 +29,8 @@ test('HEAD has no body, and the connection goes on', async () => {
     return answer.toString('latin1');
   };
   const head = await answerTo('HEAD /health HTTP/1.1\r\nhost: x\r\n\r\n');
+  assert.match(head, /^HTTP\/1\.1 200 /);
+  assert.equal(head.match(/content-length: [1-9]/gi)?.length, 1, head);
   assert.ok(head.endsWith('\r\n\r\n'), `a body stands after the head: ${head}`);
   assert.match(await answerTo('GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n'), /^HTTP\/1\.1 200 /);
   socket.destroy();

@@ -1,0 +1,50 @@
+/** What the workers of a node and their primary tell each other. Plain data: it crosses by JSON. */
+
+/** Worker → primary. */
+export type ToPrimary =
+  /** The worker listens. */
+  | { readonly kind: 'ready' }
+  /** How many more slots of a tier the worker could use now; replaces what it said before. */
+  | { readonly kind: 'want'; readonly tier: string; readonly slots: number }
+  | { readonly kind: 'give'; readonly tier: string; readonly slots: number }
+  | { readonly kind: 'claim'; readonly claims: readonly TaskClaim[] }
+  | { readonly kind: 'release'; readonly taskIds: readonly string[] }
+  | { readonly kind: 'ask'; readonly call: number; readonly taskId: string }
+  /** Cancel a task that another worker executes. */
+  | { readonly kind: 'cancel'; readonly taskId: string };
+
+export interface TaskClaim {
+  readonly call: number;
+  readonly taskId: string;
+  readonly requestHash: string;
+}
+
+/** Primary → worker. */
+export type ToWorker =
+  | { readonly kind: 'grant'; readonly tier: string; readonly slots: number }
+  /** Give back what is idle, up to `slots`, and of what is busy up to `busy` when it ends. */
+  | { readonly kind: 'recall'; readonly tier: string; readonly slots: number; readonly busy: number }
+  | { readonly kind: 'answers'; readonly answers: readonly ClaimAnswer[] }
+  | { readonly kind: 'cancel'; readonly taskId: string }
+  /** End what runs, exit. `replaced`: others take the new connections, so what comes on the open ones is served. */
+  | { readonly kind: 'stop'; readonly replaced: boolean };
+
+export interface ClaimAnswer {
+  readonly call: number;
+  readonly answer: 'granted' | 'held' | 'conflict' | 'free';
+}
+
+/** What a worker is born with, in its environment. */
+export interface WorkerSeat {
+  /** Workers on the node. */
+  readonly workers: number;
+  /** From 0; a worker that takes the place of a dead one has its number. */
+  readonly index: number;
+  /** Port that all workers listen on. */
+  readonly port: number;
+  /** Stand-ins that the primary has started. */
+  readonly gatewayUrl?: string;
+  readonly ragUrl?: string;
+}
+
+export const workerSeatVariable = 'WORKER_SERVICE_SEAT';

@@ -1,0 +1,107 @@
+import type { Config } from '../../config/schema.js';
+import type { Deadline } from '../deadline.js';
+import { type Slots, TierSlots } from '../slots.js';
+import type { Link } from './link.js';
+
+/**
+ * The slots of a worker: leased from the primary when somebody waits, kept for the next task, given back when they
+ * are asked for or idle for a while. A busy worker sends no message a task.
+ */
+export class LeasedSlots implements Slots {
+  readonly #tiers: ReadonlyMap<string, LeasedTier>;
+
+  constructor(queues: Config['queues'], workers: number, link: Link) {
+    this.#tiers = new Map(
+      Object.entries(queues).map(([tier, queue]) => {
+        const share = { ...queue, max_waiting: Math.ceil(queue.max_waiting / workers) };
+        return [tier, new LeasedTier(tier, share, link)];
+      }),
+    );
+    link.on((message) => {
+      if (message.kind === 'grant') this.#tiers.get(message.tier)?.granted(message.slots);
+      if (message.kind === 'recall') this.#tiers.get(message.tier)?.recalled(message.slots, message.busy);
+    });
+  }
+
+  async acquire(tier: string, deadline: Deadline, from: 'http' | 'events') {
+    return this.#tiers.get(tier)!.slots.acquire(deadline, from);
+  }
+
+  usage() {
+    return new Map([...this.#tiers].map(([tier, { slots }]) => [tier, slots.usage()]));
+  }
+
+  close(): void {
+    for (const tier of this.#tiers.values()) tier.close();
+  }
+}
+
+class LeasedTier {
+  readonly slots: TierSlots;
+  readonly #tier: string;
+  readonly #link: Link;
+  /** How many slots the primary knows that this worker wants. */
+  #wanted = 0;
+  #owed = 0;
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  constructor(tier: string, queue: Config['queues'][string], link: Link) {
+    this.#tier = tier;
+    this.#link = link;
+    this.slots = new TierSlots(queue, {
+      short: (waiting) => this.#want(waiting),
+      idle: () => this.#becameIdle(),
+    });
+  }
+
+  granted(slots: number): void {
+    this.#wanted = Math.max(0, this.#wanted - slots);
+    this.slots.grow(slots);
+    this.#wantWhatWaits();
+  }
+
+  recalled(slots: number, busy: number): void {
+    const idle = this.slots.shrink(slots);
+    this.#give(idle);
+    this.#owed += this.slots.owe(Math.max(0, busy - idle));
+  }
+
+  close(): void {
+    clearTimeout(this.#idleTimer);
+  }
+
+  #becameIdle(): void {
+    if (this.#owed > 0) {
+      this.#owed--;
+      this.#give(this.slots.shrink(1));
+      this.#wantWhatWaits();
+      return;
+    }
+    // Nobody waits here: what the primary was told before is void.
+    if (this.#wanted > 0) this.#tell(0);
+    this.#idleTimer ??= setTimeout(() => {
+      this.#idleTimer = undefined;
+      this.#give(this.slots.shrink(Number.MAX_SAFE_INTEGER));
+    }, IDLE_MS).unref();
+  }
+
+  #want(waiting: number): void {
+    if (waiting > this.#wanted) this.#tell(waiting);
+  }
+
+  #wantWhatWaits(): void {
+    if (this.slots.waiting !== this.#wanted) this.#tell(this.slots.waiting);
+  }
+
+  #tell(slots: number): void {
+    this.#wanted = slots;
+    this.#link.send({ kind: 'want', tier: this.#tier, slots });
+  }
+
+  #give(slots: number): void {
+    if (slots > 0) this.#link.send({ kind: 'give', tier: this.#tier, slots });
+  }
+}
+
+/** A slot that was not used for so long may be of use elsewhere. */
+const IDLE_MS = 500;

@@ -1,0 +1,25 @@
+import type { ToPrimary, ToWorker, WorkerSeat } from '../../contracts/cluster.js';
+import { workerSeatVariable } from '../../contracts/cluster.js';
+
+/** A worker's line to its primary. */
+export interface Link {
+  send(message: ToPrimary): void;
+  on(listener: (message: ToWorker) => void): void;
+}
+
+/** The seat of this process, when it is the worker of a cluster. */
+export function seatOf(env: NodeJS.ProcessEnv): WorkerSeat | undefined {
+  const text = env[workerSeatVariable];
+  return text === undefined || process.send === undefined ? undefined : (JSON.parse(text) as WorkerSeat);
+}
+
+/** Ends the process when its primary is gone: its slots and claims mean nothing any more. */
+export function openLink(): Link {
+  process.once('disconnect', () => process.exit(1));
+  return {
+    send: (message) => process.send!(message),
+    on: (listener) => {
+      process.on('message', listener);
+    },
+  };
+}

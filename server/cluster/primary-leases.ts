@@ -1,0 +1,77 @@
+import type { ClaimAnswer, TaskClaim } from '../../contracts/cluster.js';
+import type { Claim, Leases } from '../leases.js';
+import type { Link } from './link.js';
+
+/**
+ * The leases of workers on one node: the primary knows who executes what. What is asked in one turn of the event loop
+ * travels together. When a worker dies, the primary frees what it held.
+ */
+export class PrimaryLeases implements Leases {
+  onCancelRequested: ((taskId: string) => void) | undefined;
+  readonly #link: Link;
+  readonly #calls = new Map<number, (answer: ClaimAnswer['answer']) => void>();
+  #claims: TaskClaim[] = [];
+  #releases: string[] = [];
+  #calledLast = 0;
+  #scheduled = false;
+
+  constructor(link: Link) {
+    this.#link = link;
+    link.on((message) => {
+      if (message.kind === 'cancel') this.onCancelRequested?.(message.taskId);
+      if (message.kind !== 'answers') return;
+      for (const { call, answer } of message.answers) {
+        this.#calls.get(call)?.(answer);
+        this.#calls.delete(call);
+      }
+    });
+  }
+
+  claim(taskId: string, requestHash: string): Promise<Claim> {
+    return this.#call((call) => {
+      this.#claims.push({ call, taskId, requestHash });
+      this.#schedule();
+    }) as Promise<Claim>;
+  }
+
+  async release(taskId: string): Promise<void> {
+    this.#releases.push(taskId);
+    this.#schedule();
+  }
+
+  async isHeld(taskId: string): Promise<boolean> {
+    return (await this.#call((call) => this.#link.send({ kind: 'ask', call, taskId }))) === 'held';
+  }
+
+  async requestCancel(taskId: string): Promise<void> {
+    this.#link.send({ kind: 'cancel', taskId });
+  }
+
+  async close(): Promise<void> {
+    this.#flush();
+  }
+
+  #call(how: (call: number) => void): Promise<ClaimAnswer['answer']> {
+    this.#calledLast++;
+    const call = this.#calledLast;
+    return new Promise((resolve) => {
+      this.#calls.set(call, resolve);
+      how(call);
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    // In this order: a task that is released and claimed in one turn is held afterwards.
+    if (this.#releases.length > 0) this.#link.send({ kind: 'release', taskIds: this.#releases });
+    if (this.#claims.length > 0) this.#link.send({ kind: 'claim', claims: this.#claims });
+    this.#releases = [];
+    this.#claims = [];
+  }
+}

@@ -1,0 +1,214 @@
+import cluster, { type Worker } from 'node:cluster';
+import { type AddressInfo, createServer } from 'node:net';
+import type { Config } from '../../config/schema.js';
+import {
+  type ToPrimary,
+  type ToWorker,
+  type WorkerSeat,
+  workerSeatVariable,
+} from '../../contracts/cluster.js';
+import type { Log } from '../log.js';
+import { openStandIns } from '../stand-ins.js';
+import { SlotLedger } from './slot-ledger.js';
+import { TaskLedger } from './task-ledger.js';
+
+/** The process that forks the workers, and owns what is the node's. */
+export interface Primary {
+  readonly port: number;
+  /** Replaces the workers one by one; no request fails. */
+  reload(): Promise<void>;
+  /** Drains all workers; resolves when they have ended. */
+  close(): Promise<void>;
+}
+
+export interface PrimaryOptions {
+  readonly config: Config;
+  readonly log: Log;
+  /** The workers die as fast as they are started; the service has ended. */
+  onCrashLoop(): void;
+}
+
+/**
+ * Forks the workers, which share one port by SO_REUSEPORT.
+ * @throws {Error} when the port is taken, or the first worker does not start.
+ */
+export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions): Promise<Primary> {
+  const { workers: count, host } = config.server;
+  const port = await freePort(host, config.server.port);
+  const opened: { close(): void | Promise<void> }[] = [];
+  const standIns = await openStandIns(config, log, (part) => {
+    opened.push(part);
+    return part;
+  });
+  const send = (id: number, message: ToWorker) => {
+    const worker = cluster.workers?.[id];
+    // A worker that is on its way out takes no messages; what it holds is freed when it has ended.
+    if (worker?.isConnected()) worker.send(message, () => {});
+  };
+  const limits = Object.fromEntries(
+    Object.entries(config.queues).map(([tier, { concurrency }]) => [tier, concurrency]),
+  );
+  const slots = new SlotLedger(limits, send);
+  const tasks = new TaskLedger();
+  const deaths: number[] = [];
+  const seats: (Worker | undefined)[] = [];
+  let phase: 'open' | 'closing' = 'open';
+
+  function start(index: number): Promise<Worker> {
+    const seat: WorkerSeat = {
+      workers: count,
+      index,
+      port,
+      ...(config.gateway.url === undefined && { gatewayUrl: standIns.gatewayUrl }),
+      ...(config.rag.url === undefined && { ragUrl: standIns.ragUrl }),
+    };
+    const worker = cluster.fork({ [workerSeatVariable]: JSON.stringify(seat) });
+    return new Promise((resolve, reject) => {
+      worker.on('message', (message: ToPrimary) => {
+        if (message.kind !== 'ready') return hear(worker.id, message);
+        seats[index] = worker;
+        resolve(worker);
+      });
+      worker.once('exit', (code, signal) => {
+        reject(new Error(`worker ${index} ended before it listened: ${signal ?? code}`));
+        // What it had open is closed by now, but the other ends may still have to notice: a moment later no two
+        // processes are in the same slot.
+        setTimeout(() => {
+          slots.gone(worker.id);
+          tasks.gone(worker.id);
+        }, FREE_AFTER_MS);
+        if (seats[index] === worker) died(index, code, signal);
+      });
+    });
+  }
+
+  function hear(worker: number, message: Exclude<ToPrimary, { kind: 'ready' }>): void {
+    switch (message.kind) {
+      case 'want':
+        slots.want(worker, message.tier, message.slots);
+        break;
+      case 'give':
+        slots.give(worker, message.tier, message.slots);
+        break;
+      case 'claim': {
+        const answers = message.claims.map((claim) => tasks.claim(worker, claim));
+        send(worker, { kind: 'answers', answers });
+        break;
+      }
+      case 'release':
+        tasks.release(worker, message.taskIds);
+        break;
+      case 'ask': {
+        const answer = tasks.holder(message.taskId) === undefined ? 'free' : 'held';
+        send(worker, { kind: 'answers', answers: [{ call: message.call, answer }] });
+        break;
+      }
+      case 'cancel': {
+        const holder = tasks.holder(message.taskId);
+        if (holder !== undefined) send(holder, message);
+      }
+    }
+  }
+
+  function died(index: number, code: number | null, signal: string | null): void {
+    seats[index] = undefined;
+    if (phase !== 'open') return;
+    const now = Date.now();
+    deaths.push(now);
+    while (deaths[0]! < now - CRASH_WINDOW_MS) deaths.shift();
+    log.error({ event: 'worker_died', worker: index, code, signal, deaths: deaths.length });
+    if (deaths.length > MAX_DEATHS) {
+      log.fatal({
+        event: 'crash_loop',
+        message: `${deaths.length} workers died within ${CRASH_WINDOW_MS / 1000} s: the service ends`,
+      });
+      void close().then(onCrashLoop);
+      return;
+    }
+    const backoff = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (deaths.length - 1));
+    setTimeout(() => respawn(index), backoff);
+  }
+
+  function respawn(index: number): void {
+    if (phase !== 'open') return;
+    start(index).then(
+      () => log.info({ event: 'worker_respawned', worker: index }),
+      (error: Error) => {
+        log.error({ event: 'worker_start_failed', worker: index, error: error.message });
+        died(index, null, null);
+      },
+    );
+  }
+
+  async function retire(worker: Worker, replaced: boolean): Promise<void> {
+    if (worker.isDead()) return;
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    send(worker.id, { kind: 'stop', replaced });
+    const timer = setTimeout(() => worker.process.kill('SIGKILL'), config.server.grace_period_ms + STUCK_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  let closed: Promise<void> | undefined;
+  function close(): Promise<void> {
+    closed ??= (async () => {
+      phase = 'closing';
+      await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => retire(worker!, false)));
+      for (const part of opened.reverse()) await part.close();
+    })();
+    return closed;
+  }
+
+  async function reload(): Promise<void> {
+    log.info({ event: 'reloading', workers: count });
+    for (let index = 0; index < count && phase === 'open'; index++) {
+      const old = seats[index];
+      try {
+        await start(index);
+      } catch (error) {
+        log.error({ event: 'reload_failed', worker: index, error: (error as Error).message });
+        return;
+      }
+      if (old !== undefined) await retire(old, true);
+    }
+    log.info({ event: 'reloaded', workers: count });
+  }
+
+  try {
+    // The first one chooses the port when that is left to it.
+    if (port === 0) await start(0);
+    await Promise.all(
+      Array.from({ length: count }, (_, at) => (seats[at] === undefined ? start(at) : undefined)),
+    );
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  log.info({ event: 'listening', host, port, workers: count, stand_ins: standIns.names });
+  return { port, reload, close };
+}
+
+const FREE_AFTER_MS = 50;
+const CRASH_WINDOW_MS = 60_000;
+const MAX_DEATHS = 10;
+const FIRST_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 5_000;
+/** Beyond the grace period, for what comes after it. */
+const STUCK_MS = 15_000;
+
+/**
+ * The port, or a free one for 0: a worker that chose it would not share it.
+ * @throws {Error} when it is taken: with SO_REUSEPORT a second service would silently share it with the first.
+ */
+async function freePort(host: string, wanted: number): Promise<number> {
+  const probe = createServer();
+  return new Promise((resolve, reject) => {
+    probe.once('error', (error: Error) =>
+      reject(new Error(`port ${wanted} cannot be listened on: ${error.message}`)),
+    );
+    probe.listen({ host, port: wanted, exclusive: true }, () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}

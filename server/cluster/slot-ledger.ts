@@ -1,0 +1,123 @@
+import type { ToWorker } from '../../contracts/cluster.js';
+
+type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' }>;
+
+/** The slots of a node: how many each worker holds. The primary's own; it decides, `send` tells. */
+export class SlotLedger {
+  readonly #tiers: ReadonlyMap<string, TierLedger>;
+
+  constructor(limits: Readonly<Record<string, number>>, send: (worker: number, message: Grant) => void) {
+    this.#tiers = new Map(
+      Object.entries(limits).map(([tier, limit]) => [tier, new TierLedger(tier, limit, send)]),
+    );
+  }
+
+  want(worker: number, tier: string, slots: number): void {
+    this.#tiers.get(tier)?.want(worker, slots);
+  }
+
+  give(worker: number, tier: string, slots: number): void {
+    this.#tiers.get(tier)?.give(worker, slots);
+  }
+
+  /** The worker is dead, and so is all that it ran. */
+  gone(worker: number): void {
+    for (const tier of this.#tiers.values()) tier.gone(worker);
+  }
+
+  /** Slots that workers hold, used or idle. */
+  held(tier: string): number {
+    return this.#tiers.get(tier)?.heldByAll ?? 0;
+  }
+}
+
+interface Share {
+  held: number;
+  wanted: number;
+  /** Busy slots that it was asked to give back and has not yet. */
+  recalled: number;
+}
+
+class TierLedger {
+  readonly #shares = new Map<number, Share>();
+
+  constructor(
+    readonly tier: string,
+    readonly limit: number,
+    readonly send: (worker: number, message: Grant) => void,
+  ) {}
+
+  get heldByAll(): number {
+    let held = 0;
+    for (const share of this.#shares.values()) held += share.held;
+    return held;
+  }
+
+  want(worker: number, slots: number): void {
+    this.#shareOf(worker).wanted = slots;
+    this.#distribute();
+  }
+
+  give(worker: number, slots: number): void {
+    const share = this.#shareOf(worker);
+    const given = Math.min(slots, share.held);
+    share.held -= given;
+    share.recalled = Math.max(0, share.recalled - given);
+    this.#distribute();
+  }
+
+  gone(worker: number): void {
+    this.#shares.delete(worker);
+    this.#distribute();
+  }
+
+  #shareOf(worker: number): Share {
+    let share = this.#shares.get(worker);
+    if (share === undefined) {
+      share = { held: 0, wanted: 0, recalled: 0 };
+      this.#shares.set(worker, share);
+    }
+    return share;
+  }
+
+  /** One at a time to the one that has least of those who want. */
+  #distribute(): void {
+    const granted = new Map<number, number>();
+    for (let free = this.limit - this.heldByAll; free > 0; free--) {
+      const next = this.#poorest();
+      if (next === undefined) break;
+      const [worker, share] = next;
+      share.held++;
+      share.wanted--;
+      granted.set(worker, (granted.get(worker) ?? 0) + 1);
+    }
+    for (const [worker, slots] of granted) this.send(worker, { kind: 'grant', tier: this.tier, slots });
+    this.#recall();
+  }
+
+  #poorest(): readonly [number, Share] | undefined {
+    let poorest: readonly [number, Share] | undefined;
+    for (const entry of this.#shares) {
+      if (entry[1].wanted > 0 && (poorest === undefined || entry[1].held < poorest[1].held)) poorest = entry;
+    }
+    return poorest;
+  }
+
+  /**
+   * Asks the others for what is missing: for all that is idle, and for busy slots of those that hold at least two
+   * more, or hold any while a worker that wants has none.
+   */
+  #recall(): void {
+    const poorest = this.#poorest();
+    if (poorest === undefined) return;
+    const [worker, { held, wanted }] = poorest;
+    for (const [other, share] of this.#shares) {
+      if (other === worker || share.held === 0) continue;
+      const kept = share.held - share.recalled;
+      const owes = kept - held >= 2 || (held === 0 && kept >= 1);
+      const busy = owes && share.recalled === 0 ? 1 : 0;
+      share.recalled += busy;
+      this.send(other, { kind: 'recall', tier: this.tier, slots: wanted, busy });
+    }
+  }
+}

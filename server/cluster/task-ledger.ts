@@ -1,0 +1,28 @@
+import type { ClaimAnswer, TaskClaim } from '../../contracts/cluster.js';
+
+/** Which worker of a node executes which task. The primary's own. */
+export class TaskLedger {
+  readonly #holders = new Map<string, { readonly worker: number; readonly requestHash: string }>();
+
+  claim(worker: number, { call, taskId, requestHash }: TaskClaim): ClaimAnswer {
+    const holder = this.#holders.get(taskId);
+    if (holder !== undefined && holder.worker !== worker)
+      return { call, answer: holder.requestHash === requestHash ? 'held' : 'conflict' };
+    this.#holders.set(taskId, { worker, requestHash });
+    return { call, answer: 'granted' };
+  }
+
+  release(worker: number, taskIds: readonly string[]): void {
+    for (const taskId of taskIds)
+      if (this.#holders.get(taskId)?.worker === worker) this.#holders.delete(taskId);
+  }
+
+  holder(taskId: string): number | undefined {
+    return this.#holders.get(taskId)?.worker;
+  }
+
+  /** The worker is dead, and so is all that it ran. */
+  gone(worker: number): void {
+    for (const [taskId, holder] of this.#holders) if (holder.worker === worker) this.#holders.delete(taskId);
+  }
+}

@@ -1,0 +1,97 @@
+import {
+  BrokenCircuitError,
+  CircuitState,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhenResult,
+} from 'cockatiel';
+import type { Config } from '../../config/schema.js';
+import type { Deadline } from '../deadline.js';
+import type { CallStart } from './gateway.js';
+
+export interface EndpointState {
+  readonly breaker: 'closed' | 'half_open' | 'open';
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  /** Milliseconds since the epoch until which the endpoint asked to be left alone. */
+  readonly pausedUntil: number | undefined;
+}
+
+/** What is known of an endpoint beside the single call: whether it is down, and whether it asked for a pause. */
+export class Endpoint {
+  readonly #name: string;
+  readonly #config: Config['gateway'];
+  readonly #policy;
+  #since = Date.now();
+  #pausedUntil = 0;
+
+  constructor(name: string, config: Config['gateway']) {
+    this.#name = name;
+    this.#config = config;
+    const isUnhealthy = (result: unknown) => {
+      const start = result as CallStart;
+      return start.kind === 'failed' && start.unhealthy;
+    };
+    this.#policy = circuitBreaker(handleWhenResult(isUnhealthy), {
+      halfOpenAfter: config.breaker_open_ms,
+      breaker: new ConsecutiveBreaker(config.breaker_failures),
+    });
+    this.#policy.onStateChange(() => {
+      this.#since = Date.now();
+    });
+  }
+
+  state(): EndpointState {
+    return {
+      breaker: breakerNames[this.#policy.state],
+      since: this.#since,
+      pausedUntil: this.#pausedUntil > Date.now() ? this.#pausedUntil : undefined,
+    };
+  }
+
+  /** Makes a call unless the endpoint is known to be down. One that asked for a pause is waited for, or not. */
+  async call(deadline: Deadline, mayWait: boolean, run: () => Promise<CallStart>): Promise<CallStart> {
+    for (let pauseMs = this.#pauseMs(); pauseMs > 0; pauseMs = this.#pauseMs()) {
+      if (!mayWait || pauseMs >= deadline.left) return this.#refused('asked for a pause', pauseMs);
+      await deadline.sleep(pauseMs);
+      if (deadline.interruption !== undefined) return { kind: 'interrupted' };
+    }
+    let start: CallStart;
+    try {
+      start = await this.#policy.execute(run);
+    } catch (error) {
+      if (!(error instanceof BrokenCircuitError)) throw error;
+      const sinceMs = Date.now() - this.#since;
+      return this.#refused('is down', Math.max(0, this.#config.breaker_open_ms - sinceMs));
+    }
+    if (start.kind === 'failed' && start.retryAfterMs !== undefined) {
+      const pauseMs = Math.min(start.retryAfterMs, this.#config.pause_max_ms);
+      this.#pausedUntil = Math.max(this.#pausedUntil, Date.now() + pauseMs);
+    }
+    return start;
+  }
+
+  #pauseMs(): number {
+    return this.#pausedUntil - Date.now();
+  }
+
+  #refused(why: string, retryAfterMs: number): CallStart {
+    return {
+      kind: 'failed',
+      ended: 'rejected',
+      code: 'gateway_unavailable',
+      detail: `the endpoint ${this.#name} ${why}, and was not called`,
+      // Not in this tier: another call of the same endpoint would end as this one.
+      retryable: false,
+      retryAfterMs,
+      unhealthy: false,
+    };
+  }
+}
+
+const breakerNames = {
+  [CircuitState.Closed]: 'closed',
+  [CircuitState.HalfOpen]: 'half_open',
+  [CircuitState.Open]: 'open',
+  [CircuitState.Isolated]: 'open',
+} as const;

@@ -1,0 +1,72 @@
+import { startSimulators } from '../bench/simulators/start.js';
+import type { Config } from '../config/schema.js';
+import type { WorkerSeat } from '../contracts/cluster.js';
+import type { Log } from './log.js';
+
+/** What answers for services that are not configured. */
+export interface StandIns {
+  readonly gatewayUrl: string;
+  readonly ragUrl: string;
+  readonly simulated: boolean;
+  readonly names: Readonly<Record<string, string>>;
+}
+
+/** Starts what stands in for services that are not configured, and says so plainly. */
+export async function openStandIns(
+  config: Config,
+  log: Log,
+  keep: <T extends { close(): Promise<void> }>(part: T) => T,
+): Promise<StandIns> {
+  const missing = [
+    ...(config.gateway.url === undefined ? (['gateway'] as const) : []),
+    ...(config.rag.url === undefined ? (['rag'] as const) : []),
+  ];
+  if (missing.length === 0) {
+    return { gatewayUrl: config.gateway.url!, ragUrl: config.rag.url!, simulated: false, names: {} };
+  }
+  const running = keep(
+    await startSimulators({
+      kinds: missing,
+      knobs: { gateway: config.embedded.simulator },
+      documents: config.embedded.documents,
+    }),
+  );
+  const names: Record<string, string> = {};
+  if (running.gatewayUrl !== undefined) {
+    names.model_gateway = 'simulator';
+    log.warn({
+      event: 'stand_in',
+      for: 'model_gateway',
+      url: running.gatewayUrl,
+      message: 'MODEL_GATEWAY_URL is not set: a simulator answers, every outcome says "simulated": true',
+    });
+  }
+  if (running.ragUrl !== undefined) {
+    names.rag = 'embedded retriever';
+    log.warn({
+      event: 'stand_in',
+      for: 'rag',
+      url: running.ragUrl,
+      message: `RAG_SERVICE_URL is not set: an embedded retriever searches ${config.embedded.documents}`,
+    });
+  }
+  return {
+    gatewayUrl: running.gatewayUrl ?? config.gateway.url!,
+    ragUrl: running.ragUrl ?? config.rag.url!,
+    simulated: running.gatewayUrl !== undefined,
+    names,
+  };
+}
+
+/** The stand-ins of a worker: its primary has started them. */
+export function standInsOf(config: Config, { gatewayUrl, ragUrl }: WorkerSeat): StandIns {
+  return {
+    gatewayUrl: gatewayUrl ?? config.gateway.url!,
+    ragUrl: ragUrl ?? config.rag.url!,
+    simulated: gatewayUrl !== undefined,
+    names: {
+      ...(gatewayUrl !== undefined && { model_gateway: 'simulator' }),
+      ...(ragUrl !== undefined && { rag: 'embedded retriever' }),
+    },
+  };
+}

@@ -1,0 +1,82 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { request } from 'undici';
+import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
+import { startSimulators } from '../../bench/simulators/start.js';
+import { childrenOf } from '../servers/processes.js';
+import { until } from '../service/at-service.js';
+
+/** A service of several processes, started as the README starts it. */
+export interface ClusterUnderTest {
+  readonly url: string;
+  readonly primary: ChildProcess;
+  readonly log: () => string;
+  /** Process ids of the workers that are alive. */
+  workers(): number[];
+  knobs(knobs: GatewayKnobsInput): Promise<void>;
+  stats(): Promise<{ calls: number; open: number; maxOpen: number; byTask: Record<string, number> }>;
+  /** Resolves to the exit code of the primary. */
+  exited: Promise<number | null>;
+  close(): Promise<void>;
+}
+
+const main = fileURLToPath(new URL('../../server/main.js', import.meta.url));
+
+export async function atCluster(yaml = '', env: Record<string, string> = {}): Promise<ClusterUnderTest> {
+  const directory = mkdtempSync(join(tmpdir(), 'worker-cluster-'));
+  const config = join(directory, 'config.yaml');
+  writeFileSync(config, yaml);
+  const simulators = await startSimulators({ kinds: ['gateway', 'rag'] });
+  const control = (path: string) => `${simulators.gatewayUrl!.replace('/api/v1', '')}/_simulator/${path}`;
+  const primary = spawn(process.execPath, ['--enable-source-maps', main], {
+    env: {
+      PATH: process.env.PATH,
+      CONFIG_FILE: config,
+      MODEL_GATEWAY_URL: simulators.gatewayUrl!,
+      RAG_SERVICE_URL: simulators.ragUrl!,
+      DATA_DIR: join(directory, 'data'),
+      SERVICE_PORT: '0',
+      HOST: '127.0.0.1',
+      WORKERS: '2',
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exited = once(primary, 'exit').then(([code]) => code as number | null);
+  const end = () => primary.kill('SIGKILL'); // its workers end when they miss it
+  process.once('exit', end);
+  void exited.then(() => process.off('exit', end));
+  let output = '';
+  const collect = (text: Buffer) => {
+    output += text.toString();
+  };
+  primary.stdout.on('data', collect);
+  primary.stderr.on('data', collect);
+  const port = () => /"event":"listening"[^\n]*?"port":(\d+)[^\n]*"workers"/.exec(output)?.[1];
+  await until(() => {
+    if (primary.exitCode !== null) throw new Error(`the primary ended: ${output}`);
+    return port() !== undefined;
+  }, 'a cluster that listens');
+  return {
+    url: `http://127.0.0.1:${port()}`,
+    primary,
+    log: () => output,
+    workers: () => childrenOf(primary.pid!),
+    knobs: async (knobs) => {
+      await (await request(control('knobs'), { method: 'DELETE' })).body.dump();
+      await (await request(control('knobs'), { method: 'PUT', body: JSON.stringify(knobs) })).body.dump();
+    },
+    stats: async () => (await (await request(control('stats'))).body.json()) as never,
+    exited,
+    close: async () => {
+      primary.kill('SIGTERM');
+      await exited;
+      await simulators.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}

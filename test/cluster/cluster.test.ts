@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { Agent, request } from 'undici';
+import { suite } from 'uvu';
+import { aTask, call, sleep, until } from '../service/at-service.js';
+import { atCluster, type ClusterUnderTest } from './at-cluster.js';
+
+const test = suite('a cluster of two workers');
+let under: ClusterUnderTest;
+
+test.before(async () => {
+  under = await atCluster('queues: {tiny: {concurrency: 4, timeout: 30}}\ngateway: {max_attempts: 1}');
+});
+test.after(() => under.close());
+test.before.each(() => under.knobs({}));
+
+const json = { 'content-type': 'application/json' };
+
+/** On a connection of its own, so that the kernel spreads the requests over the workers. */
+async function execute(task: object): Promise<{ status: number; text: string }> {
+  const dispatcher = new Agent({ pipelining: 0 });
+  try {
+    const answer = await request(`${under.url}/execute`, {
+      method: 'POST',
+      headers: json,
+      body: JSON.stringify(task),
+      dispatcher,
+    });
+    return { status: answer.statusCode, text: await answer.body.text() };
+  } finally {
+    await dispatcher.close();
+  }
+}
+
+const tiny = () => aTask({ tier: 'tiny' });
+
+test('both workers serve the port, and the node never runs more than the tier allows', async () => {
+  await under.knobs({ ttftMs: 30 });
+  const answers = await Promise.all(Array.from({ length: 80 }, () => execute(tiny())));
+  assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+  const { maxOpen } = await under.stats();
+  assert.equal(maxOpen, 4);
+});
+
+test('a hundred simultaneous requests with one task_id: one model call, one answer', async () => {
+  await under.knobs({ ttftMs: 200 });
+  const task = tiny();
+  const answers = await Promise.all(Array.from({ length: 100 }, () => execute(task)));
+  assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+  assert.equal(new Set(answers.map(({ text }) => text)).size, 1);
+  assert.equal((await under.stats()).byTask[task.task_id], 1);
+});
+
+test('another body under the task_id that runs is a conflict, whichever worker gets it', async () => {
+  await under.knobs({ ttftMs: 500 });
+  const task = tiny();
+  const first = execute(task);
+  await until(async () => (await under.stats()).byTask[task.task_id] === 1, 'the model call');
+  const others = await Promise.all(
+    Array.from({ length: 10 }, () => execute({ ...task, description: 'something else' })),
+  );
+  assert.deepEqual([...new Set(others.map(({ status }) => status))], [409]);
+  assert.equal((await first).status, 200);
+});
+
+test('a task that runs is seen and cancelled through any worker', async () => {
+  await under.knobs({ ttftMs: 20_000 });
+  const task = tiny();
+  const answer = execute(task);
+  await until(async () => (await under.stats()).byTask[task.task_id] === 1, 'the model call');
+  const at = `${under.url}/tasks/${task.task_id}`;
+  for (let i = 0; i < 8; i++) {
+    const dispatcher = new Agent();
+    const { body } = await request(at, { dispatcher });
+    assert.equal(((await body.json()) as { status: string }).status, 'running');
+    await dispatcher.close();
+  }
+  assert.equal((await call(at, 'DELETE')).status, 202);
+  assert.match((await answer).text, /"cancelled"/);
+});
+
+test('a worker that dies is replaced; its slots come back, and its task is executed again', async () => {
+  await under.knobs({ ttftMs: 20_000 });
+  const task = tiny();
+  const broken = Promise.allSettled([execute(task), ...Array.from({ length: 3 }, () => execute(tiny()))]);
+  await until(async () => (await under.stats()).open === 4, 'all slots taken');
+  const before = under.workers();
+  for (const pid of before) process.kill(pid, 'SIGKILL');
+  await broken;
+  await under.knobs({});
+  await until(() => under.workers().filter((pid) => !before.includes(pid)).length === 2, 'new workers');
+  await until(async () => {
+    try {
+      return (await execute(task)).status === 200;
+    } catch {
+      return false; // not listening yet
+    }
+  }, 'the answer');
+  const answers = await Promise.all(Array.from({ length: 20 }, () => execute(tiny())));
+  assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+  assert.ok((await under.stats()).maxOpen <= 4);
+});
+
+test('SIGHUP replaces the workers one by one, and no request fails', async () => {
+  await under.knobs({ ttftMs: 20 });
+  const before = under.workers();
+  const failures: string[] = [];
+  let running = true;
+  let answered = 0;
+  const clients = Array.from({ length: 4 }, async () => {
+    while (running) {
+      try {
+        const { status, text } = await execute(tiny());
+        if (status === 200) answered++;
+        else failures.push(text);
+      } catch (error) {
+        failures.push(String(error));
+      }
+    }
+  });
+  under.primary.kill('SIGHUP');
+  await until(() => under.log().includes('"event":"reloaded"'), 'the reload');
+  running = false;
+  await Promise.all(clients);
+  assert.deepEqual(failures, []);
+  assert.ok(answered > 0);
+  assert.ok(under.workers().every((pid) => !before.includes(pid)));
+});
+
+test('SIGTERM lets what runs end, and the exit code is 0', async () => {
+  await under.knobs({ ttftMs: 700 });
+  const answers = Promise.all(Array.from({ length: 4 }, () => execute(tiny())));
+  await until(async () => (await under.stats()).open === 4, 'all slots taken');
+  under.primary.kill('SIGTERM');
+  assert.deepEqual(
+    (await answers).map(({ status }) => status),
+    [200, 200, 200, 200],
+  );
+  assert.equal(await under.exited, 0);
+  await sleep(50);
+  assert.deepEqual(under.workers(), []);
+});
+
+test.run();

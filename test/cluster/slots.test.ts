@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import type { ToPrimary, ToWorker } from '../../contracts/cluster.js';
+import { LeasedSlots } from '../../server/cluster/leased-slots.js';
+import { SlotLedger } from '../../server/cluster/slot-ledger.js';
+import { Deadline } from '../../server/deadline.js';
+import type { Slot } from '../../server/slots.js';
+import { sleep, until } from '../service/at-service.js';
+
+const test = suite('slots leased from the primary');
+const LIMIT = 5;
+const queue = { concurrency: LIMIT, timeout: 60, max_waiting: 10_000, threads: 1, events_share: 0.2 };
+
+/** A node whose messages take a moment, as they do between processes. */
+class Node {
+  readonly ledger = new SlotLedger({ tiny: LIMIT }, (id, message) => this.#deliver(id, message));
+  readonly workers = new Map<number, Worker>();
+  messages = 0;
+  #started = 0;
+
+  start(): Worker {
+    this.#started++;
+    const worker = new Worker(this.#started, (message) => this.#hear(worker.id, message));
+    this.workers.set(worker.id, worker);
+    return worker;
+  }
+
+  kill(worker: Worker): void {
+    worker.alive = false;
+    this.workers.delete(worker.id);
+    worker.slots.close();
+    this.ledger.gone(worker.id);
+  }
+
+  close(): void {
+    for (const worker of [...this.workers.values()]) this.kill(worker);
+  }
+
+  get running(): number {
+    return [...this.workers.values()].reduce((sum, { running }) => sum + running, 0);
+  }
+
+  #hear(id: number, message: ToPrimary): void {
+    this.messages++;
+    setImmediate(() => {
+      // What a dead worker still had to say is lost with its pipe.
+      if (!this.workers.has(id)) return;
+      if (message.kind === 'want') this.ledger.want(id, message.tier, message.slots);
+      if (message.kind === 'give') this.ledger.give(id, message.tier, message.slots);
+    });
+  }
+
+  #deliver(id: number, message: ToWorker): void {
+    this.messages++;
+    setImmediate(() => this.workers.get(id)?.listener?.(message));
+  }
+}
+
+class Worker {
+  readonly slots: LeasedSlots;
+  listener: ((message: ToWorker) => void) | undefined;
+  running = 0;
+  /** Most that ran at once. */
+  peak = 0;
+  alive = true;
+
+  constructor(
+    readonly id: number,
+    send: (message: ToPrimary) => void,
+  ) {
+    const link = {
+      send,
+      on: (listener: (message: ToWorker) => void) => {
+        this.listener = listener;
+      },
+    };
+    this.slots = new LeasedSlots({ tiny: queue }, 2, link);
+  }
+
+  /** Runs one task; false when the worker died first. */
+  async run(turns: number, from: 'http' | 'events' = 'http'): Promise<boolean> {
+    const deadline = new Deadline(60_000);
+    const slot = (await Promise.race([this.slots.acquire('tiny', deadline, from), this.#death()])) as
+      | Slot
+      | undefined;
+    deadline.clear();
+    if (slot === undefined || !this.alive) return false;
+    this.running++;
+    this.peak = Math.max(this.peak, this.running);
+    for (let i = 0; i < turns && this.alive; i++) await new Promise((resolve) => setImmediate(resolve));
+    this.running--;
+    if (this.alive) slot.release();
+    return this.alive;
+  }
+
+  async #death(): Promise<undefined> {
+    while (this.alive) await sleep(5);
+    return undefined;
+  }
+}
+
+test('none is lost or doubled in 1,000 random kills', async () => {
+  const node = new Node();
+  let seed = 7;
+  const random = (below: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return seed % below;
+  };
+  node.start();
+  node.start();
+  let most = 0;
+  for (let kills = 0; kills < 1000; ) {
+    for (const worker of node.workers.values())
+      for (let i = random(4); i > 0; i--) void worker.run(random(4), random(2) === 0 ? 'http' : 'events');
+    await new Promise((resolve) => setImmediate(resolve));
+    most = Math.max(most, node.running);
+    assert.ok(node.ledger.held('tiny') <= LIMIT);
+    if (random(3) > 0) continue;
+    const all = [...node.workers.values()];
+    node.kill(all[random(all.length)]!);
+    node.start();
+    kills++;
+  }
+  assert.ok(most <= LIMIT, `${most} ran at once`);
+  for (const worker of [...node.workers.values()]) node.kill(worker);
+  assert.equal(node.ledger.held('tiny'), 0);
+  // All slots are there for one that comes now.
+  const last = node.start();
+  const ended = await Promise.all(Array.from({ length: 20 }, () => last.run(20)));
+  assert.deepEqual([...new Set(ended)], [true]);
+  assert.equal(last.peak, LIMIT);
+  node.close();
+});
+
+test('all slots are used by one worker when the other has no work', async () => {
+  const node = new Node();
+  const [busy, idle] = [node.start(), node.start()];
+  assert.equal(await idle.run(1), true);
+  await Promise.all(Array.from({ length: 30 }, () => busy.run(20)));
+  assert.equal(busy.peak, LIMIT);
+  node.close();
+});
+
+test('a worker that comes later gets its share from one that holds all', async () => {
+  const node = new Node();
+  const [first, second] = [node.start(), node.start()];
+  let stop = false;
+  const load = (worker: Worker) =>
+    Promise.all(
+      Array.from({ length: 10 }, async () => {
+        while (!stop) await worker.run(3);
+      }),
+    );
+  const loads = [load(first)];
+  await until(() => first.peak === LIMIT, 'all slots in the first');
+  loads.push(load(second));
+  await until(() => second.peak >= 2, 'a fair share');
+  stop = true;
+  await Promise.all(loads);
+  node.close();
+});
+
+test('a busy worker sends no message a task', async () => {
+  const node = new Node();
+  const worker = node.start();
+  const lane = async () => {
+    for (let i = 0; i < 200; i++) await worker.run(1);
+  };
+  await Promise.all([lane(), lane(), lane()]);
+  assert.ok(node.messages < 100, `${node.messages} messages for 600 tasks`);
+  node.close();
+});
+
+test('one slot is passed to and fro between two workers that both want it', async () => {
+  const node = new Node();
+  const single = new SlotLedger({ tiny: 1 }, (id, message) => {
+    setImmediate(() => node.workers.get(id)?.listener?.(message));
+  });
+  (node as { ledger: SlotLedger }).ledger = single;
+  const workers = [node.start(), node.start()];
+  const done = await Promise.all(
+    workers.flatMap((worker) => Array.from({ length: 10 }, () => worker.run(1))),
+  );
+  assert.deepEqual([...new Set(done)], [true]);
+  node.close();
+});
+
+test.run();

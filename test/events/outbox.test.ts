@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { openOutbox } from '../../server/events/outbox.js';
+import type { Outgoing, Publisher } from '../../server/events/publisher.js';
+import { namesOf } from '../../server/events/topology.js';
+import type { Log } from '../../server/log.js';
+import type { ArtifactStore, TaskRecord } from '../../server/store/store.js';
+import { until } from '../service/at-service.js';
+
+/**
+ * Edges of time that a real broker and a real store meet once in thousands of tasks: the marks are cleared when the
+ * test says so, and every confirm comes in one piece.
+ */
+const test = suite('the outbox');
+const names = namesOf({ exchange: 'tasks', queue_prefix: 'worker.task', routing_prefix: 'task' } as never);
+const log = { debug() {}, info() {}, warn() {}, error() {} } as unknown as Log;
+
+function aRecord(taskId: string): TaskRecord {
+  const outcome = {
+    task_id: taskId,
+    status: 'failed' as const,
+    code: 'refused' as const,
+    detail: 'no',
+    retryable: false,
+    tokens_used: 0,
+  };
+  return { taskId, requestHash: 'h', final: true, domain: 'documentation', finishedAt: 1, outcome };
+}
+
+/** A store of outcomes that wait, whose marks are cleared only after `release`. */
+function aStore(records: readonly TaskRecord[]) {
+  const waiting = new Map(records.map((record) => [record.taskId, record]));
+  let release: () => void = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const store = {
+    unpublished: async (limit: number) => [...waiting.values()].slice(0, limit),
+    isPublished: async (taskId: string) => !waiting.has(taskId),
+    markPublished: async (ids: readonly string[]) => {
+      await released;
+      for (const id of ids) waiting.delete(id);
+    },
+  } as unknown as ArtifactStore;
+  return { store, waiting, release };
+}
+
+/** A broker that confirms everything that waits at once. */
+function aPublisher() {
+  const sent: Outgoing[] = [];
+  let unconfirmed: (() => void)[] = [];
+  const publisher: Publisher = {
+    open: true,
+    onOpen: undefined,
+    state: () => ({ ok: true, since: 0, detail: '' }),
+    close: async () => {},
+    keep: async () => {},
+    publish: (message) => {
+      sent.push(message);
+      return new Promise((resolve) => {
+        unconfirmed.push(() => resolve('confirmed'));
+      });
+    },
+  };
+  const confirmAll = () => {
+    const all = unconfirmed;
+    unconfirmed = [];
+    for (const confirm of all) confirm();
+  };
+  return { publisher, sent, confirmAll };
+}
+
+test('a backlog larger than what may be under way drains, also when marks are cleared after the last confirm', async () => {
+  const { store, waiting, release } = aStore(Array.from({ length: 1500 }, (_, n) => aRecord(`t-${n}`)));
+  const { publisher, sent, confirmAll } = aPublisher();
+  const outbox = openOutbox({ store, publisher, names, log, graceMs: 0 });
+  publisher.onOpen?.();
+  await until(() => outbox.underWay === 512, 'as many under way as may be');
+  confirmAll();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  release();
+  await until(() => {
+    confirmAll();
+    return waiting.size === 0;
+  }, 'all published');
+  assert.equal(sent.length, 1500);
+  outbox.close();
+});
+
+test('whoever asks between the confirm and the clearing of the mark is told at once', async () => {
+  const record = aRecord('t-1');
+  const { store } = aStore([record]);
+  const { publisher, sent, confirmAll } = aPublisher();
+  const outbox = openOutbox({ store, publisher, names, log, graceMs: 0 });
+  outbox.offer(record, undefined);
+  confirmAll();
+  await outbox.confirmed('t-1');
+  // The mark is still there: it never is cleared in this test.
+  await Promise.race([
+    outbox.confirmed('t-1'),
+    new Promise((_, reject) => setTimeout(() => reject(new Error('nobody told')), 500)),
+  ]);
+  assert.equal(sent.length, 1);
+  outbox.close();
+});
+
+test.run();

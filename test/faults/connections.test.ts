@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { sleep } from '../service/at-service.js';
+import {
+  atFaults,
+  closeAll,
+  eventually,
+  type FaultyService,
+  nothingIsLost,
+  type TinyTask,
+  tinyTasks,
+} from './at-faults.js';
+
+const test = suite('connections that are closed');
+let rabbit: RabbitServer;
+
+test.before(async () => {
+  rabbit = await startRabbit();
+});
+test.after.each(closeAll);
+test.after(() => rabbit.close());
+
+/** The sockets of this process: Node names what keeps it alive. */
+function sockets(): number {
+  return process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length;
+}
+
+async function lines(...args: string[]): Promise<string[]> {
+  return (await rabbit.control(...args, '--no-table-headers')).split('\n').filter((line) => line !== '');
+}
+
+/** Consumers of the service's queues, by queue, without the one of the cancellations. */
+async function consumers({ names }: FaultyService): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const line of await lines('list_consumers', 'queue_name')) {
+    const name = line.split('\t')[0]!;
+    if (name.startsWith(`${names.queuePrefix}.`) && !name.includes('.cancelled.'))
+      counts[name.slice(names.queuePrefix.length + 1)] =
+        (counts[name.slice(names.queuePrefix.length + 1)] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** Sends until told to stop. */
+function underLoad(under: FaultyService): { stop(): Promise<TinyTask[]> } {
+  const sent: TinyTask[] = [];
+  let stopped = false;
+  const sending = (async () => {
+    while (!stopped) {
+      const some = tinyTasks(5);
+      sent.push(...some);
+      await Promise.all(some.map((task) => under.orchestrator.ready(task)));
+      await sleep(50);
+    }
+  })();
+  return {
+    stop: async () => {
+      stopped = true;
+      await sending;
+      return sent;
+    },
+  };
+}
+
+const oneEach = Object.fromEntries(
+  ['tiny', 'small', 'large', 'coding', 'frontier'].flatMap((tier) => [
+    [`ready.${tier}`, 1],
+    [`suspect.${tier}`, 1],
+  ]),
+);
+
+test('all connections closed twenty times under load: one consumer a queue afterwards, and nothing leaks', async () => {
+  const warnings: Error[] = [];
+  process.on('warning', (warning) => warnings.push(warning));
+  const under = await atFaults(rabbit);
+  // One that runs through all of it, and comes back with each connection.
+  const [long] = tinyTasks(1);
+  await under.knobs({ script: [{ ttftMs: 20_000 }], ttftMs: 100, jitter: 0.9 });
+  await under.orchestrator.ready(long!);
+  await eventually(async () => (await under.stats()).open === 1, 'the long call');
+  const channelsBefore = (await lines('list_channels', 'pid')).length;
+  const socketsBefore = sockets();
+  const load = underLoad(under);
+  for (let i = 0; i < 20; i++) {
+    await rabbit.control('close_all_connections', 'test');
+    await eventually(() => under.connected(), 'connected again');
+  }
+  const tasks = [long!, ...(await load.stop())];
+  await under.orchestrator.outcomes(tasks.length);
+  await eventually(async () => (await lines('list_connections', 'pid')).length === 3, 'three connections');
+  assert.deepEqual(await consumers(under), oneEach);
+  await eventually(
+    async () => (await lines('list_channels', 'pid')).length <= channelsBefore,
+    `${channelsBefore} channels`,
+  );
+  await eventually(() => sockets() <= socketsBefore, `${socketsBefore} sockets, not ${sockets()}`);
+  assert.deepEqual(warnings, []);
+  assert.ok(under.entries('message_renewed').length > 0, 'the limit of deliveries was not put to the test');
+  await nothingIsLost(under, tasks);
+});
+
+test.run();

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
+import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { sleep } from '../service/at-service.js';
+import { account, atNodes, type NodesUnderTest } from './at-nodes.js';
+
+const test = suite('a process that is killed by a task');
+let rabbit: RabbitServer;
+let under: NodesUnderTest;
+
+test.before(async () => {
+  rabbit = await startRabbit();
+});
+test.after(() => rabbit.close());
+test.before.each(async () => {
+  under = await atNodes(rabbit, {
+    yaml: 'queues: {tiny: {concurrency: 20, timeout: 30}}\ngateway: {max_attempts: 1}',
+  });
+});
+test.after.each(() => under.close());
+
+const tasks = (count: number) => Array.from({ length: count }, () => aTinyTask());
+const idsOf = (list: readonly { task_id: string }[]) => list.map(({ task_id }) => task_id);
+
+async function publishAll(list: readonly Record<string, unknown>[]): Promise<void> {
+  await Promise.all(list.map((task) => under.orchestrator.ready(task)));
+}
+
+test('the task becomes a dead letter, and those beside it succeed', async () => {
+  const innocent = tasks(40);
+  const killer = aTinyTask();
+  await under.knobs({ ttftMs: 300 });
+  let node = await under.start();
+  await publishAll([...innocent.slice(0, 5), killer, ...innocent.slice(5)]);
+  let deaths = 0;
+  let watching = true;
+  const watched = (async () => {
+    for (let calls = 0; watching; await sleep(10)) {
+      const now = (await under.stats()).byTask[killer.task_id] ?? 0;
+      if (now === calls) continue;
+      calls = now;
+      await node.kill();
+      deaths++;
+      node = await under.start();
+    }
+  })();
+  for (let i = 0; (await rabbit.queues()).get(`${under.names.queuePrefix}.dead`)?.ready !== 1; i++) {
+    assert.ok(i < 100, `after ${deaths} deaths the task is still there`);
+    await sleep(200);
+  }
+  watching = false;
+  await watched;
+  await under.orchestrator.outcomes(innocent.length);
+  await queuesAreEmpty(rabbit, under, ['dead']);
+  const [letter, ...others] = await under.orchestrator.take(`${under.names.queuePrefix}.dead`);
+  assert.equal(others.length, 0);
+  assert.equal(JSON.parse(letter!.content.toString()).data.task_id, killer.task_id);
+  assert.match(JSON.stringify(letter!.properties.headers), /delivery_limit/);
+  const found = await account(under, idsOf(innocent));
+  console.log(`a task that killed its process ${deaths} times, beside:`, found);
+  assert.deepEqual([found.outcomes, found.distinctIds], [innocent.length, innocent.length]);
+});
+
+test.run();

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
+
+const test = suite('endpoints that fail');
+let service: ServiceUnderTest;
+
+const yaml = `
+tier_models:
+  tiny: {model: gemma3:4b, endpoint: general, fallback: [small, large]}
+  small: {model: gemma3:12b, endpoint: general_2, fallback: [tiny]}
+  large: {model: openai/gpt-oss-20b, endpoint: big}
+workers:
+  code-general: {default_tier: tiny}
+gateway: {max_attempts: 2, backoff_base_ms: 1, backoff_max_ms: 2, breaker_failures: 4, breaker_open_ms: 400}
+queues: {tiny: {concurrency: 4, timeout: 20}, small: {concurrency: 4, timeout: 20}, large: {concurrency: 4, timeout: 20}}
+`;
+
+test.before.each(async () => {
+  service = await atService(yaml);
+});
+test.after.each(() => service.close());
+
+const attemptsOf = async (taskId: string) =>
+  (await service.ask('GET', `/tasks/${taskId}/receipt`)).body.attempts.map(
+    ({ tier, kind, ended }: { tier: string; kind: string; ended: string }) => [tier, kind, ended],
+  );
+
+test('a tier whose endpoint cannot be had falls back, and the outcome names who answered', async () => {
+  await service.knobs({ perModel: { 'gemma3:4b': { status: 503 } } });
+  const task = aTask({ tier: 'tiny' });
+  const { status, body } = await service.execute(task);
+  assert.deepEqual([status, body.tier, body.model], [200, 'small', 'gemma3:12b']);
+  assert.deepEqual(await attemptsOf(task.task_id), [
+    ['tiny', 'first', 'rejected'],
+    ['tiny', 'retry', 'rejected'],
+    ['small', 'fallback', 'finished'],
+  ]);
+});
+
+test('a chain goes on to its end, and no tier is tried twice', async () => {
+  await service.knobs({ perModel: { 'gemma3:4b': { status: 503 }, 'gemma3:12b': { status: 503 } } });
+  assert.equal((await service.execute(aTask({ tier: 'tiny' }))).body.tier, 'large');
+  const { status, body } = await service.execute(aTask({ tier: 'small' }));
+  assert.deepEqual([status, body.code, body.tier], [503, 'gateway_unavailable', 'tiny']);
+});
+
+test('what is not the fault of the endpoint does not fall back', async () => {
+  await service.knobs({ perModel: { 'gemma3:4b': { status: 400 } } });
+  const { status, body } = await service.execute(aTask({ tier: 'tiny' }));
+  assert.deepEqual([status, body.code, body.attempts], [502, 'gateway_error', 1]);
+});
+
+test('an endpoint that is down is left alone, and tried again after a while', async () => {
+  await service.knobs({ perModel: { 'openai/gpt-oss-20b': { status: 500 } } });
+  for (let i = 0; i < 2; i++) await service.execute(aTask({ tier: 'large' }));
+  const breaker = async () =>
+    (await service.ask('GET', '/health/detailed')).body.endpoints.big.breaker as string;
+  assert.equal(await breaker(), 'open');
+  const calls = async () => (await service.stats()).calls;
+  const before = await calls();
+  const refused = await service.execute(aTask({ tier: 'large' }));
+  assert.deepEqual([refused.status, refused.body.code], [503, 'gateway_unavailable']);
+  assert.match(refused.body.detail, /big is down/);
+  assert.equal(await calls(), before);
+  // The others do not notice.
+  assert.equal((await service.execute(aTask({ tier: 'tiny' }))).body.tier, 'tiny');
+  await service.knobs({});
+  await until(async () => (await service.execute(aTask({ tier: 'large' }))).status === 200, 'a probe');
+  assert.equal(await breaker(), 'closed');
+});
+
+test('an open circuit falls back at once', async () => {
+  await service.knobs({ perModel: { 'gemma3:4b': { status: 500 } } });
+  for (let i = 0; i < 2; i++) await service.execute(aTask({ tier: 'tiny' }));
+  const task = aTask({ tier: 'tiny' });
+  assert.equal((await service.execute(task)).body.tier, 'small');
+  assert.deepEqual(await attemptsOf(task.task_id), [
+    ['tiny', 'first', 'rejected'],
+    ['small', 'fallback', 'finished'],
+  ]);
+});
+
+test('Retry-After pauses the endpoint for every task, and no other endpoint', async () => {
+  await service.knobs({ script: [{ status: 429, retryAfterSeconds: 1 }] });
+  const first = service.execute(aTask({ tier: 'large' }));
+  await until(async () => (await service.stats()).calls === 1, 'the call that is refused');
+  await until(
+    async () => (await service.ask('GET', '/health/detailed')).body.endpoints.big.paused_until !== undefined,
+    'the pause',
+  );
+  const second = service.execute(aTask({ tier: 'large' }));
+  const other = await service.execute(aTask({ tier: 'tiny' }));
+  assert.equal(other.status, 200);
+  assert.equal((await service.stats()).calls, 2);
+  assert.deepEqual([(await first).status, (await second).status], [200, 200]);
+});
+
+test('a tier whose endpoint hangs does not hold up the others', async () => {
+  await service.knobs({ perModel: { 'openai/gpt-oss-20b': { hangBeforeHeaders: true } } });
+  const hanging = Array.from({ length: 6 }, () => aTask({ tier: 'large' }));
+  const stuck = hanging.map((task) => service.execute(task));
+  await until(async () => (await service.stats()).open === 4, 'all slots of large taken');
+  const answers = await Promise.all(
+    Array.from({ length: 12 }, () => service.execute(aTask({ tier: 'tiny' }))),
+  );
+  assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+  for (const { task_id } of hanging) await service.ask('DELETE', `/tasks/${task_id}`);
+  await Promise.all(stuck);
+});
+
+test('the parts of the time add up to the whole', async () => {
+  await service.knobs({ script: [{ status: 500 }, { output: '{"content": 5}' }] });
+  const { body } = await service.execute(aTask({ tier: 'large' }));
+  assert.equal(body.attempts, 3);
+  const parts: number[] = Object.values(body.timings);
+  const sum = parts.reduce((total, ms) => total + ms, 0);
+  assert.ok(Math.abs(sum - body.execution_time_ms) < 0.01, JSON.stringify(body.timings));
+  const { assemble, validate, other } = body.timings;
+  assert.ok(Math.abs(assemble + validate + other - body.overhead_ms) < 0.01);
+});
+
+test.run();

@@ -41,13 +41,15 @@ async function runAlone(config: Config, log: Log): Promise<void> {
 }
 
 async function runPrimary(config: Config, log: Log): Promise<void> {
-  const primary = await openPrimary({ config, log, onCrashLoop: () => process.exit(1) });
-  process.on('SIGHUP', () => void primary.reload());
+  const opening = openPrimary({ config, log, onCrashLoop: () => process.exit(1) });
+  // A signal that comes while the workers start is obeyed when they have.
+  process.on('SIGHUP', () => void opening.then((primary) => primary.reload()));
   onSignals(['SIGTERM', 'SIGINT'], async () => {
-    await primary.close();
+    await (await opening).close();
     log.info({ event: 'stopped' });
     process.exit(0);
   });
+  await opening;
 }
 
 async function runWorker(config: Config, log: Log, seat: WorkerSeat): Promise<void> {

@@ -16,6 +16,9 @@ const filter = process.argv[2] ?? '';
 
 const coverage = filter === '' ? mkdtempSync(join(tmpdir(), 'worker-service-coverage-')) : undefined;
 
+/** These wait for processes, brokers and databases most of their time, and none of them looks at a clock. */
+const waits = /^(cluster|events|faults)\//;
+
 const STEP_LIMIT_MS = 240_000;
 
 let passed = 0;
@@ -51,9 +54,6 @@ async function main(): Promise<void> {
   console.log(`\n${passed} passed, ${failed} failed`);
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 }
-
-/** These wait for processes, brokers and databases most of their time, and none of them looks at a clock. */
-const waits = /^(cluster|events|faults)\//;
 
 async function inTurn(files: readonly string[], lanes: number): Promise<void> {
   const left = [...files];

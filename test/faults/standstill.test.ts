@@ -59,6 +59,7 @@ test('an event loop that stands still for longer than two heartbeats recovers, a
         RABBITMQ_HOST: rabbit.url,
         DATA_DIR: join(directory, 'data'),
         SERVICE_PORT: String(port),
+        WORKERS: '1',
         HOST: '127.0.0.1',
       },
     });

@@ -14,7 +14,12 @@ export function openLog(config: Config): Log {
     formatters: { level: (label: string) => ({ level: label }) },
   };
   // Written in the background: a line per task must not cost each task a write of its own.
-  if (!process.stdout.isTTY)
-    return pino(options, pino.destination({ dest: 1, sync: false, minLength: 8192, periodicFlush: 100 }));
+  if (!process.stdout.isTTY) return pino(options, pino.destination({ dest: 1, sync: false, ...inBatches }));
   return pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' }));
 }
+
+/**
+ * The workers of a node write into one pipe: what is not longer than PIPE_BUF (4096 bytes, pipe(7)) stays in one piece
+ * there, so that no line ends in the middle of another. Bytes; milliseconds.
+ */
+const inBatches = { minLength: 4095, maxWrite: 4096, periodicFlush: 100 };

@@ -16,8 +16,8 @@ const filter = process.argv[2] ?? '';
 
 const coverage = filter === '' ? mkdtempSync(join(tmpdir(), 'worker-service-coverage-')) : undefined;
 
-/** These wait for processes, brokers and databases most of their time, and none of them looks at a clock. */
-const waits = /^(cluster|events|faults)\//;
+/** These look at a clock, because the behaviour that they test is one of time, and run alone. */
+const timed = /^(domains\/rules|service\/gateway-faults)\./;
 
 const STEP_LIMIT_MS = 240_000;
 
@@ -32,11 +32,11 @@ async function main(): Promise<void> {
     .filter((file) => file.endsWith('.test.js') && file.includes(filter))
     .sort();
   await inTurn(
-    files.filter((file) => !waits.test(file)),
+    files.filter((file) => timed.test(file)),
     1,
   );
   await inTurn(
-    files.filter((file) => waits.test(file)),
+    files.filter((file) => !timed.test(file)),
     2,
   );
   if (coverage !== undefined) {

@@ -7,7 +7,7 @@ const test = suite('the attempts of a task');
 let service: ServiceUnderTest;
 
 test.before(async () => {
-  service = await atService('gateway: {backoff_base_ms: 5, backoff_max_ms: 20}');
+  service = await atService('gateway: {backoff_base_ms: 5, backoff_max_ms: 20, pause_max_ms: 200}');
 });
 test.before.each(() => service.knobs({}));
 test.after(() => service.close());

@@ -20,7 +20,7 @@ test.before(async () => {
   const { port } = gateway.address() as AddressInfo;
   service = await atService(
     `
-gateway: {backoff_base_ms: 5, backoff_max_ms: 20, idle_timeout_ms: 1000, max_attempts: 2, max_stream_bytes: 8000000}
+gateway: {backoff_base_ms: 5, backoff_max_ms: 20, idle_timeout_ms: 1000, max_attempts: 2, max_stream_bytes: 8000000, pause_max_ms: 200}
 output: {max_bytes: 6000000}`,
     { MODEL_GATEWAY_URL: `http://127.0.0.1:${port}/v1` },
   );

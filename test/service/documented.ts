@@ -41,7 +41,7 @@ export class OpenApi {
     const place = ['paths', path, method.toLowerCase(), 'responses', String(answer.status)];
     const response = this.#at(place);
     if (response === undefined) return [`the status ${answer.status} is not documented`];
-    const type = String(answer.headers['content-type']);
+    const type = String(answer.headers['content-type']).split(';')[0]!;
     if (response.content[type] === undefined) return [`the content type ${type} is not documented`];
     const body = answer.body ?? answer.text;
     return [

@@ -17,7 +17,7 @@ let service: ServiceUnderTest;
 
 test.before(async () => {
   service = await atService(
-    'server: {max_body_bytes: 40000}\nqueues: {small: {concurrency: 2, max_waiting: 9, timeout: 2}}\ngateway: {backoff_base_ms: 5}',
+    'server: {max_body_bytes: 40000}\nqueues: {small: {concurrency: 2, max_waiting: 9, timeout: 2}}\ngateway: {backoff_base_ms: 5, pause_max_ms: 50}',
   );
   await service.knobs({ tokensPerSecond: 20_000, ttftMs: 5 });
 });

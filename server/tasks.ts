@@ -296,7 +296,7 @@ export class Tasks {
     const { resolved } = task;
     const executed = await execute(this.#parts, resolved, task.deadline, task);
     const { output, receipt } = executed;
-    const final = executed.outcome.status === 'completed' || !executed.outcome.retryable || task.lastAttempt;
+    const final = isFinal(executed.outcome, task.lastAttempt);
     const outcome = final ? asFinal(executed.outcome) : executed.outcome;
     const record: TaskRecord = {
       taskId: resolved.task.task_id,
@@ -378,6 +378,14 @@ const expired = new Interruption('deadline_exceeded', 'the task expired before i
 function leftOf({ expiresAt }: Entry): number {
   return expiresAt === undefined ? Number.POSITIVE_INFINITY : Math.max(0, expiresAt - Date.now());
 }
+
+/** The last attempt is final, but for one that was no attempt: stopped from outside, or never begun. */
+function isFinal(outcome: CompletedHead | Failed, lastAttempt: boolean): boolean {
+  if (outcome.status === 'completed' || !outcome.retryable) return true;
+  return lastAttempt && !notAttempts.has(outcome.code);
+}
+
+const notAttempts: ReadonlySet<Failed['code']> = new Set(['shutting_down', 'cancelled', 'tier_saturated']);
 
 /** What is final is not executed again, whatever its code says of itself. */
 function asFinal(outcome: CompletedHead | Failed): CompletedHead | Failed {

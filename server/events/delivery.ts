@@ -201,6 +201,11 @@ async function conclude(
       return 'requeue';
     case 'tier_saturated':
       return retryLater(parts, delivery, attempt - 1, attempt);
+    case 'internal_error':
+      // Not even recorded, or it would be final: a fault of ours that meets this message every time.
+      if (attempt >= parts.config.rabbitmq.max_attempts)
+        return deadLetter(parts, delivery, outcome.code, outcome.detail);
+      return retryLater(parts, delivery, attempt, attempt);
     default:
       return retryLater(parts, delivery, attempt, attempt);
   }

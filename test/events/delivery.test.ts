@@ -317,6 +317,27 @@ test('an outcome with no subscriber is kept in the queue of the unrouted', async
   await lonely.close();
 });
 
+test('a stop in the middle of the last attempt does not end the task', async () => {
+  const stopped = await atBroker(rabbit, {
+    yaml: 'queues: {tiny: {concurrency: 2, timeout: 20}}',
+    rabbitmq: ['max_attempts: 1'],
+    env: { GRACE_PERIOD_MS: '100' },
+  });
+  try {
+    await stopped.knobs({ ttftMs: 20_000 });
+    const task = aTinyTask();
+    await stopped.orchestrator.ready(task);
+    await until(async () => (await stopped.stats()).open === 1, 'the model call');
+    await stopped.restart();
+    await stopped.knobs({});
+    await until(() => stopped.orchestrator.seen.length > 0, 'the outcome');
+    const [{ event }] = stopped.orchestrator.seen as [SeenEvent];
+    assert.equal(event.data.status, 'completed', JSON.stringify(event.data));
+  } finally {
+    await stopped.close();
+  }
+});
+
 test('at the end every queue is empty', async () => {
   await queuesAreEmpty(rabbit, under);
 });

@@ -151,4 +151,19 @@ test('SIGTERM lets what runs end, and the exit code is 0', async () => {
   assert.deepEqual(under.workers(), []);
 });
 
+test('workers that die as fast as they start end the service, with a clear error', async () => {
+  const looping = await atCluster();
+  let over = false;
+  void looping.exited.then(() => {
+    over = true;
+  });
+  while (!over) {
+    for (const pid of looping.workers()) process.kill(pid, 'SIGKILL');
+    await sleep(50);
+  }
+  assert.equal(await looping.exited, 1);
+  assert.match(looping.log(), /"event":"crash_loop".*workers died within 60 s: the service ends/);
+  await looping.close();
+});
+
 test.run();

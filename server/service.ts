@@ -123,6 +123,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
     );
     state = 'open';
     log.info({ event: 'listening', host: config.server.host, port: http.port, stand_ins: standIns.names });
+    let closed: Promise<void> | undefined;
     return {
       port: http.port,
       leave: async () => {
@@ -131,25 +132,29 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
         await events?.stopIntake();
         await new Promise((resolve) => setTimeout(resolve, LEAVE_MS));
       },
-      close: async () => {
-        if (isClosing()) return;
-        state = 'closing';
-        log.info({
-          event: 'stopping',
-          running: tasks.running,
-          grace_period_ms: config.server.grace_period_ms,
-        });
-        http.stopListening();
-        await events?.stopIntake();
-        await tasks.idle(config.server.grace_period_ms);
-        await tasks.stop();
-        // What has just ended is still on its way to its callers.
-        await new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS));
-        await closeAll();
-        state = 'closed';
-        log.info({ event: 'stopped' });
+      close: () => {
+        closed ??= close();
+        return closed;
       },
     };
+
+    async function close(): Promise<void> {
+      state = 'closing';
+      log.info({
+        event: 'stopping',
+        running: tasks.running,
+        grace_period_ms: config.server.grace_period_ms,
+      });
+      http.stopListening();
+      await events?.stopIntake();
+      await tasks.idle(config.server.grace_period_ms);
+      await tasks.stop();
+      // What has just ended is still on its way to its callers.
+      await new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS));
+      await closeAll();
+      state = 'closed';
+      log.info({ event: 'stopped' });
+    }
   } catch (error) {
     await closeAll();
     throw error;

@@ -1,5 +1,15 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmdirSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -20,21 +30,20 @@ export async function startProcess(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<BenchProcess> {
+  const directory = mkdtempSync(join(tmpdir(), 'worker-service-bench-log-'));
+  const path = join(directory, 'stdout');
+  // A file, not a pipe: who offers the load must not spend its time on reading a line per task.
+  const stdout = openSync(path, 'w');
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    stdio: ['ignore', stdout, 'inherit', 'ipc'],
   });
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const port = await new Promise<number>((resolve, reject) => {
-    let text = '';
-    child.stdout!.on('data', (part: Buffer) => {
-      text += part.toString();
-      const line = /^.*"event":"listening".*$/m.exec(text);
-      if (line !== null) resolve((JSON.parse(line[0]) as { port: number }).port);
-    });
-    void exited.then(() => reject(new Error(`${file} ended before it listened: ${text.slice(-2000)}`)));
+  closeSync(stdout);
+  const exited = once(child, 'exit');
+  const port = await listening(child, path).finally(() => {
+    unlinkSync(path); // the process holds it open; its space is freed with the process
+    rmdirSync(directory);
   });
-  child.stdout!.resume();
   return {
     child,
     url: `http://127.0.0.1:${port}`,
@@ -44,6 +53,17 @@ export async function startProcess(
       await exited;
     },
   };
+}
+
+async function listening(child: ChildProcess, path: string): Promise<number> {
+  for (;;) {
+    const text = readFileSync(path, 'utf8');
+    const line = /^.*"event":"listening".*$/m.exec(text);
+    if (line !== null) return (JSON.parse(line[0]) as { port: number }).port;
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`${child.spawnfile} ended before it listened: ${text.slice(-2000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }
 
 /** The environment of a service under measurement: the shipped configuration but for what `yaml` says. */

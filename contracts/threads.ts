@@ -167,7 +167,6 @@ export interface Reading {
   readonly usage: Usage | undefined;
   /** Our own counts, in tokens. */
   readonly counted: { readonly content: number; readonly reasoning: number; readonly exact: boolean };
-  readonly firstDelta: boolean;
   /** What the last part brought for callers. */
   readonly delta: string;
 }

@@ -33,7 +33,7 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
     );
     const promptTokens = fixedTokens + tokenizer.count(user);
     if (promptTokens <= limit) {
-      const body = new TextEncoder().encode(requestOf(job, system, user));
+      const body = requestOf(job, system, user);
       return {
         kind: 'assembled',
         body,
@@ -85,8 +85,8 @@ function fitInto(
 
 interface System {
   readonly text: string;
-  /** The text as a JSON string. */
-  readonly json: string;
+  /** The beginning of a request of chat completions that says it. JSON in UTF-8. */
+  readonly opening: Uint8Array;
   readonly tokens: number;
 }
 
@@ -99,33 +99,40 @@ function systemOf({ template, task, tier, target }: MeasureJob, tokenizer: Token
   if (known !== undefined) return known;
   const view = { domain: task.domain, tier, max_output_tokens: target.maxOutputTokens };
   const text = templateOf(template).renderSystem(view);
-  const system = { text, json: JSON.stringify(text), tokens: tokenizer.count(text) };
+  const opening = utf8.encode(`{"messages":[${messageOf('system', text)}`);
+  const system = { text, opening, tokens: tokenizer.count(text) };
   if (systems.size >= SYSTEMS_KEPT) systems.clear();
   systems.set(key, system);
   return system;
 }
 
 const SYSTEMS_KEPT = 64;
+const utf8 = new TextEncoder();
 
-function requestOf(job: AssembleJob, system: System, user: string): string {
+/** JSON in UTF-8. */
+function requestOf(job: AssembleJob, system: System, user: string): Uint8Array {
   return job.target.protocol === 'generate'
-    ? generateRequest(job, system, user)
+    ? utf8.encode(generateRequest(job, system, user))
     : chatRequest(job, system, user);
 }
 
 /** A request of OpenAI chat completions. */
-function chatRequest({ task, target, repair }: AssembleJob, system: System, user: string): string {
-  const messages = [`{"role":"system","content":${system.json}}`, messageOf('user', user)];
+function chatRequest({ task, target, repair }: AssembleJob, system: System, user: string): Uint8Array {
+  const messages = [messageOf('user', user)];
   if (repair !== undefined)
     messages.push(messageOf('assistant', repair.answer), messageOf('user', complaintOf(repair)));
-  const rest = JSON.stringify({
+  const settings = JSON.stringify({
     model: target.model,
     temperature: target.temperature,
     [target.maxTokensField]: target.maxOutputTokens,
     ...(target.stream && { stream: true, stream_options: { include_usage: true } }),
     ...responseFormat(target, task.domain),
   });
-  return `{"messages":[${messages.join(',')}],${rest.slice(1)}`;
+  const rest = utf8.encode(`,${messages.join(',')}],${settings.slice(1)}`);
+  const body = new Uint8Array(system.opening.length + rest.length);
+  body.set(system.opening);
+  body.set(rest, system.opening.length);
+  return body;
 }
 
 function messageOf(role: string, content: string): string {

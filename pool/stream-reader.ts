@@ -17,13 +17,14 @@ export class StreamReader {
   readonly #contentCounter: TokenCounter;
   readonly #reasoningCounter: TokenCounter;
   readonly #exact: boolean;
+  #newText = '';
+  #newReasoning = '';
   #settled = 0;
   #settledReasoning = 0;
   #bytes = 0;
   #text = '';
   #reasoning = '';
   #delta = '';
-  #sawText = false;
   #refusal: string | undefined;
   #finishReason: string | undefined;
   #usage: Usage | undefined;
@@ -41,6 +42,7 @@ export class StreamReader {
     this.#wire = openWire(job.protocol, (delta) => this.#take(delta));
     if (job.resume !== undefined) {
       this.#take({ content: job.resume.text, reasoning: job.resume.reasoning });
+      this.#digest();
       this.progress();
     }
   }
@@ -48,6 +50,7 @@ export class StreamReader {
   /** Takes the next bytes. Returns true when the stream has told all it can: ended, failed or hopeless. */
   push(chunk: Uint8Array): boolean {
     this.#wire.push(chunk);
+    this.#digest();
     return (
       this.#wire.done ||
       this.#wire.fault !== undefined ||
@@ -76,6 +79,7 @@ export class StreamReader {
   /** Ends the reading and judges it. `undefined`: the reader itself wants no more. */
   finish(ended: StreamEnd | undefined): Reading {
     if (ended === 'clean') this.#wire.end();
+    this.#digest();
     const early = this.#scanner.dead !== undefined || this.#overLimit() || this.#tooLarge;
     if (!early) this.#delta += this.#scanner.finish();
     const end = this.#judge(ended);
@@ -89,7 +93,6 @@ export class StreamReader {
         reasoning: this.#reasoningCounter.end(),
         exact: this.#exact,
       },
-      firstDelta: this.#sawText,
       delta: this.#delta,
     };
   }
@@ -100,19 +103,26 @@ export class StreamReader {
     if (delta.usage !== undefined) this.#usage = delta.usage;
     if (delta.finishReason !== undefined) this.#finishReason = delta.finishReason;
     if (delta.refusal !== undefined) this.#refusal = (this.#refusal ?? '') + delta.refusal;
-    if (delta.reasoning !== undefined && delta.reasoning !== '') {
-      this.#sawText = true;
-      this.#reasoning += delta.reasoning;
-      this.#settledReasoning = this.#reasoningCounter.push(delta.reasoning);
+    if (delta.reasoning !== undefined) this.#newReasoning += delta.reasoning;
+    if (delta.content !== undefined) this.#newText += delta.content;
+  }
+
+  /** Counts and reads what the last bytes brought, together: a part of its own for each message costs more. */
+  #digest(): void {
+    const reasoning = this.#newReasoning;
+    if (reasoning !== '') {
+      this.#newReasoning = '';
+      this.#reasoning += reasoning;
+      this.#settledReasoning = this.#reasoningCounter.push(reasoning);
     }
-    if (delta.content !== undefined && delta.content !== '') {
-      this.#sawText = true;
-      this.#text += delta.content;
-      this.#settled = this.#contentCounter.push(delta.content);
-      this.#bytes += delta.content.length;
-      this.#tooLarge ||= this.#bytes > this.#job.maxOutputBytes;
-      if (!this.#tooLarge) this.#delta += this.#scanner.push(delta.content);
-    }
+    const text = this.#newText;
+    if (text === '') return;
+    this.#newText = '';
+    this.#text += text;
+    this.#settled = this.#contentCounter.push(text);
+    this.#bytes += text.length;
+    this.#tooLarge ||= this.#bytes > this.#job.maxOutputBytes;
+    if (!this.#tooLarge) this.#delta += this.#scanner.push(text);
   }
 
   #overLimit(): boolean {

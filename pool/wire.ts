@@ -1,5 +1,6 @@
 import { createParser } from 'eventsource-parser';
 import type { Protocol, Usage } from '../contracts/threads.js';
+import { Envelope } from './envelope.js';
 
 /** What one message of the gateway says. */
 export interface Delta {
@@ -96,21 +97,32 @@ class EventStream implements Wire {
   readonly #parser;
 
   constructor(read: Read, onDelta: (delta: Delta) => void) {
+    const envelope = new Envelope((data) => {
+      const message = parseObject(data);
+      return message && read(message);
+    });
     this.#parser = createParser({
       onEvent: ({ data, event }) => {
         if (this.done || this.fault !== undefined) return;
+        const opened = event === undefined ? envelope.open(data) : undefined;
+        if (opened !== undefined) {
+          onDelta(opened);
+          return;
+        }
         if (data.trim() === '[DONE]') {
           this.done = true;
           return;
         }
         const message = parseObject(data);
         // An event that the end of the body cut is a broken stream, and not what the gateway meant to say.
-        if (message === undefined)
+        if (message === undefined) {
           this.fault = this.#ending ? undefined : 'an event of the stream is not a JSON object';
-        else
-          onDelta(
-            event === 'error' && message.error === undefined ? read({ error: message }) : read(message),
-          );
+          return;
+        }
+        const delta =
+          event === 'error' && message.error === undefined ? read({ error: message }) : read(message);
+        if (event === undefined) envelope.learn(data, delta);
+        onDelta(delta);
       },
     });
   }

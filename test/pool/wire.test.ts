@@ -5,6 +5,41 @@ import { type Delta, openWire } from '../../pool/wire.js';
 
 const test = suite('wire');
 
+/** Messages as servers send them, and some that look like them and are not. */
+const text = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom('a', 'content', 'x"y', 'back\\\\', '', 'another text', 'ü😀', '\n', '0'),
+  },
+  { weight: 1, arbitrary: fc.string({ unit: 'binary' }) },
+);
+const message = fc.oneof(
+  ...[
+    (content: string) => ({ id: 'a', choices: [{ index: 0, delta: { content }, finish_reason: null }] }),
+    (content: string) => ({
+      id: 'a',
+      model: 'm',
+      choices: [{ index: 0, delta: { role: 'assistant', content } }],
+    }),
+    (content: string) => ({ choices: [{ index: 0, delta: { content, reasoning: content } }] }),
+    (content: string) => ({ choices: [{ index: 0, delta: { reasoning: content } }] }),
+    (content: string) => ({ id: content, choices: [{ index: 0, delta: { content } }] }),
+    (content: string) => ({ choices: [{ index: 0, delta: { content }, finish_reason: content }] }),
+    (content: string) => ({ choices: [{ index: 1, delta: { content } }] }),
+    (content: string) => ({ choices: [{ delta: { content: [{ text: content }, { text: content }] } }] }),
+    (content: string) => ({ model: content, choices: [{ delta: { content } }], usage: null }),
+    (content: string) => ({ error: content, choices: [{ delta: { content } }] }),
+  ].map((make) => text.map((content) => JSON.stringify(make(content)))),
+  text.map((content) => `{"choices":[{"delta":{"content":${JSON.stringify(content)},"content":"a"}}]}`),
+);
+
+function deltasOf(messages: readonly string[]): Delta[] {
+  const deltas: Delta[] = [];
+  const wire = openWire('chat_completions', (delta) => deltas.push(delta));
+  for (const data of messages) wire.push(Buffer.from(`data: ${data}\n\n`));
+  return deltas;
+}
+
 const chunk = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}`;
 
 test('content is the same for every split of the bytes, with LF and with CRLF', () => {
@@ -32,6 +67,16 @@ test('the bytes of an event that is not complete are unread, those of a complete
     assert.equal(content, 'a');
     assert.equal(wire.unread, Buffer.byteLength(`${chunk('b')}\n`), `cut at ${cut}`);
   }
+});
+
+test('a message means the same, whatever came before it in its stream', () => {
+  const alone = (data: string) => deltasOf([data])[0];
+  fc.assert(
+    fc.property(fc.array(message, { minLength: 1, maxLength: 30 }), (messages) => {
+      assert.deepEqual(deltasOf(messages), messages.map(alone));
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 test('an error object in the stream is an error, and one of the caller is not retried', () => {

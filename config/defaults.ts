@@ -34,7 +34,7 @@ export function complete(layer: Mapping, domains: readonly string[]): Mapping {
     name in tables
       ? tables[name]
       : name === 'server'
-        ? withWorkers(filled(schema, layer[name]))
+        ? withWorkersAndHost(filled(schema, layer[name]))
         : filled(schema, layer[name]),
   ]);
   return { ...Object.fromEntries(sections), ...Object.fromEntries(unknown) };
@@ -77,8 +77,15 @@ function table(
   return result;
 }
 
-function withWorkers(server: unknown): unknown {
-  return isMapping(server) ? { ...server, workers: server.workers ?? availableParallelism() } : server;
+function withWorkersAndHost(server: unknown): unknown {
+  if (!isMapping(server)) return server;
+  return {
+    ...server,
+    workers: server.workers ?? availableParallelism(),
+    ...(server.host === undefined && {
+      host: server.tokens_file === undefined ? '127.0.0.1' : '0.0.0.0',
+    }),
+  };
 }
 
 function fits(schema: TRecord): (name: string) => boolean {

@@ -13,12 +13,16 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   { name: 'MODEL_GATEWAY_URL', field: ['gateway', 'url'], read: asText },
   { name: 'MODEL_GATEWAY_API_KEY', field: ['gateway', 'api_key'], read: asText },
   { name: 'RAG_SERVICE_URL', field: ['rag', 'url'], read: asText },
-  { name: 'PROMPTS_DIR', field: ['prompts', 'directory'], read: asDirectory },
-  { name: 'DATA_DIR', field: ['store', 'directory'], read: asDirectory },
+  { name: 'PROMPTS_DIR', field: ['prompts', 'directory'], read: asPath },
+  { name: 'DATA_DIR', field: ['store', 'directory'], read: asPath },
   { name: 'DATABASE_URL', field: ['store', 'database_url'], read: asText },
   { name: 'SERVICE_PORT', field: ['server', 'port'], read: asInteger },
   { name: 'WORKERS', field: ['server', 'workers'], read: asInteger },
   { name: 'HOST', field: ['server', 'host'], read: asText },
+  { name: 'API_TOKENS', field: ['server', 'tokens_file'], read: asPath },
+  { name: 'ALLOW_UNAUTHENTICATED', field: ['server', 'allow_unauthenticated'], read: asFlag },
+  { name: 'TLS_CERT_FILE', field: ['server', 'tls_cert_file'], read: asPath },
+  { name: 'TLS_KEY_FILE', field: ['server', 'tls_key_file'], read: asPath },
   { name: 'RABBITMQ_HOST', field: ['rabbitmq', 'host'], read: asText },
   { name: 'RABBITMQ_PORT', field: ['rabbitmq', 'port'], read: asInteger },
   { name: 'RABBITMQ_USER', field: ['rabbitmq', 'username'], read: asText },
@@ -63,7 +67,7 @@ function asFlag(text: string): boolean | string {
   return text === 'true' ? true : text === 'false' ? false : text;
 }
 
-function asDirectory(text: string): string {
+function asPath(text: string): string {
   return resolve(text);
 }
 

@@ -7,7 +7,7 @@ import { complete, isMapping, type Mapping } from './defaults.js';
 import { type Environment, environmentLayer, environmentVariables, variable } from './environment.js';
 import { ConfigError, type Problem } from './error.js';
 import { expectation, fieldName, keysExpected, schemaAt, shown } from './fields.js';
-import { crossProblems } from './rules.js';
+import { crossProblems, exposure } from './rules.js';
 import { type Config, ConfigSchema } from './schema.js';
 import { parseYaml } from './yaml.js';
 
@@ -42,6 +42,8 @@ export function loadConfig({ path, env, argv = [], domains }: LoadOptions): Conf
   if (problems.length > 0 || 'problems' in fromFile) throw new ConfigError(source.file, problems);
   const config = complete(overlay(fromFile.layer, fromEnvironment), domains);
   if (!validator.check(config)) throw new Error('two layers that are valid have become one that is not');
+  const exposed = exposure(config);
+  if (exposed.length > 0) throw new ConfigError(source.file, exposed);
   return frozen(withAbsoluteDirectories(config));
 }
 
@@ -134,9 +136,16 @@ function overlay(below: Mapping, above: Mapping): Mapping {
 }
 
 function withAbsoluteDirectories(config: Config): Config {
-  const { store, prompts, embedded } = config;
+  const { store, prompts, embedded, server } = config;
+  const files = Object.fromEntries(
+    (['tokens_file', 'tls_cert_file', 'tls_key_file'] as const).flatMap((name) => {
+      const file = server[name];
+      return file === undefined ? [] : [[name, resolve(packageRoot, file)]];
+    }),
+  );
   return {
     ...config,
+    server: { ...server, ...files },
     store: { ...store, directory: resolve(packageRoot, store.directory) },
     prompts: { ...prompts, directory: resolve(packageRoot, prompts.directory) },
     embedded: { ...embedded, documents: resolve(packageRoot, embedded.documents) },

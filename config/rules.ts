@@ -1,6 +1,8 @@
+import { isIP } from 'node:net';
 import { entriesOf, isMapping, keysOf, type Mapping } from './defaults.js';
 import type { Problem } from './error.js';
 import { fieldName, schemaAt, shown } from './fields.js';
+import type { Config } from './schema.js';
 
 /**
  * What a schema cannot say: the names that fields give to each other. The draft may be wrong elsewhere; what
@@ -106,4 +108,33 @@ function leastBeyondMost(draft: Mapping): Problem[] {
       found: String(min_concurrency),
       expected: `at most concurrency (${concurrency})`,
     }));
+}
+
+/** Whoever reaches the service uses it: that others do, who need no token, must be said in so many words. */
+export function exposure({ server }: Config): Problem[] {
+  const problems: Problem[] = [];
+  if (!server.allow_unauthenticated && server.tokens_file === undefined && !isLoopback(server.host)) {
+    problems.push({
+      path: fieldName(['server', 'host']),
+      found: server.host,
+      expected:
+        'a loopback address, or server.tokens_file (API_TOKENS), or server.allow_unauthenticated (ALLOW_UNAUTHENTICATED) true',
+    });
+  }
+  if ((server.tls_cert_file === undefined) !== (server.tls_key_file === undefined)) {
+    const [given, missing] =
+      server.tls_key_file === undefined
+        ? (['tls_cert_file', 'tls_key_file'] as const)
+        : (['tls_key_file', 'tls_cert_file'] as const);
+    problems.push({
+      path: fieldName(['server', missing]),
+      found: 'nothing',
+      expected: `a file that goes with ${given}`,
+    });
+  }
+  return problems;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }

@@ -66,10 +66,43 @@ export const modelFamilies = [
 const Server = Type.Object(
   {
     host: Type.String({
-      default: '0.0.0.0',
       pattern: '^[^\\s/]+$',
       expected: 'an IP address or a host name',
-      description: 'Address to listen on, an IP address or a host name.',
+      description:
+        'Address to listen on, an IP address or a host name. Default: all addresses with `tokens_file`, else this machine alone.',
+    }),
+    tokens_file: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'File of the bearer tokens that callers must present, made by `npm run tokens`; read again when it changes. Default: none.',
+      }),
+    ),
+    allow_unauthenticated: Type.Boolean({
+      default: false,
+      description: 'Without `tokens_file`: whether to listen on an address that others can reach.',
+    }),
+    tls_cert_file: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'Certificate chain, PEM; with `tls_key_file` the service speaks HTTPS. Default: none.',
+      }),
+    ),
+    tls_key_file: Type.Optional(
+      Type.String({ minLength: 1, description: 'Private key of the certificate, PEM. Default: none.' }),
+    ),
+    max_tasks_per_caller: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 1_000_000,
+      description:
+        'Requests of `POST /execute` that one caller (a token, else an address) may have open in a process; the next one is answered 429. 0 is no limit.',
+    }),
+    max_connections: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 1_000_000,
+      description: 'Connections that a process has open at most; the next one is closed. 0 is no limit.',
     }),
     port: Type.Integer({
       default: 8000,

@@ -17,6 +17,12 @@ export const failures = {
     retryable: false,
     delivery: 'dead_letter',
   },
+  forbidden: {
+    status: 403,
+    title: 'The token does not allow this',
+    retryable: false,
+    delivery: 'dead_letter',
+  },
   not_found: {
     status: 404,
     title: 'There is nothing under this name',
@@ -64,6 +70,12 @@ export const failures = {
   refused: { status: 422, title: 'The worker refused the task', retryable: false, delivery: 'ack' },
   needs_clarification: { status: 422, title: 'The worker asks back', retryable: false, delivery: 'ack' },
   tier_saturated: { status: 429, title: 'The tier has no room', retryable: true, delivery: 'requeue' },
+  caller_limited: {
+    status: 429,
+    title: 'The caller runs as many tasks as he may',
+    retryable: true,
+    delivery: 'requeue',
+  },
   internal_error: { status: 500, title: 'The service failed', retryable: true, delivery: 'requeue' },
   output_invalid: { status: 502, title: 'The output is not valid', retryable: false, delivery: 'ack' },
   gateway_error: {

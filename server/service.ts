@@ -10,6 +10,7 @@ import type { ExecutionParts } from './execution.js';
 import { openGateway } from './gateway/gateway.js';
 import { openHealth } from './health.js';
 import { openHttp } from './http/server.js';
+import { requireTls } from './http/tls.js';
 import { type Leases, LocalLeases } from './leases.js';
 import type { Log } from './log.js';
 import { openMetrics } from './metrics.js';
@@ -22,6 +23,7 @@ import { openPostgresLeases } from './store/postgres-leases.js';
 import { type ArtifactStore, StoreUnavailable } from './store/store.js';
 import { Tasks } from './tasks.js';
 import { openTemplates } from './templates.js';
+import { openTokens } from './tokens/tokens.js';
 
 /** A service that listens. */
 export interface Service {
@@ -63,6 +65,9 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
   try {
     const hasBroker = config.rabbitmq.host !== undefined;
     const standIns = seat === undefined ? await openStandIns(config, log, keep) : standInsOf(config, seat);
+    const tokensFile = config.server.tokens_file;
+    const tokens = tokensFile === undefined ? undefined : keep(openTokens(tokensFile, log));
+    requireTls(config.server);
     const { store, leases } = await openStore({ config, log, outbox: hasBroker, keep, seat });
     const templates = keep(openTemplates(config, log));
     const pools = keep(await openPools(config));
@@ -117,6 +122,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
         events,
         health,
         log,
+        tokens,
         isClosing,
         isLeaving,
       }),

@@ -1,6 +1,7 @@
 import Type, { type TSchema } from 'typebox';
 import { type FailureCode, failures } from '../../contracts/failures.js';
 import { problemOf } from '../../contracts/problem.js';
+import type { Scope } from '../../contracts/tokens.js';
 import { version } from '../version.js';
 import {
   answerComponents,
@@ -35,18 +36,29 @@ export function openApiDocument(): object {
       { name: 'documents', description: 'What the service offers.' },
     ],
     paths: {
-      '/execute': { post: execute },
-      '/tasks/{task_id}': { parameters: [taskIdParameter], get: getTask, delete: cancelTask },
-      '/tasks/{task_id}/receipt': { parameters: [taskIdParameter], get: getReceipt },
-      '/artifacts/{artifact_id}': { parameters: [artifactIdParameter], get: getArtifact },
+      '/execute': { post: secured('execute', execute) },
+      '/tasks/{task_id}': {
+        parameters: [taskIdParameter],
+        get: secured('read', getTask),
+        delete: secured('execute', cancelTask),
+      },
+      '/tasks/{task_id}/receipt': { parameters: [taskIdParameter], get: secured('read', getReceipt) },
+      '/artifacts/{artifact_id}': { parameters: [artifactIdParameter], get: secured('read', getArtifact) },
       '/health': { get: health },
-      '/health/detailed': { get: healthDetailed },
+      '/health/detailed': { get: secured('read', healthDetailed) },
       '/health/live': { get: live },
       '/health/ready': { get: ready },
-      '/metrics': { get: metrics },
+      '/metrics': { get: secured('read', metrics) },
       '/openapi.json': { get: self },
     },
     components: {
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'Asked for when the service has a file of tokens; a token has scopes.',
+        },
+      },
       schemas: componentSchemas({ ...taskComponents, ...answerComponents, ...healthComponents }),
     },
   });
@@ -110,6 +122,9 @@ const healthComponents: Readonly<Record<string, TSchema>> = {
 type Details = Partial<Record<FailureCode, string>>;
 
 const details: Details = {
+  unauthorized: 'a bearer token is required',
+  forbidden: 'the token does not have the scope read',
+  caller_limited: 'a caller may have 8 tasks at a time',
   not_found: 'there is no task task-123',
   invalid_request: '/description is required',
   request_timeout: 'the body must arrive within 10000 ms',
@@ -135,9 +150,30 @@ const more: Partial<Record<FailureCode, object>> = {
 };
 
 /** Codes of answers that may say when to come again. */
-const timed: readonly FailureCode[] = ['tier_saturated', 'gateway_error', 'gateway_unavailable'];
+const timed: readonly FailureCode[] = [
+  'tier_saturated',
+  'caller_limited',
+  'gateway_error',
+  'gateway_unavailable',
+];
 /** Codes after which the connection is closed, since the rest of the body was not read. */
 const closing: readonly FailureCode[] = ['request_timeout', 'payload_too_large'];
+
+/** What an operation asks of its caller, where the service has tokens (RFC 6750). */
+function secured<Operation extends { readonly responses: object }>(scope: Scope, operation: Operation): Json {
+  const challenge = {
+    'WWW-Authenticate': { description: 'RFC 6750, 3.', required: true, schema: { type: 'string' } },
+  };
+  const refusals = Object.entries(problems(['unauthorized', 'forbidden'])).map(([status, response]) => [
+    status,
+    { ...(response as object), headers: challenge },
+  ]);
+  return {
+    ...operation,
+    security: [{}, { bearer: [scope] }],
+    responses: { ...operation.responses, ...Object.fromEntries(refusals) },
+  } as Json;
+}
 
 /** One response for each status of the codes, with an example of each code. */
 function problems(codes: readonly FailureCode[], said: Details = details): Json {
@@ -149,7 +185,7 @@ function problems(codes: readonly FailureCode[], said: Details = details): Json 
         ...(own.some((code) => timed.includes(code)) && {
           'Retry-After': {
             description: 'Seconds after which it is worth trying again, when that is known.',
-            ...(own.every((code) => code === 'tier_saturated') && { required: true }),
+            ...(own.every((code) => failures[code].status === 429) && { required: true }),
             schema: { type: 'integer', minimum: 0 },
           },
         }),
@@ -321,6 +357,7 @@ What is wrong with the request is answered with a problem document in either cas
       'refused',
       'needs_clarification',
       'tier_saturated',
+      'caller_limited',
       'internal_error',
       'output_invalid',
       'gateway_error',

@@ -6,13 +6,20 @@ import type { ParsedTask } from '../../contracts/threads.js';
 import { resolve } from '../resolution.js';
 import { StoreUnavailable } from '../store/store.js';
 import { Conflict } from '../tasks.js';
+import { authorize } from './authorization.js';
 import { type Body, readBody } from './body.js';
+import type { CallerLimits } from './caller-limits.js';
 import { streamEvents } from './event-stream.js';
 import { json, problem, type Reply, replyOf, send } from './reply.js';
 import type { HttpParts } from './server.js';
 
 /** `POST /execute`: reads, checks and submits a task, and answers with its outcome. */
-export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequest): void {
+export function handleExecute(
+  parts: HttpParts,
+  callers: CallerLimits,
+  res: HttpResponse,
+  req: HttpRequest,
+): void {
   const { config } = parts;
   let aborted = false;
   let leave: (() => void) | undefined;
@@ -27,17 +34,26 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
     parts.metrics.answered('/execute', status, (performance.now() - startedAt) / 1000);
   const answer = (reply: Reply) => {
     count(reply.status);
+    admission?.leave();
     if (!aborted) send(res, reply, { close: parts.isLeaving() });
   };
   const refuse = (code: FailureCode, detail: string, more: Partial<Problem> = {}) => {
     answer(problem(problemOf(code, detail, more as object), headersOf(code)));
   };
+  const decision = authorize(parts.tokens, req, 'execute');
+  const admission = 'refusal' in decision ? undefined : callers.admit(res, decision.caller);
   const limits = {
-    maxBytes: config.server.max_body_bytes,
+    // Nobody makes the service hold a large body who may not send it.
+    maxBytes: admission === undefined ? UNWANTED_BYTES : config.server.max_body_bytes,
     timeoutMs: config.server.body_timeout_ms,
     declaredBytes,
   };
   const onBody = (body: Body) => {
+    if (admission === undefined) {
+      const reply = 'refusal' in decision ? decision.refusal : tooMany(config.server.max_tasks_per_caller);
+      const close = { headers: { ...reply.headers, connection: 'close' } };
+      return answer(body.kind === 'whole' ? reply : { ...reply, ...close });
+    }
     if (body.kind === 'too_large')
       return refuse('payload_too_large', `the body must have at most ${limits.maxBytes} bytes`);
     if (body.kind === 'too_slow')
@@ -57,6 +73,7 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
   };
   readBody(res, limits, onBody, () => {
     aborted = true;
+    admission?.leave();
     leave?.();
   });
 
@@ -90,6 +107,7 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
         await Promise.race([caller.ended, parts.tasks.opened(resolved.task.task_id)]);
         if (aborted) return;
         await streamEvents(res, caller, () => aborted);
+        admission?.leave();
         count(200);
       } else {
         const ended = await caller.ended;
@@ -101,12 +119,19 @@ export function handleExecute(parts: HttpParts, res: HttpResponse, req: HttpRequ
   }
 }
 
+function tooMany(most: number): Reply {
+  return problem(problemOf('caller_limited', `a caller may have ${most} tasks at a time`), {
+    'retry-after': '1',
+  });
+}
+
 function queued(taskId: string, path: string): Reply {
   const location = path.replace(/execute$/, `tasks/${taskId}`);
   const reply = json({ task_id: taskId, status: 'queued' }, 202);
   return { ...reply, headers: { location, 'preference-applied': 'respond-async' } };
 }
 
+const UNWANTED_BYTES = 65_536;
 // A body up to this size is parsed faster than it would get to a thread.
 const INLINE_BYTES = 16_384;
 

@@ -15,6 +15,8 @@ export interface Reply {
 export function send(res: HttpResponse, reply: Reply, { isHead = false, close = false } = {}): void {
   res.cork(() => {
     res.writeStatus(statusLine(reply.status)).writeHeader('content-type', reply.contentType);
+    // Whatever an output holds is data: no browser shall take it for something that runs.
+    res.writeHeader('x-content-type-options', 'nosniff');
     const { connection, ...headers } = reply.headers ?? {};
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
     const closes = close || connection === 'close';
@@ -85,6 +87,7 @@ const reasons: Record<number, string> = {
   202: 'Accepted',
   400: 'Bad Request',
   401: 'Unauthorized',
+  403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
   408: 'Request Timeout',

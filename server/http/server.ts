@@ -18,6 +18,9 @@ import type { Log } from '../log.js';
 import type { Metrics } from '../metrics.js';
 import { type ArtifactStore, StoreUnavailable } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
+import type { Tokens } from '../tokens/tokens.js';
+import { type Access, authorize } from './authorization.js';
+import { CallerLimits, limitConnections } from './caller-limits.js';
 import { handleExecute } from './execute.js';
 import { completedJson, json, problem, type Reply, send } from './reply.js';
 
@@ -37,6 +40,8 @@ export interface HttpParts {
   /** The metrics of the node, in the Prometheus text format. */
   readonly metricsText: () => Promise<string>;
   readonly log: Log;
+  /** Undefined when no token is asked for. */
+  readonly tokens: Tokens | undefined;
   isClosing(): boolean;
   /** Whether each connection is to be closed with its next answer. */
   isLeaving(): boolean;
@@ -55,30 +60,36 @@ export interface HttpServer {
  * @throws {Error} when the port cannot be had.
  */
 export function openHttp(parts: HttpParts): HttpServer {
-  const app = uWS.App();
+  const { tls_key_file, tls_cert_file, max_tasks_per_caller } = parts.config.server;
+  const app =
+    tls_key_file === undefined || tls_cert_file === undefined
+      ? uWS.App()
+      : uWS.SSLApp({ key_file_name: tls_key_file, cert_file_name: tls_cert_file });
+  limitConnections(app, parts.config.server);
+  const callers = new CallerLimits(max_tasks_per_caller);
   const openApi = json(openApiDocument());
-  const get = (path: string, handler: Handler) => {
-    const route = answer(parts, path.replace('/api/v1', ''), handler);
+  const get = (path: string, access: Access, handler: Handler) => {
+    const route = answer(parts, path.replace('/api/v1', ''), access, handler);
     app.get(path, route);
     app.head(path, route);
   };
   for (const prefix of ['', '/api/v1']) {
-    app.post(`${prefix}/execute`, (res, req) => handleExecute(parts, res, req));
-    get(`${prefix}/tasks/:id`, taskStatus);
-    app.del(`${prefix}/tasks/:id`, answer(parts, '/tasks/:id', cancelTask));
-    get(`${prefix}/tasks/:id/receipt`, receipt);
-    get(`${prefix}/artifacts/:id`, artifact);
-    get(`${prefix}/health`, ({ health }) => json(health.summary()));
-    get(`${prefix}/health/detailed`, async ({ health }) => json(await health.detailed()));
-    get(`${prefix}/health/live`, () => json({ status: 'live' }));
-    get(`${prefix}/health/ready`, ready);
-    get(`${prefix}/metrics`, metrics);
-    get(`${prefix}/openapi.json`, () => openApi);
+    app.post(`${prefix}/execute`, (res, req) => handleExecute(parts, callers, res, req));
+    get(`${prefix}/tasks/:id`, 'read', taskStatus);
+    app.del(`${prefix}/tasks/:id`, answer(parts, '/tasks/:id', 'execute', cancelTask));
+    get(`${prefix}/tasks/:id/receipt`, 'read', receipt);
+    get(`${prefix}/artifacts/:id`, 'read', artifact);
+    get(`${prefix}/health`, 'open', ({ health }) => json(health.summary()));
+    get(`${prefix}/health/detailed`, 'read', async ({ health }) => json(await health.detailed()));
+    get(`${prefix}/health/live`, 'open', () => json({ status: 'live' }));
+    get(`${prefix}/health/ready`, 'open', ready);
+    get(`${prefix}/metrics`, 'read', metrics);
+    get(`${prefix}/openapi.json`, 'open', () => openApi);
     refuseOtherMethods(app, parts, prefix);
   }
   app.any(
     '/*',
-    answer(parts, 'none', () => refusal('not_found', 'there is no such route')),
+    answer(parts, 'none', 'open', () => refusal('not_found', 'there is no such route')),
   );
   let socket: us_listen_socket | undefined;
   app.listen(parts.config.server.host, parts.port, (listening) => {
@@ -107,6 +118,7 @@ type Handler = (parts: HttpParts, id: string) => Reply | Promise<Reply>;
 function answer(
   parts: HttpParts,
   endpoint: string,
+  access: Access,
   handler: Handler,
 ): (res: HttpResponse, req: HttpRequest) => void {
   return (res, req) => {
@@ -117,10 +129,11 @@ function answer(
     });
     const id = decoded(req.getParameter(0) ?? '');
     const isHead = req.getMethod() === 'head';
+    const decision = authorize(parts.tokens, req, access);
     void (async () => {
       let reply: Reply;
       try {
-        reply = await handler(parts, id);
+        reply = 'refusal' in decision ? decision.refusal : await handler(parts, id);
       } catch (error) {
         parts.log.error({ event: 'http_error', error: (error as Error).stack });
         reply =
@@ -160,7 +173,7 @@ function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string)
     const reply = problem(problemOf('method_not_allowed', `${path} takes ${methods}`), { allow: methods });
     app.any(
       prefix + path,
-      answer(parts, path, () => reply),
+      answer(parts, path, 'open', () => reply),
     );
   }
 }

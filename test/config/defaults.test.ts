@@ -35,12 +35,15 @@ test('the domains of the registry all have a worker with a template that exists'
 test('an empty file has the documented defaults', () => {
   const config = plain(aConfig(''));
   assert.equal(config.server, {
-    host: '0.0.0.0',
+    host: '127.0.0.1',
     port: 8000,
     max_body_bytes: 8_388_608,
     body_timeout_ms: 10_000,
     workers: availableParallelism(),
     grace_period_ms: 30_000,
+    allow_unauthenticated: false,
+    max_tasks_per_caller: 0,
+    max_connections: 0,
   });
   assert.equal(config.workers['code-embedded'], {
     prompt_template: 'workers/code_embedded.md',
@@ -59,6 +62,8 @@ test('an empty file has the documented defaults', () => {
     max_waiting: 256,
     events_share: 0.2,
     threads: 1,
+    adaptive: false,
+    min_concurrency: 1,
   });
   assert.equal(config.queues.frontier, {
     concurrency: 1,
@@ -66,6 +71,8 @@ test('an empty file has the documented defaults', () => {
     max_waiting: 256,
     events_share: 0.2,
     threads: 1,
+    adaptive: false,
+    min_concurrency: 1,
   });
   assert.equal(config.endpoints.anthropic, {
     protocol: 'chat_completions',
@@ -151,6 +158,8 @@ server: {port: 0}
     max_waiting: 256,
     events_share: 0.2,
     threads: 1,
+    adaptive: false,
+    min_concurrency: 1,
   });
   assert.equal(config.workers['ui-design'], {
     prompt_template: 'workers/ui_design.md',
@@ -165,7 +174,7 @@ server: {port: 0}
   });
   assert.equal(config.embedded.simulator, { ttftMs: 0, tokensPerSecond: 400 });
   assert.is(config.server.port, 0);
-  assert.is(config.server.host, '0.0.0.0');
+  assert.is(config.server.host, '127.0.0.1');
 });
 
 test('a section or an entry with nothing below it has the defaults', () => {
@@ -187,6 +196,8 @@ test('the tiers of a file are all tiers, and only they have queues, models and e
     max_waiting: 256,
     events_share: 0.2,
     threads: 1,
+    adaptive: false,
+    min_concurrency: 1,
   });
   assert.equal(Object.keys(config.models), ['m', 'n']);
   assert.equal(Object.keys(config.endpoints), ['e']);

@@ -162,7 +162,6 @@ test('a relative directory of the environment is taken from the working director
 
 test('variables of later issues and of others are left alone', () => {
   const env = {
-    API_TOKENS: 'x',
     OTEL_SERVICE_NAME: 'x',
     PATH: 'x',
   };

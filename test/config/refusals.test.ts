@@ -35,6 +35,31 @@ log: {level: loud}
   }
 });
 
+test('nobody else can reach a service without tokens, unless it is said in so many words', () => {
+  for (const host of ['0.0.0.0', '::', '192.168.1.4', 'worker.internal', '127.evil.example']) {
+    const [problem, ...others] = problemsOf(`server: {host: "${host}"}`);
+    assert.equal([problem?.path, problem?.found, others], ['server.host', host, []]);
+    assert.match(problem!.expected, /server\.tokens_file.*server\.allow_unauthenticated/);
+    assert.equal(problemsOf('', { HOST: host }).length, 1);
+    assert.equal(problemsOf('', { HOST: host, ALLOW_UNAUTHENTICATED: 'true' }), []);
+    assert.equal(problemsOf(`server: {host: "${host}", tokens_file: tokens.json}`), []);
+  }
+  for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost']) {
+    assert.equal(problemsOf(`server: {host: "${host}"}`), []);
+  }
+  assert.is(aConfig('').server.host, '127.0.0.1');
+  assert.is(aConfig('', { API_TOKENS: 'tokens.json' }).server.host, '0.0.0.0');
+});
+
+test('a certificate needs a key, and a key a certificate', () => {
+  assert.equal(pathsOf('server: {tls_cert_file: a.pem}'), ['server.tls_key_file']);
+  assert.equal(pathsOf('server: {tls_key_file: a.pem}'), ['server.tls_cert_file']);
+});
+
+test('the least of an adaptive limit is not above the most', () => {
+  assert.equal(pathsOf('queues: {small: {min_concurrency: 6}}'), ['queues.small.min_concurrency']);
+});
+
 test('a field that is not known is refused wherever it stands, and its value is not shown', () => {
   const yaml = `
 colour: s3cret

@@ -67,7 +67,11 @@ export async function atService(yaml = '', env: Record<string, string> = {}): Pr
     argv: [],
     domains: domainNames,
   });
-  let service: Service = await startService(config, log);
+  let service: Service = await startService(config, log).catch(async (error: Error) => {
+    await simulators.close();
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  });
   const control = (url: string, path: string) => `${url.replace('/api/v1', '')}/_simulator/${path}`;
   const set = async (url: string, knobs: object) => {
     await (await request(control(url, 'knobs'), { method: 'DELETE' })).body.dump();

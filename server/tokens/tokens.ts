@@ -1,0 +1,47 @@
+import { timingSafeEqual } from 'node:crypto';
+import { unwatchFile, watchFile } from 'node:fs';
+import type { TokenEntry } from '../../contracts/tokens.js';
+import type { Log } from '../log.js';
+import { digestOf, readTokenFile } from './token-file.js';
+
+/** The tokens that callers may present, as they are now. */
+export interface Tokens {
+  /** Whose token it is; undefined when it is nobody's, or has expired. */
+  holderOf(token: string): TokenEntry | undefined;
+  close(): void;
+}
+
+/**
+ * Reads the file of the tokens, and reads it again when it changes. A file that became broken is not taken: the
+ * tokens before stay, and the log says why.
+ * @throws {Error} when the file is missing or broken at start.
+ */
+export function openTokens(file: string, log: Log): Tokens {
+  let known = digestsOf(file);
+  watchFile(file, { interval: POLL_MS, persistent: false }, () => {
+    try {
+      known = digestsOf(file);
+      log.info({ event: 'tokens_reloaded', tokens: known.map(({ entry }) => entry.name) });
+    } catch (error) {
+      log.error({ event: 'tokens_broken', error: (error as Error).message });
+    }
+  });
+  return {
+    holderOf: (token) => {
+      const digest = digestOf(token);
+      let holder: TokenEntry | undefined;
+      // All of them, whichever it is: the time tells nothing of how many there are before it.
+      for (const each of known) if (timingSafeEqual(each.digest, digest)) holder = each.entry;
+      const expired = holder?.expires_at !== undefined && Date.parse(holder.expires_at) <= Date.now();
+      return expired ? undefined : holder;
+    },
+    close: () => unwatchFile(file),
+  };
+}
+
+// Polled, because change notifications do not reach all mounts (network folders, Secrets of Kubernetes).
+const POLL_MS = 500;
+
+function digestsOf(file: string): readonly { readonly digest: Buffer; readonly entry: TokenEntry }[] {
+  return readTokenFile(file).tokens.map((entry) => ({ digest: Buffer.from(entry.sha256, 'hex'), entry }));
+}

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Channel, type ConfirmChannel, connect } from 'amqplib';
-import { startRabbit } from '../test/servers/rabbitmq.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from './processes.js';
+import { startRabbit } from './servers/rabbitmq.js';
 import { startSimulators } from './simulators/start.js';
 import { median, spread } from './statistics.js';
 

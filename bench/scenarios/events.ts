@@ -1,0 +1,135 @@
+import { join } from 'node:path';
+import { connect } from 'amqplib';
+import { consumed, type EventRound, keepOutstanding, openEventDriver } from '../event-driver.js';
+import { together } from '../latencies.js';
+import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
+import { type Findings, metric, type Recording } from '../result.js';
+import { ratios, takeTurns } from '../rounds.js';
+import type { Bench, Scenario } from '../scenario.js';
+import { startRabbit } from '../servers/rabbitmq.js';
+import { startSimulators } from '../simulators/start.js';
+import { taskMaker } from '../tasks.js';
+import { shortAnswer } from './execute.js';
+
+/** An instant model; the driver keeps a fixed number of tasks outstanding; bare amqplib in the same run. */
+export const scenario: Scenario = {
+  question:
+    'How many tasks a second go from publish to confirmed outcome, on quorum queues, beside bare amqplib?',
+  rounds: 5,
+  seconds: 5,
+  run,
+};
+
+async function run(bench: Bench): Promise<Findings> {
+  const rabbit = await startRabbit();
+  const simulators = await startSimulators({
+    kinds: ['gateway'],
+    knobs: { gateway: { chunks: 20, output: shortAnswer } },
+  });
+  const model = await connect(rabbit.url);
+  const started: BenchProcess[] = [];
+  const contestant = async (server: BenchProcess, exchange: string) => {
+    started.push(server);
+    const driver = await openEventDriver(model, exchange);
+    const next = taskMaker(bench.seed, exchange);
+    return (seconds: number) =>
+      keepOutstanding(driver, { tasks: OUTSTANDING, seconds, next, cpuMicros: server.cpuMicros });
+  };
+  const service = async (exchange: string, workers: number) => {
+    const server = await startProcess('../server/main.js', [], {
+      ...serviceEnvironment(
+        join(bench.directory, exchange),
+        simulators.gatewayUrl!,
+        configurationOf(exchange),
+        workers,
+      ),
+      RABBITMQ_HOST: rabbit.url,
+    });
+    await consumed(rabbit.url, `${exchange}.ready.small`, workers);
+    return contestant(server, exchange);
+  };
+  try {
+    const channel = await model.createChannel();
+    await channel.assertExchange('floor', 'topic', { durable: true });
+    await channel.assertQueue('floor.ready', { durable: true, arguments: { 'x-queue-type': 'quorum' } });
+    await channel.bindQueue('floor.ready', 'floor', 'task.ready.small');
+    const floor = await startProcess('floors/amqp.js', [rabbit.url, 'floor', 'floor.ready', String(SLOTS)]);
+    return findings(
+      await takeTurns(bench, {
+        floor: await contestant(floor, 'floor'),
+        one: await service('one', 1),
+        two: await service('two', 2),
+      }),
+    );
+  } finally {
+    for (const server of started) await server.close();
+    await model.close();
+    await simulators.close();
+    await rabbit.close();
+  }
+}
+
+const SLOTS = 64;
+/** More than the slots, so that there is always work in the queue. */
+const OUTSTANDING = 256;
+
+function configurationOf(exchange: string): string {
+  return `queues: {small: {concurrency: ${SLOTS}, timeout: 120}}
+rabbitmq: {exchange: ${exchange}, queue_prefix: ${exchange}}
+`;
+}
+
+function findings({ floor, one, two }: Record<'floor' | 'one' | 'two', EventRound[]>): Findings {
+  const rate = (rounds: readonly EventRound[]) => rounds.map(({ rate }) => rate);
+  return {
+    metrics: [
+      metric('of the floor, one worker', 'ratio', ratios(rate(one), rate(floor)), {
+        better: 'higher',
+        aim: { atLeast: 0.5 },
+      }),
+      metric('of the floor, two workers', 'ratio', ratios(rate(two), rate(floor)), {
+        better: 'higher',
+        aim: { atLeast: 0.5 },
+      }),
+      ...numbers('floor', floor),
+      ...numbers('service, one worker', one),
+      ...numbers('service, two workers', two),
+    ],
+    recordings: [
+      recording('floor', floor),
+      recording('service, one worker', one),
+      recording('service, two workers', two),
+    ],
+    notes: [
+      `Prefetch ${SLOTS} (of all workers together), ${OUTSTANDING} tasks outstanding. The floor consumes, publishes with confirm and acks after it.`,
+    ],
+  };
+}
+
+function numbers(name: string, rounds: readonly EventRound[]) {
+  const at = (percentile: number) => rounds.map(({ latencies }) => latencies.at(percentile));
+  return [
+    metric(
+      `${name}: tasks`,
+      '1/s',
+      rounds.map(({ rate }) => rate),
+      { better: 'higher' },
+    ),
+    metric(
+      `${name}: CPU`,
+      'µs/task',
+      rounds.map(({ cpuMicros }) => cpuMicros),
+      { better: 'lower' },
+    ),
+    metric(`${name}: p50`, 'ms', at(50), { better: 'lower' }),
+    metric(`${name}: p99`, 'ms', at(99), { better: 'lower' }),
+  ];
+}
+
+function recording(name: string, rounds: readonly EventRound[]): Recording {
+  return {
+    name,
+    latency: together(rounds.map(({ latencies }) => latencies)).distribution(),
+    perSecond: rounds.map(({ perSecond }) => perSecond),
+  };
+}

@@ -9,6 +9,9 @@ import { comparisonTable, resultTable } from './tables.js';
 /** `npm run bench`: see `usage`. Ends with 1 when a scenario could not be run; an aim that is missed is no failure. */
 const scenarios: Scenarios = {
   execute: () => import('./scenarios/execute.js'),
+  overhead: () => import('./scenarios/overhead.js'),
+  peers: () => import('./scenarios/peers.js'),
+  isolation: () => import('./scenarios/isolation.js'),
   loop: () => import('./scenarios/loop.js'),
   tokens: () => import('./scenarios/tokens.js'),
   events: () => import('./scenarios/events.js'),

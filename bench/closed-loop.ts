@@ -6,6 +6,8 @@ import type { BenchProcess } from './processes.js';
 export interface Round {
   /** Answers with 2xx in a second. */
   readonly rate: number;
+  /** Answers with 2xx, with those that came after the time was up. */
+  readonly answered: number;
   /** Answers with 2xx in each second. */
   readonly perSecond: readonly number[];
   readonly latencies: Latencies;
@@ -55,6 +57,7 @@ export async function closedLoop(server: BenchProcess, loop: ClosedLoop): Promis
   const { non2xx, errors } = await running;
   return {
     rate: latencies.count / loop.seconds,
+    answered,
     perSecond,
     latencies,
     cpuMicros: (server.cpuMicros() - cpuBefore) / Math.max(1, answered),

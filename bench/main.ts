@@ -15,6 +15,9 @@ const scenarios: Scenarios = {
   loop: () => import('./scenarios/loop.js'),
   tokens: () => import('./scenarios/tokens.js'),
   events: () => import('./scenarios/events.js'),
+  sla: () => import('./scenarios/sla.js'),
+  soak: () => import('./scenarios/soak.js'),
+  start: () => import('./scenarios/start.js'),
 };
 
 await main();

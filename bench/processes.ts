@@ -20,8 +20,8 @@ export interface BenchProcess {
   readonly url: string;
   /** CPU time of the process and of its children with all their threads, in microseconds. */
   cpuMicros(): number;
-  /** Resident memory of the process alone, in bytes. */
-  rssBytes(): number;
+  /** Resident memory of the process alone, in bytes; `anonymous` is without mapped files. */
+  memory(): { readonly resident: number; readonly anonymous: number };
   close(): Promise<void>;
 }
 
@@ -57,7 +57,7 @@ export async function startProcess(
     child,
     url: `http://127.0.0.1:${port}`,
     cpuMicros: () => [child.pid!, ...childrenOf(child.pid!)].reduce((sum, pid) => sum + cpuMicrosOf(pid), 0),
-    rssBytes: () => rssBytesOf(child.pid!),
+    memory: () => memoryOf(child.pid!),
     close: async () => {
       child.kill('SIGTERM');
       await exited;
@@ -109,8 +109,10 @@ function cpuMicrosOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * MICROS_PER_TICK;
 }
 
-function rssBytesOf(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024;
+function memoryOf(pid: number): { resident: number; anonymous: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)![1]) * 1024;
+  return { resident: bytes('VmRSS'), anonymous: bytes('RssAnon') };
 }
 
 const MICROS_PER_TICK = 1e6 / Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));

@@ -7,6 +7,7 @@ import {
   openSync,
   readFileSync,
   rmdirSync,
+  rmSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -43,7 +44,10 @@ export async function startProcess(
     stdio: ['ignore', stdout, 'inherit', 'ipc'],
   });
   closeSync(stdout);
-  const kill = () => child.kill('SIGKILL');
+  const kill = () => {
+    child.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  };
   process.once('exit', kill);
   const exited = once(child, 'exit').then(() => process.off('exit', kill));
   // The workers of a node say that they listen as well; the line of all names their number.

@@ -12,6 +12,7 @@ export function crossProblems(draft: Mapping, domains: readonly string[]): Probl
     ...unknownTiers(draft),
     ...escalationCycles(draft),
     ...outputsBeyondWindow(draft),
+    ...leastBeyondMost(draft),
   ];
 }
 
@@ -94,5 +95,15 @@ function outputsBeyondWindow(draft: Mapping): Problem[] {
       path: fieldName(['models', name, 'max_output_tokens']),
       found: String(max_output_tokens),
       expected: `less than context_window (${context_window})`,
+    }));
+}
+
+function leastBeyondMost(draft: Mapping): Problem[] {
+  return entriesOf(draft.queues)
+    .filter(([, { min_concurrency, concurrency }]) => Number(min_concurrency) > Number(concurrency))
+    .map(([name, { min_concurrency, concurrency }]) => ({
+      path: fieldName(['queues', name, 'min_concurrency']),
+      found: String(min_concurrency),
+      expected: `at most concurrency (${concurrency})`,
     }));
 }

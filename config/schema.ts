@@ -182,6 +182,17 @@ const Queue = Type.Object(
       description:
         'Share of the slots that become free which events get while HTTP callers wait as well, who go first otherwise.',
     }),
+    adaptive: Type.Boolean({
+      default: false,
+      description:
+        "Whether fewer tasks than `concurrency` run while the endpoint's first bytes come late or it refuses calls.",
+    }),
+    min_concurrency: Type.Integer({
+      default: 1,
+      minimum: 1,
+      maximum: 10_000,
+      description: 'With `adaptive`: what the limit begins with and never falls below.',
+    }),
     threads: Type.Integer({
       default: 1,
       minimum: 1,

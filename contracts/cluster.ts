@@ -7,6 +7,12 @@ export type ToPrimary =
   /** How many more slots of a tier the worker could use now; replaces what it said before. */
   | { readonly kind: 'want'; readonly tier: string; readonly slots: number }
   | { readonly kind: 'give'; readonly tier: string; readonly slots: number }
+  /** What the endpoint of a tier was like lately. */
+  | {
+      readonly kind: 'observed';
+      readonly tier: string;
+      readonly window: { readonly answered: number; readonly latencyMs: number; readonly refused: number };
+    }
   | { readonly kind: 'claim'; readonly claims: readonly TaskClaim[] }
   | { readonly kind: 'release'; readonly taskIds: readonly string[] }
   | { readonly kind: 'ask'; readonly call: number; readonly taskId: string }
@@ -28,6 +34,8 @@ export type ToWorker =
   | { readonly kind: 'grant'; readonly tier: string; readonly slots: number }
   /** Give back what is idle, up to `slots`, and of what is busy up to `busy` when it ends. */
   | { readonly kind: 'recall'; readonly tier: string; readonly slots: number; readonly busy: number }
+  /** How many tasks of a tier may run on the node from now on. */
+  | { readonly kind: 'limit'; readonly tier: string; readonly limit: number }
   | { readonly kind: 'answers'; readonly answers: readonly ClaimAnswer[] }
   | { readonly kind: 'measure'; readonly call: number }
   | { readonly kind: 'metrics'; readonly call: number; readonly workers: readonly object[] }

@@ -58,7 +58,7 @@ export class Batches {
 }
 
 // More of them would keep the first one waiting for the last.
-const MOST_JOBS = 8;
+const MOST_JOBS = 24;
 // A job of this size takes so long that no other should wait for it.
 const LARGE_BYTES = 65_536;
 

@@ -1,3 +1,4 @@
+import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
 import type { Protocol, Usage } from '../contracts/threads.js';
 import { Envelope } from './envelope.js';
@@ -91,7 +92,8 @@ class EventStream implements Wire {
   done = false;
   fault: string | undefined;
   unread = 0;
-  readonly #decoder = new TextDecoder();
+  // Several times faster than a TextDecoder with `stream`; both replace what is malformed.
+  readonly #decoder = new StringDecoder('utf8');
   #tail = Buffer.alloc(0);
   #ending = false;
   readonly #parser;
@@ -133,13 +135,13 @@ class EventStream implements Wire {
     const blank = lastBlankLine(joined);
     this.unread = blank < 0 ? this.unread + chunk.length : joined.length - blank;
     this.#tail = joined.subarray(Math.max(0, joined.length - 3));
-    this.#parser.feed(this.#decoder.decode(chunk, { stream: true }));
+    this.#parser.feed(this.#decoder.write(chunk));
   }
 
   end(): void {
     // Some servers leave out the last blank line.
     this.#ending = true;
-    this.#parser.feed(`${this.#decoder.decode()}\n\n`);
+    this.#parser.feed(`${this.#decoder.end()}\n\n`);
   }
 }
 

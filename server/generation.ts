@@ -255,7 +255,9 @@ async function callOnce(
       return reading;
     },
   );
+  if (start.kind === 'failed' && start.code === 'gateway_unavailable') parts.slots.observe(tier, undefined);
   const read = await reading?.result;
+  if (firstTokenMs !== undefined) parts.slots.observe(tier, firstTokenMs);
   spend(journal.timings, startedAt, firstTokenMs, reading?.endedAt);
   journal.attempts.push({
     number: journal.attempts.length + 1,

@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.js';
+import { AdaptiveLimit, CallMeter } from './adaptive-limit.js';
 import type { Deadline } from './deadline.js';
 import { type Waiter, WaitQueue } from './wait-queue.js';
 
@@ -28,28 +29,72 @@ export interface Slots {
    */
   acquire(tier: string, deadline: Deadline, from: 'http' | 'events'): Promise<Slot | Saturated | undefined>;
   usage(): ReadonlyMap<string, TierUsage>;
+  /** A call of the tier's endpoint: ms to its first byte, or undefined when it was refused. For adaptive limits. */
+  observe(tier: string, latencyMs: number | undefined): void;
 }
 
 /** The slots of a service that is one process. */
 export class LocalSlots implements Slots {
-  readonly #tiers: ReadonlyMap<string, TierSlots>;
+  readonly #tiers: ReadonlyMap<string, LocalTier>;
 
   constructor(queues: Config['queues']) {
-    this.#tiers = new Map(
-      Object.entries(queues).map(([tier, queue]) => {
-        const slots = new TierSlots(queue);
-        slots.grow(queue.concurrency);
-        return [tier, slots];
-      }),
-    );
+    this.#tiers = new Map(Object.entries(queues).map(([tier, queue]) => [tier, new LocalTier(queue)]));
   }
 
   async acquire(tier: string, deadline: Deadline, from: 'http' | 'events') {
-    return this.#tiers.get(tier)!.acquire(deadline, from);
+    return this.#tiers.get(tier)!.slots.acquire(deadline, from);
   }
 
   usage() {
-    return new Map([...this.#tiers].map(([tier, slots]) => [tier, slots.usage()]));
+    return new Map([...this.#tiers].map(([tier, { slots }]) => [tier, slots.usage()]));
+  }
+
+  observe(tier: string, latencyMs: number | undefined) {
+    this.#tiers.get(tier)!.observe(latencyMs);
+  }
+}
+
+class LocalTier {
+  readonly slots: TierSlots;
+  readonly #adaptive: AdaptiveLimit | undefined;
+  readonly #meter = new CallMeter();
+  #capacity = 0;
+  /** Slots that go when the tasks on them have ended. */
+  #owed = 0;
+
+  constructor(queue: Config['queues'][string]) {
+    this.slots = new TierSlots(queue, { short: () => {}, idle: () => this.#becameIdle() });
+    if (queue.adaptive) this.#adaptive = new AdaptiveLimit(queue.min_concurrency, queue.concurrency);
+    this.#resize(this.#adaptive?.limit ?? queue.concurrency);
+  }
+
+  observe(latencyMs: number | undefined): void {
+    if (this.#adaptive === undefined) return;
+    const window = this.#meter.add(latencyMs);
+    if (window === undefined) return;
+    this.#adaptive.update(window, this.slots.usage().used);
+    this.#resize(this.#adaptive.limit);
+  }
+
+  #resize(limit: number): void {
+    this.slots.limit = limit;
+    const more = limit - (this.#capacity - this.#owed);
+    if (more > 0) {
+      const kept = this.slots.forgive(more);
+      this.#owed -= kept;
+      this.#capacity += more - kept;
+      this.slots.grow(more - kept);
+    } else if (more < 0) {
+      const idle = this.slots.shrink(-more);
+      this.#capacity -= idle;
+      this.#owed += this.slots.owe(-more - idle);
+    }
+  }
+
+  #becameIdle(): void {
+    if (this.#owed === 0) return;
+    this.#owed--;
+    this.#capacity -= this.slots.shrink(1);
   }
 }
 
@@ -63,7 +108,8 @@ export interface TierWatcher {
 
 /** The slots that a process has of one tier, and who waits for them. */
 export class TierSlots {
-  readonly #limit: number;
+  /** Of the node; what a wait is estimated by. */
+  limit: number;
   readonly #maxWaiting: number;
   readonly #queue: WaitQueue;
   readonly #watcher: TierWatcher | undefined;
@@ -75,7 +121,7 @@ export class TierSlots {
   #heldMs: number | undefined;
 
   constructor({ concurrency, max_waiting, events_share }: Config['queues'][string], watcher?: TierWatcher) {
-    this.#limit = concurrency;
+    this.limit = concurrency;
     this.#maxWaiting = max_waiting;
     this.#queue = new WaitQueue(events_share);
     this.#watcher = watcher;
@@ -86,7 +132,7 @@ export class TierSlots {
   }
 
   usage(): TierUsage {
-    return { limit: this.#limit, used: this.#used, waiting: this.#queue.length };
+    return { limit: this.limit, used: this.#used, waiting: this.#queue.length };
   }
 
   acquire(
@@ -133,9 +179,16 @@ export class TierSlots {
     return owed;
   }
 
+  /** Takes back up to so many of the slots that are owed; returns how many it were. */
+  forgive(slots: number): number {
+    const forgiven = Math.min(slots, this.#owed);
+    this.#owed -= forgiven;
+    return forgiven;
+  }
+
   /** Until a slot is free for one who comes now: the mean of what a slot takes, for all that are ahead of him. */
   #estimatedWaitMs(): number {
-    return ((this.#heldMs ?? 0) * (this.#queue.length + 1)) / this.#limit;
+    return ((this.#heldMs ?? 0) * (this.#queue.length + 1)) / this.limit;
   }
 
   #wait(deadline: Deadline, from: 'http' | 'events'): Promise<Slot | undefined> {

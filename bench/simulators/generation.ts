@@ -158,7 +158,7 @@ function answerWell(call: Call, prepared: Prepared): void {
     exchange,
     open,
     scoreOf(knobs, prepared, { ...prepared.plan, steps: [...steps, ...closing] }),
-    knobs,
+    { ...knobs, ttftMs: knobs.ttftMs * Math.max(1, open.openThen / (knobs.parallel ?? open.openThen)) },
     call.random,
   );
 }

@@ -7,6 +7,8 @@ export interface GatewayKnobs {
   readonly seed: number;
   /** Milliseconds before the first byte of an answer, errors included. @default 0 */
   readonly ttftMs: number;
+  /** Streams that it works on at once; with more, `ttftMs` grows in proportion to all that are open. @default null */
+  readonly parallel: number | null;
   /** Tokens (of about 4 characters) per second; 0 is instant. @default 0 */
   readonly tokensPerSecond: number;
   /** Each delay is multiplied by a random factor in [1 - jitter, 1 + jitter]; 0 to 1. @default 0 */
@@ -141,6 +143,7 @@ export type RagKnobsInput = Input<Omit<RagKnobs, 'script'>> & {
 export const gatewayDefaults: GatewayKnobs = {
   seed: 1,
   ttftMs: 0,
+  parallel: null,
   tokensPerSecond: 0,
   jitter: 0,
   heavyTail: 0,
@@ -341,6 +344,7 @@ const gatewayChecks: Checks<GatewayKnobs> = {
   retryAfterSeconds: number(0),
   body: text,
   hangBeforeHeaders: flag,
+  parallel: integer(1),
   stallAfterChunks: integer(0),
   cutAfterChunks: integer(0),
   cutKind: oneOf('rst', 'fin', 'clean_end', 'broken_chunk'),

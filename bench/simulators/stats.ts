@@ -51,6 +51,8 @@ export interface SeenRequest {
 
 /** One call in work; exactly one of the three ends it. */
 export interface OpenCall {
+  /** Calls in work when it came, itself among them. */
+  readonly openThen: number;
   /** Content deltas (or pieces of a whole answer) written so far. */
   chunksSent: number;
   completed(): void;
@@ -150,6 +152,7 @@ export function recordStats(): StatsRecorder {
       count();
     };
     const call: OpenCall = {
+      openThen: openNow,
       chunksSent: 0,
       completed: () => end(() => counts.completed++),
       failed: () => end(() => counts.failed++),

@@ -1,4 +1,5 @@
 import type { Config } from '../../config/schema.js';
+import { CallMeter } from '../adaptive-limit.js';
 import type { Deadline } from '../deadline.js';
 import { type Slots, TierSlots } from '../slots.js';
 import type { Link } from './link.js';
@@ -19,6 +20,10 @@ export class LeasedSlots implements Slots {
     );
     link.on((message) => {
       if (message.kind === 'grant') this.#tiers.get(message.tier)?.granted(message.slots);
+      if (message.kind === 'limit') {
+        const tier = this.#tiers.get(message.tier);
+        if (tier !== undefined) tier.slots.limit = message.limit;
+      }
       if (message.kind === 'recall') this.#tiers.get(message.tier)?.recalled(message.slots, message.busy);
     });
   }
@@ -31,6 +36,10 @@ export class LeasedSlots implements Slots {
     return new Map([...this.#tiers].map(([tier, { slots }]) => [tier, slots.usage()]));
   }
 
+  observe(tier: string, latencyMs: number | undefined) {
+    this.#tiers.get(tier)!.observe(latencyMs);
+  }
+
   close(): void {
     for (const tier of this.#tiers.values()) tier.close();
   }
@@ -40,6 +49,7 @@ class LeasedTier {
   readonly slots: TierSlots;
   readonly #tier: string;
   readonly #link: Link;
+  readonly #meter: CallMeter | undefined;
   /** How many slots the primary knows that this worker wants. */
   #wanted = 0;
   #owed = 0;
@@ -48,6 +58,7 @@ class LeasedTier {
   constructor(tier: string, queue: Config['queues'][string], link: Link) {
     this.#tier = tier;
     this.#link = link;
+    if (queue.adaptive) this.#meter = new CallMeter();
     this.slots = new TierSlots(queue, {
       short: (waiting) => this.#want(waiting),
       idle: () => this.#becameIdle(),
@@ -64,6 +75,11 @@ class LeasedTier {
     const idle = this.slots.shrink(slots);
     this.#give(idle);
     this.#owed += this.slots.owe(Math.max(0, busy - idle));
+  }
+
+  observe(latencyMs: number | undefined): void {
+    const window = this.#meter?.add(latencyMs);
+    if (window !== undefined) this.#link.send({ kind: 'observed', tier: this.#tier, window });
   }
 
   close(): void {

@@ -7,6 +7,7 @@ import {
   type WorkerSeat,
   workerSeatVariable,
 } from '../../contracts/cluster.js';
+import { AdaptiveLimit, type CallWindow } from '../adaptive-limit.js';
 import type { Log } from '../log.js';
 import { openStandIns } from '../stand-ins.js';
 import { MetricsRounds } from './metrics-round.js';
@@ -46,8 +47,16 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     // A worker that is on its way out takes no messages; what it holds is freed when it has ended.
     if (worker?.isConnected()) worker.send(message, () => {});
   };
+  const adaptive = new Map(
+    Object.entries(config.queues)
+      .filter(([, queue]) => queue.adaptive)
+      .map(([tier, queue]) => [tier, new AdaptiveLimit(queue.min_concurrency, queue.concurrency)]),
+  );
   const limits = Object.fromEntries(
-    Object.entries(config.queues).map(([tier, { concurrency }]) => [tier, concurrency]),
+    Object.entries(config.queues).map(([tier, { concurrency }]) => [
+      tier,
+      adaptive.get(tier)?.limit ?? concurrency,
+    ]),
   );
   const slots = new SlotLedger(limits, send);
   const tasks = new TaskLedger();
@@ -69,6 +78,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
       worker.on('message', (message: ToPrimary) => {
         if (message.kind !== 'ready') return hear(worker.id, message);
         seats[index] = worker;
+        for (const [tier, { limit }] of adaptive) send(worker.id, { kind: 'limit', tier, limit });
         resolve(worker);
       });
       worker.once('exit', (code, signal) => {
@@ -91,6 +101,9 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         break;
       case 'give':
         slots.give(worker, message.tier, message.slots);
+        break;
+      case 'observed':
+        adapt(message.tier, message.window);
         break;
       case 'claim': {
         const answers = message.claims.map((claim) => tasks.claim(worker, claim));
@@ -120,6 +133,17 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         if (holder !== undefined) send(holder, message);
       }
     }
+  }
+
+  function adapt(tier: string, window: CallWindow): void {
+    const limit = adaptive.get(tier);
+    if (limit === undefined) return;
+    const before = limit.limit;
+    limit.update(window, slots.held(tier));
+    if (limit.limit === before) return;
+    slots.resize(tier, limit.limit);
+    for (const seat of seats)
+      if (seat !== undefined) send(seat.id, { kind: 'limit', tier, limit: limit.limit });
   }
 
   function died(index: number, code: number | null, signal: string | null): void {

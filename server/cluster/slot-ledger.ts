@@ -25,6 +25,11 @@ export class SlotLedger {
     for (const tier of this.#tiers.values()) tier.gone(worker);
   }
 
+  /** Changes how many slots the node has; what is too much is taken back from those that hold most. */
+  resize(tier: string, limit: number): void {
+    this.#tiers.get(tier)?.resize(limit);
+  }
+
   /** Slots that workers hold, used or idle. */
   held(tier: string): number {
     return this.#tiers.get(tier)?.heldByAll ?? 0;
@@ -43,7 +48,7 @@ class TierLedger {
 
   constructor(
     readonly tier: string,
-    readonly limit: number,
+    public limit: number,
     readonly send: (worker: number, message: Grant) => void,
   ) {}
 
@@ -69,6 +74,37 @@ class TierLedger {
   gone(worker: number): void {
     this.#shares.delete(worker);
     this.#distribute();
+  }
+
+  resize(limit: number): void {
+    this.limit = limit;
+    const asked = new Map<number, number>();
+    for (let over = this.#heldAndKept() - limit; over > 0; over--) {
+      const richest = this.#richest();
+      if (richest === undefined) break;
+      const [worker, share] = richest;
+      share.recalled++;
+      asked.set(worker, (asked.get(worker) ?? 0) + 1);
+    }
+    for (const [worker, slots] of asked)
+      this.send(worker, { kind: 'recall', tier: this.tier, slots, busy: slots });
+    this.#distribute();
+  }
+
+  #heldAndKept(): number {
+    let kept = 0;
+    for (const share of this.#shares.values()) kept += share.held - share.recalled;
+    return kept;
+  }
+
+  #richest(): readonly [number, Share] | undefined {
+    let richest: readonly [number, Share] | undefined;
+    for (const entry of this.#shares) {
+      const kept = entry[1].held - entry[1].recalled;
+      if (kept > 0 && (richest === undefined || kept > richest[1].held - richest[1].recalled))
+        richest = entry;
+    }
+    return richest;
   }
 
   #shareOf(worker: number): Share {

@@ -1,7 +1,9 @@
 import { type Database, open, type RootDatabase } from 'lmdb';
+import type { Receipt } from '../../contracts/outcome.js';
+import type { TaskRecord } from './store.js';
 
 /** Raised with every change of the tables that an older release would misread. */
-export const formatVersion = 1;
+export const formatVersion = 2;
 
 /** Orders tasks by age: when they finished (ms since the epoch), then their id. */
 export type AgeKey = [finishedAt: number, taskId: string];
@@ -29,17 +31,16 @@ export interface ArtifactHead {
   readonly bytes: number;
 }
 
-/** What one directory holds. Values are JSON, unless said otherwise. */
+/**
+ * What one directory holds. Values are JSON, unless said otherwise. What is written together stands together: each
+ * table costs a task a page of its own.
+ */
 export interface Tables {
   readonly root: RootDatabase<string, string>;
-  /** Task id → TaskRecord. */
+  /** Task id → TaskRecord, a line break, Receipt. */
   readonly tasks: Database<string, string>;
-  /** Task id → Receipt. */
-  readonly receipts: Database<string, string>;
-  /** Artifact id → ArtifactHead. */
-  readonly artifacts: Database<string, string>;
-  /** Artifact id → the output's bytes as they were given. */
-  readonly outputs: Database<Uint8Array, string>;
+  /** Artifact id → ArtifactHead, a line break, the output's bytes as they were given. */
+  readonly artifacts: Database<Uint8Array, string>;
   /** Every task by age; the value is empty. */
   readonly ages: Database<string, AgeKey>;
   /** The tasks whose event is not confirmed; the value is empty. */
@@ -71,9 +72,7 @@ export async function openTables(directory: string, mapBytes: number): Promise<T
   const tables: Tables = {
     root,
     tasks: root.openDB<string, string>('tasks', { encoding: 'string' }),
-    receipts: root.openDB<string, string>('receipts', { encoding: 'string' }),
-    artifacts: root.openDB<string, string>('artifacts', { encoding: 'string' }),
-    outputs: root.openDB<Uint8Array, string>('outputs', { encoding: 'binary' }),
+    artifacts: root.openDB<Uint8Array, string>('artifacts', { encoding: 'binary' }),
     ages: root.openDB<string, AgeKey>('ages', { encoding: 'string' }),
     unpublished: root.openDB<string, AgeKey>('unpublished', { encoding: 'string' }),
     pending: root.openDB<string, NoteKey>('pending', { encoding: 'string' }),
@@ -104,3 +103,22 @@ export class FormatMismatch extends Error {
 
 /** Of the files in the directory; lmdb reads it, its types do not list it. */
 const filePermissions = { permissionsMode: 0o600 };
+
+/** The record of a task, of what its table holds of it. */
+export function recordOf(stored: string | undefined): TaskRecord | undefined {
+  return stored === undefined ? undefined : (JSON.parse(stored.slice(0, stored.indexOf('\n'))) as TaskRecord);
+}
+
+/** The receipt of a task, of what its table holds of it. */
+export function receiptOf(stored: string | undefined): Receipt | undefined {
+  return stored === undefined ? undefined : (JSON.parse(stored.slice(stored.indexOf('\n') + 1)) as Receipt);
+}
+
+/** An artifact's head, and where its output begins. */
+export function headOf(stored: Uint8Array): { readonly head: ArtifactHead; readonly outputAt: number } {
+  const end = stored.indexOf(LF);
+  const head = JSON.parse(Buffer.from(stored.subarray(0, end)).toString()) as ArtifactHead;
+  return { head, outputAt: end + 1 };
+}
+
+const LF = 0x0a;

@@ -172,11 +172,11 @@ const provesRoom = (write: Write, applied: Applied | undefined): boolean =>
 function takeBatch(queue: readonly Waiting[]): Waiting[] {
   let bytes = 0;
   const end = queue.findIndex(({ write }, index) => {
-    bytes += write.kind === 'record' ? (write.artifact?.output.byteLength ?? 0) : 0;
+    bytes += write.kind === 'record' ? (write.artifact?.outputBytes ?? 0) : 0;
     return index === maxWrites || (index > 0 && bytes > maxBytes);
   });
   return queue.slice(0, end === -1 ? queue.length : end);
 }
 
 const transferable = (write: Write): ArrayBuffer[] =>
-  write.kind === 'record' && write.artifact ? [write.artifact.output.buffer] : [];
+  write.kind === 'record' && write.artifact ? [write.artifact.stored.buffer] : [];

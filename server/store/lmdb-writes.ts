@@ -1,5 +1,5 @@
 import { dropNote, dropNotesBefore, putNote } from './lmdb-notes.js';
-import type { AgeKey, ArtifactHead, NoteKind, Tables } from './lmdb-tables.js';
+import { type AgeKey, headOf, type NoteKind, receiptOf, recordOf, type Tables } from './lmdb-tables.js';
 import type { TaskRecord } from './store.js';
 
 /** One call's part of a transaction, as it is posted to the writing thread. */
@@ -10,10 +10,8 @@ export type Write =
       readonly final: boolean;
       readonly marked: boolean;
       readonly finishedAt: number;
-      /** TaskRecord as JSON. */
-      readonly record: string;
-      /** Receipt as JSON. */
-      readonly receipt: string;
+      /** What the table of tasks holds of it. */
+      readonly stored: string;
       readonly artifact: NewArtifact | undefined;
     }
   | { readonly kind: 'reopen'; readonly taskId: string }
@@ -40,9 +38,9 @@ export type Write =
 
 export interface NewArtifact {
   readonly id: string;
-  /** ArtifactHead as JSON. */
-  readonly head: string;
-  readonly output: Uint8Array<ArrayBuffer>;
+  /** What the table of artifacts holds of it. */
+  readonly stored: Uint8Array<ArrayBuffer>;
+  readonly outputBytes: number;
 }
 
 /** `changed`: how many tasks, or notes. `next`: of prune only, where its next step starts, if there is one. */
@@ -81,8 +79,7 @@ function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>):
   const earlier = find(tables, taskId);
   if (earlier?.final) return { changed: 0 };
   if (earlier) drop(tables, earlier);
-  tables.tasks.put(taskId, write.record);
-  tables.receipts.put(taskId, write.receipt);
+  tables.tasks.put(taskId, write.stored);
   tables.ages.put(age, '');
   if (write.marked) tables.unpublished.put(age, '');
   if (write.final) {
@@ -90,17 +87,18 @@ function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>):
     dropNote(tables, [taskId, 'cancelled']);
   }
   if (artifact) {
-    tables.artifacts.put(artifact.id, artifact.head);
-    tables.outputs.put(artifact.id, artifact.output);
-    addArtifactBytes(tables, artifact.output.byteLength);
+    tables.artifacts.put(artifact.id, artifact.stored);
+    addArtifactBytes(tables, artifact.outputBytes);
   }
   return { changed: 1 };
 }
 
 function applyReopen(tables: Tables, taskId: string): Applied {
-  const record = find(tables, taskId);
+  const stored = tables.tasks.get(taskId);
+  const record = recordOf(stored);
   if (!record?.final || record.outcome.status !== 'failed') return { changed: 0 };
-  tables.tasks.put(taskId, JSON.stringify({ ...record, final: false }));
+  const reopened = JSON.stringify({ ...record, final: false } satisfies TaskRecord);
+  tables.tasks.put(taskId, `${reopened}\n${JSON.stringify(receiptOf(stored))}`);
   tables.unpublished.removeSync([record.finishedAt, taskId]);
   return { changed: 1 };
 }
@@ -155,21 +153,19 @@ function fill(tables: Tables, key: 'touch' | 'probe', value: string): Applied {
 }
 
 function find(tables: Tables, taskId: string): TaskRecord | undefined {
-  const json = tables.tasks.get(taskId);
-  return json === undefined ? undefined : (JSON.parse(json) as TaskRecord);
+  return recordOf(tables.tasks.get(taskId));
 }
 
 function drop(tables: Tables, record: TaskRecord): void {
   const { taskId, finishedAt, outcome } = record;
   tables.tasks.remove(taskId);
-  tables.receipts.remove(taskId);
   tables.ages.remove([finishedAt, taskId]);
   if (outcome.status !== 'completed') return;
-  const head = tables.artifacts.get(outcome.artifact_id);
-  if (head === undefined) return;
+  const artifact = tables.artifacts.getBinary(outcome.artifact_id);
+  if (artifact === undefined) return;
+  const { bytes } = headOf(artifact).head;
   tables.artifacts.remove(outcome.artifact_id);
-  tables.outputs.remove(outcome.artifact_id);
-  addArtifactBytes(tables, -(JSON.parse(head) as ArtifactHead).bytes);
+  addArtifactBytes(tables, -bytes);
 }
 
 const artifactBytes = (tables: Tables): number => Number(tables.meta.get('artifactBytes') ?? 0);

@@ -1,14 +1,16 @@
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Receipt } from '../../contracts/outcome.js';
 import { requireKey } from './key.js';
 import { findNotes } from './lmdb-notes.js';
 import {
   type AgeKey,
   type ArtifactHead,
   FormatMismatch,
+  headOf,
   type NoteKind,
   openTables,
+  receiptOf,
+  recordOf,
   type Tables,
 } from './lmdb-tables.js';
 import { startWriter } from './lmdb-writer.js';
@@ -72,7 +74,7 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
 
   return {
     async find(taskId) {
-      return read(() => parse<TaskRecord>(tables.tasks.get(taskId)));
+      return read(() => recordOf(tables.tasks.get(taskId)));
     },
 
     async record(record, receipt, output) {
@@ -83,24 +85,24 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
         final: record.final,
         marked: record.final && outbox,
         finishedAt: record.finishedAt,
-        record: JSON.stringify(record),
-        receipt: JSON.stringify(receipt),
+        stored: `${JSON.stringify(record)}\n${JSON.stringify(receipt)}`,
         artifact: newArtifact(record, output),
       });
     },
 
     async receipt(taskId) {
-      return read(() => parse<Receipt>(tables.receipts.get(taskId)));
+      return read(() => receiptOf(tables.tasks.get(taskId)));
     },
 
     async artifact(artifactId) {
       return read(() => {
-        const head = parse<ArtifactHead>(tables.artifacts.get(artifactId));
-        const stored = head && tables.outputs.getBinary(artifactId);
+        const stored = tables.artifacts.getBinary(artifactId);
         if (!stored) return undefined;
+        const { head, outputAt } = headOf(stored);
         const { bytes, ...described } = head;
         // lmdb redefines `length` on its large buffers; a view of our own has none of that.
-        return { artifactId, ...described, output: new Uint8Array(stored.buffer, stored.byteOffset, bytes) };
+        const output = new Uint8Array(stored.buffer, stored.byteOffset + outputAt, bytes);
+        return { artifactId, ...described, output };
       });
     },
 
@@ -123,7 +125,7 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
 
     async isPublished(taskId) {
       return read(() => {
-        const record = parse<TaskRecord>(tables.tasks.get(taskId));
+        const record = recordOf(tables.tasks.get(taskId));
         return record?.final === true && !tables.unpublished.doesExist([record.finishedAt, taskId]);
       });
     },
@@ -203,23 +205,26 @@ function refuseForeignFile(path: string): void {
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-const parse = <T>(json: string | undefined): T | undefined =>
-  json === undefined ? undefined : (JSON.parse(json) as T);
+const utf8 = new TextEncoder();
 
 function newArtifact(record: TaskRecord, output: Uint8Array | undefined): NewArtifact | undefined {
   if (!output) return undefined;
   const { outcome, taskId, domain, finishedAt } = record;
   if (outcome.status !== 'completed') throw new TypeError(`a failed task has no output: ${taskId}`);
   const head: ArtifactHead = { taskId, domain, createdAt: finishedAt, bytes: output.byteLength };
+  const line = `${JSON.stringify(head)}\n`;
   // A copy of its own, because posting a view would take along the whole buffer that it looks into.
-  return { id: requireKey(outcome.artifact_id), head: JSON.stringify(head), output: new Uint8Array(output) };
+  const stored = new Uint8Array(Buffer.byteLength(line) + output.byteLength);
+  const outputAt = utf8.encodeInto(line, stored).written;
+  stored.set(output, outputAt);
+  return { id: requireKey(outcome.artifact_id), stored, outputBytes: output.byteLength };
 }
 
 function oldestUnpublished(tables: Tables, limit: number, before: number | undefined): TaskRecord[] {
   const records: TaskRecord[] = [];
   const range = before === undefined ? { limit } : { limit, end: [before, ''] satisfies AgeKey };
   for (const [, taskId] of tables.unpublished.getKeys(range)) {
-    const record = parse<TaskRecord>(tables.tasks.get(taskId));
+    const record = recordOf(tables.tasks.get(taskId));
     if (record) records.push(record);
   }
   return records;

@@ -9,7 +9,15 @@ import { sleep, until } from '../service/at-service.js';
 
 const test = suite('slots leased from the primary');
 const LIMIT = 5;
-const queue = { concurrency: LIMIT, timeout: 60, max_waiting: 10_000, threads: 1, events_share: 0.2 };
+const fixed = { adaptive: false, min_concurrency: 1 };
+const queue = {
+  concurrency: LIMIT,
+  timeout: 60,
+  max_waiting: 10_000,
+  threads: 1,
+  events_share: 0.2,
+  ...fixed,
+};
 
 /** A node whose messages take a moment, as they do between processes. */
 class Node {
@@ -168,6 +176,30 @@ test('a busy worker sends no message a task', async () => {
   };
   await Promise.all([lane(), lane(), lane()]);
   assert.ok(node.messages < 100, `${node.messages} messages for 600 tasks`);
+  node.close();
+});
+
+test('a limit that falls is taken from those that hold most, and one that rises is used again', async () => {
+  const node = new Node();
+  const workers = [node.start(), node.start()];
+  let stop = false;
+  const loads = workers.flatMap((worker) =>
+    Array.from({ length: 10 }, async () => {
+      while (!stop) await worker.run(3);
+    }),
+  );
+  await until(() => node.running === LIMIT, 'all slots in use');
+  for (const limit of [2, 1, 4, 1, LIMIT, 3, LIMIT]) {
+    node.ledger.resize('tiny', limit);
+    await until(() => node.ledger.held('tiny') <= limit, `no more than ${limit} held`);
+    await until(() => node.running === limit, `${limit} slots in use`);
+    for (let turns = 0; turns < 200; turns++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(node.running <= limit && node.ledger.held('tiny') <= limit);
+    }
+  }
+  stop = true;
+  await Promise.all(loads);
   node.close();
 });
 

@@ -5,9 +5,11 @@ import { LocalSlots, type Slot } from '../../server/slots.js';
 
 const test = suite('slots');
 
+const fixed = { adaptive: false, min_concurrency: 1 };
+
 test('no more run at once than the tier allows, and the earliest deadline goes first', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 10, threads: 1, events_share: 0.25 },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 10, threads: 1, events_share: 0.25, ...fixed },
   });
   const first = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
   const order: string[] = [];
@@ -27,7 +29,7 @@ test('no more run at once than the tier allows, and the earliest deadline goes f
 
 test('a full wait queue is saturated, with a time to come again', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1, events_share: 0.25 },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1, events_share: 0.25, ...fixed },
   });
   await slots.acquire('tiny', deadline(1000), 'http');
   const answer = await slots.acquire('tiny', deadline(1000), 'http');
@@ -36,7 +38,7 @@ test('a full wait queue is saturated, with a time to come again', async () => {
 
 test('who is cancelled while waiting leaves the queue', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 5, threads: 1, events_share: 0.25 },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 5, threads: 1, events_share: 0.25, ...fixed },
   });
   await slots.acquire('tiny', deadline(1000), 'http');
   const waiting = deadline(1000);
@@ -48,7 +50,7 @@ test('who is cancelled while waiting leaves the queue', async () => {
 
 test('HTTP callers go before events, which get their share all the same', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 50, threads: 1, events_share: 0.25 },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 50, threads: 1, events_share: 0.25, ...fixed },
   });
   const first = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
   const order: string[] = [];
@@ -65,7 +67,7 @@ test('HTTP callers go before events, which get their share all the same', async 
 
 test('who could not be served before his deadline is told so at once; an event waits', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 50, threads: 1, events_share: 0.25 },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 50, threads: 1, events_share: 0.25, ...fixed },
   });
   const slow = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
   await new Promise((resolve) => setTimeout(resolve, 60));
@@ -81,13 +83,56 @@ test('who could not be served before his deadline is told so at once; an event w
 
 test('events are not bounded by max_waiting: the consumer bounds them', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1, events_share: 0.25 },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1, events_share: 0.25, ...fixed },
   });
   const holder = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
   const event = slots.acquire('tiny', deadline(1000), 'events');
   assert.ok('retryAfterSeconds' in ((await slots.acquire('tiny', deadline(1000), 'http')) as object));
   holder.release();
   ((await event) as Slot).release();
+});
+
+test('a limit that falls takes slots away when their tasks end, and one that rises gives them back', async () => {
+  const slots = new LocalSlots({
+    tiny: {
+      ...fixed,
+      concurrency: 8,
+      timeout: 1,
+      max_waiting: 50,
+      threads: 1,
+      events_share: 0,
+      adaptive: true,
+    },
+  });
+  const usage = () => slots.usage().get('tiny')!;
+  const windows = async (count: number, latencyMs: number | undefined) => {
+    for (let i = 0; i < count; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 260));
+      for (let call = 0; call < 5; call++) slots.observe('tiny', latencyMs);
+    }
+  };
+  assert.equal(usage().limit, 1);
+  const held: Slot[] = [];
+  const waiting = Array.from({ length: 12 }, () =>
+    slots.acquire('tiny', deadline(60_000), 'http').then((slot) => {
+      held.push(slot as Slot);
+    }),
+  );
+  await windows(4, 10);
+  assert.deepEqual([usage().limit, usage().used, usage().waiting], [8, 8, 4]);
+  await windows(2, undefined);
+  const { limit } = usage();
+  assert.ok(limit < 8);
+  for (let ended = 8 - limit; ended > 0; ended--) held.shift()!.release();
+  assert.deepEqual([usage().used, usage().waiting], [limit, 4], 'no slot above the limit was passed on');
+  held.shift()!.release();
+  await Promise.resolve();
+  assert.deepEqual([usage().used, usage().waiting], [limit, 3]);
+  await windows(10, 10);
+  assert.deepEqual([usage().limit, usage().waiting], [8, 0]);
+  await Promise.all(waiting);
+  for (const slot of held.splice(0)) slot.release();
+  assert.equal(usage().used, 0);
 });
 
 const opened: Deadline[] = [];

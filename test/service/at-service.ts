@@ -20,6 +20,7 @@ export interface Answer {
 export interface GatewayStats {
   readonly calls: number;
   readonly open: number;
+  readonly maxOpen: number;
   readonly clientClosedCalls: readonly { readonly task: string; readonly at: number }[];
   readonly connections: { readonly opened: number };
   // biome-ignore lint/suspicious/noExplicitAny: a recorded body has the shape of its protocol
@@ -34,6 +35,7 @@ export interface ServiceUnderTest {
   knobs(knobs: GatewayKnobsInput): Promise<void>;
   ragKnobs(knobs: RagKnobsInput): Promise<void>;
   stats(): Promise<GatewayStats>;
+  resetStats(): Promise<void>;
   ragCalls(): Promise<number>;
   execute(task: object, headers?: Record<string, string>): Promise<Answer>;
   ask(method: 'GET' | 'DELETE' | 'PUT' | 'POST', path: string): Promise<Answer>;
@@ -82,6 +84,9 @@ export async function atService(yaml = '', env: Record<string, string> = {}): Pr
     knobs: (knobs) => set(simulators.gatewayUrl!, knobs),
     ragKnobs: (knobs) => set(simulators.ragUrl!, knobs),
     stats: async () => (await statsOf(simulators.gatewayUrl!)) as GatewayStats,
+    resetStats: async () => {
+      await (await request(control(simulators.gatewayUrl!, 'stats'), { method: 'DELETE' })).body.dump();
+    },
     ragCalls: async () => ((await statsOf(simulators.ragUrl!)) as { calls: number }).calls,
     ask,
     execute: (task, headers = {}) =>

@@ -78,9 +78,9 @@ test('a directory of another format is refused, and nothing in it changes', asyn
     await setFormat(directory, '99');
     await assert.rejects(openLmdbStore({ directory }), {
       name: 'FormatMismatch',
-      message: /has format 99, this release reads format 1/,
+      message: /has format 99, this release reads format 2/,
     });
-    await setFormat(directory, '1');
+    await setFormat(directory, '2');
     await (await openLmdbStore({ directory })).close();
   });
 });

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { aTask, atService, type ServiceUnderTest } from './at-service.js';
+
+const test = suite('adaptive limit of a tier');
+const CONCURRENCY = 32;
+let service: ServiceUnderTest;
+
+const yaml = (adaptive: boolean) => `
+queues: {tiny: {concurrency: ${CONCURRENCY}, timeout: 60, adaptive: ${adaptive}}}
+`;
+
+/** Keeps the tier as busy as it may be until so many tasks have ended; returns how many calls were open at once. */
+async function openAtOnce(tasks: number): Promise<number> {
+  await service.resetStats();
+  let left = tasks;
+  const lane = async () => {
+    while (left-- > 0) assert.equal((await service.execute(aTask({ tier: 'tiny' }))).status, 200);
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, lane));
+  return (await service.stats()).maxOpen;
+}
+
+for (const [adaptive, expectation] of [
+  [false, 'without it, all that is configured runs at an endpoint that cannot keep up'],
+  [true, 'with it, an endpoint that cannot keep up gets fewer calls, and an endpoint that can gets all'],
+] as const) {
+  test(expectation, async () => {
+    service = await atService(yaml(adaptive));
+    try {
+      await service.knobs({ parallel: 4, ttftMs: 40 });
+      await openAtOnce(250);
+      const open = await openAtOnce(100);
+      if (!adaptive) {
+        assert.equal(open, CONCURRENCY);
+        return;
+      }
+      assert.ok(open < CONCURRENCY, `${open} calls were open at once`);
+      await service.knobs({ ttftMs: 40 });
+      const again = await openAtOnce(1000);
+      assert.ok(again > open, `${again} calls were open at once when the endpoint kept up, ${open} when not`);
+    } finally {
+      await service.close();
+    }
+  });
+}
+
+test.run();

@@ -1,18 +1,12 @@
 import autocannon from 'autocannon';
+import type { LoadRound } from './findings.js';
 import { Latencies } from './latencies.js';
 import type { BenchProcess } from './processes.js';
 
-/** What a server did in one round. */
-export interface Round {
-  /** Answers with 2xx in a second. */
-  readonly rate: number;
+/** What a server did in one round; what counts are answers with 2xx within the time. */
+export interface Round extends LoadRound {
   /** Answers with 2xx, with those that came after the time was up. */
   readonly answered: number;
-  /** Answers with 2xx in each second. */
-  readonly perSecond: readonly number[];
-  readonly latencies: Latencies;
-  /** CPU time of the server's processes for one answer, in microseconds. */
-  readonly cpuMicros: number;
   /** Answers that are not 2xx, and connections that broke. */
   readonly failed: number;
 }

@@ -1,4 +1,5 @@
 import { type ChannelModel, connect } from 'amqplib';
+import type { LoadRound } from './findings.js';
 import { Latencies } from './latencies.js';
 
 /** Publishes tasks and reads their outcomes; waits for nobody but where it is told to. */
@@ -71,15 +72,6 @@ export async function openEventDriver(model: ChannelModel, exchange: string): Pr
   return driver;
 }
 
-/** What one consumer did in one round. */
-export interface EventRound {
-  readonly rate: number;
-  readonly perSecond: readonly number[];
-  /** From publish to the outcome's delivery. */
-  readonly latencies: Latencies;
-  readonly cpuMicros: number;
-}
-
 /**
  * Keeps a fixed number of tasks outstanding for so many seconds, then lets them end.
  * @throws {Error} when a task does not complete.
@@ -92,7 +84,7 @@ export async function keepOutstanding(
     readonly next: () => { readonly id: string; readonly data: object };
     readonly cpuMicros: () => number;
   },
-): Promise<EventRound> {
+): Promise<LoadRound> {
   const { tasks, seconds, next, cpuMicros } = options;
   const latencies = new Latencies();
   const perSecond: number[] = new Array(Math.ceil(seconds)).fill(0);

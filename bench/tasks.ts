@@ -43,6 +43,14 @@ export function directCall(system: string, model: string): object {
   };
 }
 
+/** What a model answers to a short task. */
+export const shortAnswer = JSON.stringify({
+  status: 'completed',
+  content:
+    'def fibonacci(n: int) -> int:\n    a, b = 0, 1\n    for _ in range(n):\n        a, b = b, a + b\n    return a\n',
+  summary: 'An iterative Fibonacci function.',
+});
+
 const descriptions = [
   'Create fibonacci function',
   'Parse a date in ISO 8601 and say what is wrong with it',

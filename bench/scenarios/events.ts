@@ -1,15 +1,14 @@
 import { join } from 'node:path';
 import { connect } from 'amqplib';
-import { consumed, type EventRound, keepOutstanding, openEventDriver } from '../event-driver.js';
-import { together } from '../latencies.js';
+import { consumed, keepOutstanding, openEventDriver } from '../event-driver.js';
+import { type LoadRound, loadMetrics, recordingOf } from '../findings.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
-import { type Findings, metric, type Recording } from '../result.js';
+import { type Findings, metric } from '../result.js';
 import { ratios, takeTurns } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { startRabbit } from '../servers/rabbitmq.js';
 import { startSimulators } from '../simulators/start.js';
-import { taskMaker } from '../tasks.js';
-import { shortAnswer } from './execute.js';
+import { shortAnswer, taskMaker } from '../tasks.js';
 
 /** An instant model; the driver keeps a fixed number of tasks outstanding; bare amqplib in the same run. */
 export const scenario: Scenario = {
@@ -79,8 +78,13 @@ rabbitmq: {exchange: ${exchange}, queue_prefix: ${exchange}}
 `;
 }
 
-function findings({ floor, one, two }: Record<'floor' | 'one' | 'two', EventRound[]>): Findings {
-  const rate = (rounds: readonly EventRound[]) => rounds.map(({ rate }) => rate);
+function findings({ floor, one, two }: Record<'floor' | 'one' | 'two', LoadRound[]>): Findings {
+  const rate = (rounds: readonly LoadRound[]) => rounds.map(({ rate }) => rate);
+  const servers = [
+    ['floor', floor],
+    ['service, one worker', one],
+    ['service, two workers', two],
+  ] as const;
   return {
     metrics: [
       metric('of the floor, one worker', 'ratio', ratios(rate(one), rate(floor)), {
@@ -91,45 +95,11 @@ function findings({ floor, one, two }: Record<'floor' | 'one' | 'two', EventRoun
         better: 'higher',
         aim: { atLeast: 0.5 },
       }),
-      ...numbers('floor', floor),
-      ...numbers('service, one worker', one),
-      ...numbers('service, two workers', two),
+      ...servers.flatMap(([name, rounds]) => loadMetrics(name, 'tasks', rounds)),
     ],
-    recordings: [
-      recording('floor', floor),
-      recording('service, one worker', one),
-      recording('service, two workers', two),
-    ],
+    recordings: servers.map(([name, rounds]) => recordingOf(name, rounds)),
     notes: [
       `Prefetch ${SLOTS} (of all workers together), ${OUTSTANDING} tasks outstanding. The floor consumes, publishes with confirm and acks after it.`,
     ],
-  };
-}
-
-function numbers(name: string, rounds: readonly EventRound[]) {
-  const at = (percentile: number) => rounds.map(({ latencies }) => latencies.at(percentile));
-  return [
-    metric(
-      `${name}: tasks`,
-      '1/s',
-      rounds.map(({ rate }) => rate),
-      { better: 'higher' },
-    ),
-    metric(
-      `${name}: CPU`,
-      'µs/task',
-      rounds.map(({ cpuMicros }) => cpuMicros),
-      { better: 'lower' },
-    ),
-    metric(`${name}: p50`, 'ms', at(50), { better: 'lower' }),
-    metric(`${name}: p99`, 'ms', at(99), { better: 'lower' }),
-  ];
-}
-
-function recording(name: string, rounds: readonly EventRound[]): Recording {
-  return {
-    name,
-    latency: together(rounds.map(({ latencies }) => latencies)).distribution(),
-    perSecond: rounds.map(({ perSecond }) => perSecond),
   };
 }

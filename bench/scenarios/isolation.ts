@@ -1,14 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { together } from '../latencies.js';
+import { failedMetric, recordingOf } from '../findings.js';
 import { callers, openLoop, type Seen, type Target } from '../open-loop.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
 import { ratios } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { startSimulators } from '../simulators/start.js';
-import { directCall, taskMaker } from '../tasks.js';
-import { shortAnswer } from './execute.js';
+import { directCall, shortAnswer, taskMaker } from '../tasks.js';
 
 /** `tiny` at a steady rate, without and with callers who keep `large` full of outputs of 1 MB. */
 export const scenario: Scenario = {
@@ -119,11 +118,12 @@ function findings({ service, usual, machine }: Record<'service' | 'usual' | 'mac
   const failed = (pairs: readonly Pair[]) =>
     pairs.map(({ idle, beside, large }) => idle.failed + beside.failed + large.failed);
   const recordings = (name: string, pairs: readonly Pair[]) =>
-    (['idle', 'beside'] as const).map((when) => ({
-      name: `${name}: tiny ${when === 'idle' ? 'alone' : 'beside large'}`,
-      latency: together(pairs.map((pair) => pair[when].total)).distribution(),
-      perSecond: pairs.map((pair) => pair[when].perSecond),
-    }));
+    (['idle', 'beside'] as const).map((when) =>
+      recordingOf(
+        `${name}: tiny ${when === 'idle' ? 'alone' : 'beside large'}`,
+        pairs.map((pair) => ({ latencies: pair[when].total, perSecond: pair[when].perSecond })),
+      ),
+    );
   const of = (name: string, pairs: readonly Pair[]) => [
     metric(`${name}: tiny alone, p99`, 'ms', p99(pairs, 'idle'), { better: 'lower' }),
     metric(`${name}: tiny beside large, p99`, 'ms', p99(pairs, 'beside'), { better: 'lower' }),
@@ -133,7 +133,7 @@ function findings({ service, usual, machine }: Record<'service' | 'usual' | 'mac
       pairs.map(({ large }) => large.total.count),
       { better: 'higher' },
     ),
-    metric(`${name}: failed`, 'answers', failed(pairs), { better: 'lower', aim: { atMost: 0 } }),
+    failedMetric(name, failed(pairs)),
   ];
   return {
     metrics: [

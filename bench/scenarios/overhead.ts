@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { together } from '../latencies.js';
+import { failedMetric, recordingOf } from '../findings.js';
 import { callers, openLoop, type Seen, type Target } from '../open-loop.js';
 import { serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, type Metric, metric, type Recording } from '../result.js';
 import { takeTurns } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { startSimulators } from '../simulators/start.js';
-import { directCall, taskMaker } from '../tasks.js';
-import { shortAnswer } from './execute.js';
+import { directCall, shortAnswer, taskMaker } from '../tasks.js';
 
 /** An instant model of 20 chunks, so that nothing of the service hides behind it. Everything is switched on. */
 export const scenario: Scenario = {
@@ -39,10 +38,7 @@ async function run(bench: Bench): Promise<Findings> {
         whole: (seconds) => play(targets.whole, seconds),
       });
       metrics.push(...metricsOf(load, seen));
-      recordings.push(
-        recordingOf(`direct, ${load}`, seen.direct),
-        recordingOf(`service, ${load}`, seen.whole),
-      );
+      recordings.push(seenOf(`direct, ${load}`, seen.direct), seenOf(`service, ${load}`, seen.whole));
     }
   } finally {
     await service.close();
@@ -120,17 +116,16 @@ function metricsOf(load: string, seen: Record<'direct' | 'stream' | 'whole', See
       seen.direct.map(({ total }) => total.at(50)),
       { better: 'lower' },
     ),
-    metric(name('failed'), 'answers', failed, { better: 'lower', aim: { atMost: 0 } }),
+    failedMetric(load, failed),
     ...(isAimed
       ? [metric(name('sent late by the load generator, p99'), 'ms', late, { better: 'lower' })]
       : []),
   ];
 }
 
-function recordingOf(name: string, rounds: readonly Seen[]): Recording {
-  return {
+function seenOf(name: string, rounds: readonly Seen[]): Recording {
+  return recordingOf(
     name,
-    latency: together(rounds.map(({ total }) => total)).distribution(),
-    perSecond: rounds.map(({ perSecond }) => perSecond),
-  };
+    rounds.map(({ total, perSecond }) => ({ latencies: total, perSecond })),
+  );
 }

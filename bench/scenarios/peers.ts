@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { closedLoop, type Round } from '../closed-loop.js';
-import { together } from '../latencies.js';
+import { failedMetric, loadMetrics, recordingOf } from '../findings.js';
 import { openLoop, type Seen } from '../open-loop.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
@@ -9,8 +9,7 @@ import { ratios, takeTurns } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { startSimulators } from '../simulators/start.js';
 import { median } from '../statistics.js';
-import { directCall, taskMaker } from '../tasks.js';
-import { numbers, recording, shortAnswer } from './execute.js';
+import { directCall, shortAnswer, taskMaker } from '../tasks.js';
 
 /** bench/peers/: the same job written the usual way, and the bare call through Portkey's gateway. */
 export const scenario: Scenario = {
@@ -93,13 +92,18 @@ function findings(
   rate: number,
 ): Findings {
   const rates = (rounds: readonly Round[]) => rounds.map(({ rate }) => rate);
+  const servers = [
+    ['service', service],
+    ['usual way', usual],
+    ['Portkey', portkey],
+  ] as const;
   const p99 = (rounds: readonly Seen[]) => rounds.map(({ total }) => total.at(99));
   const failed = (rounds: readonly Seen[]) => rounds.map(({ failed }) => failed);
-  const seen = (name: string, rounds: readonly Seen[]) => ({
-    name,
-    latency: together(rounds.map(({ total }) => total)).distribution(),
-    perSecond: rounds.map(({ perSecond }) => perSecond),
-  });
+  const seen = (name: string, rounds: readonly Seen[]) =>
+    recordingOf(
+      name,
+      rounds.map(({ total, perSecond }) => ({ latencies: total, perSecond })),
+    );
   return {
     metrics: [
       metric('of the usual way', 'ratio', ratios(rates(service), rates(usual)), {
@@ -119,21 +123,20 @@ function findings(
           aim: { atMost: 0.5 },
         },
       ),
-      ...numbers('service', service),
-      ...numbers('usual way', usual),
-      ...numbers('Portkey', portkey),
+      ...servers.flatMap(([name, rounds]) => [
+        ...loadMetrics(name, 'answers', rounds),
+        failedMetric(
+          name,
+          rounds.map(({ failed }) => failed),
+        ),
+      ]),
       metric("service at the peer's rate: p99", 'ms', p99(open.service), { better: 'lower' }),
-      metric("service at the peer's rate: failed", 'answers', failed(open.service), {
-        better: 'lower',
-        aim: { atMost: 0 },
-      }),
+      failedMetric("service at the peer's rate", failed(open.service)),
       metric('usual way at its own rate: p99', 'ms', p99(open.usual), { better: 'lower' }),
       metric('usual way at its own rate: failed', 'answers', failed(open.usual), { better: 'lower' }),
     ],
     recordings: [
-      recording('service', service),
-      recording('usual way', usual),
-      recording('Portkey', portkey),
+      ...servers.map(([name, rounds]) => recordingOf(name, rounds)),
       seen("service at the peer's rate", open.service),
       seen('usual way at its own rate', open.usual),
     ],

@@ -5,8 +5,7 @@ import { type BenchProcess, serviceEnvironment, startProcess } from '../processe
 import { type Findings, metric } from '../result.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { startSimulators } from '../simulators/start.js';
-import { taskMaker } from '../tasks.js';
-import { shortAnswer } from './execute.js';
+import { shortAnswer, taskMaker } from '../tasks.js';
 
 /** With `--seconds N` there are ten loads of N seconds in place of the tasks. */
 export const scenario: Scenario = {

@@ -20,7 +20,10 @@ export interface ClosedLoop {
 }
 
 /** Callers of whom each waits for its answer before it asks again, played by autocannon. */
-export async function closedLoop(server: BenchProcess, loop: ClosedLoop): Promise<Round> {
+export async function closedLoop(
+  server: Pick<BenchProcess, 'url' | 'cpuMicros'>,
+  loop: ClosedLoop,
+): Promise<Round> {
   const latencies = new Latencies();
   const perSecond: number[] = new Array(Math.ceil(loop.seconds)).fill(0);
   const cpuBefore = server.cpuMicros();

@@ -1,14 +1,17 @@
 import { readFileSync } from 'node:fs';
+import { type ChannelModel, connect } from 'amqplib';
+import { consumed } from '../event-driver.js';
 import { failedMetric, recordingOf } from '../findings.js';
 import { callers, openLoop, type Seen, type Target } from '../open-loop.js';
 import { serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, type Metric, metric, type Recording } from '../result.js';
 import { takeTurns } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
+import { startRabbit } from '../servers/rabbitmq.js';
 import { startSimulators } from '../simulators/start.js';
 import { directCall, shortAnswer, taskMaker } from '../tasks.js';
 
-/** An instant model of 20 chunks, so that nothing of the service hides behind it. Everything is switched on. */
+/** An instant model of 20 chunks, so that nothing of the service hides behind it. Everything is switched on: retriever, store, broker. */
 export const scenario: Scenario = {
   question:
     'How much latency does the service add to a direct call of the gateway, to the first token and in total?',
@@ -22,14 +25,19 @@ async function run(bench: Bench): Promise<Findings> {
     kinds: ['gateway', 'rag'],
     knobs: { gateway: { chunks: 20, output: shortAnswer } },
   });
+  const rabbit = await startRabbit();
   const service = await startProcess('../server/main.js', [], {
     ...serviceEnvironment(bench.directory, simulators.gatewayUrl!, CONFIGURATION),
     RAG_SERVICE_URL: simulators.ragUrl!,
+    RABBITMQ_HOST: rabbit.url,
   });
   const targets = targetsOf(service.url, simulators.gatewayUrl!, bench.seed);
   const metrics: Metric[] = [];
   const recordings: Recording[] = [];
+  const model = await connect(rabbit.url);
   try {
+    await consumed(rabbit.url, 'worker.task.ready.small', 1);
+    await takeOutcomes(model);
     for (const [load, play] of loadsOf(bench.seed)) {
       bench.tell(load);
       const seen = await takeTurns(bench, {
@@ -42,6 +50,8 @@ async function run(bench: Bench): Promise<Findings> {
     }
   } finally {
     await service.close();
+    await model.close();
+    await rabbit.close();
     await simulators.close();
   }
   return {
@@ -49,7 +59,7 @@ async function run(bench: Bench): Promise<Findings> {
     recordings,
     notes: [
       'Added latency is the percentile through the service minus the same percentile of the direct call, round by round: total of the whole JSON answer against the end of the direct stream, first token of the server-sent events against that of the direct stream.',
-      'The context is retrieved; the retriever answers the first task of each description, then the cache.',
+      'A broker is connected, and gets an event for every outcome. The context is retrieved; the retriever answers the first task of each description, then the cache.',
     ],
   };
 }
@@ -57,6 +67,13 @@ async function run(bench: Bench): Promise<Findings> {
 const RATE = 300;
 const CONCURRENCIES = [1, 4, 16, 64];
 const CONFIGURATION = `queues: {small: {concurrency: 256, timeout: 120}}\n`;
+
+/** A queue for the outcomes' events that keeps the last ones, so that nobody has to read them meanwhile. */
+async function takeOutcomes(model: ChannelModel): Promise<void> {
+  const channel = await model.createChannel();
+  const { queue } = await channel.assertQueue('', { exclusive: true, maxLength: 1000 });
+  for (const key of ['task.output.created', 'task.failed']) await channel.bindQueue(queue, 'tasks', key);
+}
 
 type Play = (target: Target, seconds: number) => Promise<Seen>;
 

@@ -15,16 +15,16 @@ declare module 'autocannon' {
     requests: Request[];
   }
   interface Result {
-    readonly requests: { readonly total: number; readonly average: number };
-    readonly latency: {
-      readonly p50: number;
-      readonly p95?: number;
-      readonly p97_5: number;
-      readonly p99: number;
-    };
     readonly non2xx: number;
     readonly errors: number;
-    readonly '2xx': number;
   }
-  export default function autocannon(options: Options): Promise<Result>;
+  interface Instance extends Promise<Result> {
+    on(
+      event: 'response',
+      listener: (client: object, status: number, bytes: number, milliseconds: number) => void,
+    ): this;
+    /** Ends the run at its next tick. */
+    stop(): void;
+  }
+  export default function autocannon(options: Options): Instance;
 }

@@ -2,22 +2,27 @@ import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import {
   closeSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
   rmdirSync,
+  rmSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { childrenOf } from './servers/processes.js';
 
 export interface BenchProcess {
   readonly child: ChildProcess;
   readonly url: string;
-  /** CPU time of the process with all its threads, in microseconds. */
+  /** CPU time of the process and of its children with all their threads, in microseconds. */
   cpuMicros(): number;
+  /** Resident memory of the process alone, in bytes; `anonymous` is without mapped files. */
+  memory(): { readonly resident: number; readonly anonymous: number };
   close(): Promise<void>;
 }
 
@@ -39,15 +44,24 @@ export async function startProcess(
     stdio: ['ignore', stdout, 'inherit', 'ipc'],
   });
   closeSync(stdout);
-  const exited = once(child, 'exit');
-  const port = await listening(child, path).finally(() => {
+  const kill = () => {
+    child.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once('exit', kill);
+  const exited = once(child, 'exit').then(() => process.off('exit', kill));
+  // The workers of a node say that they listen as well; the line of all names their number.
+  const line =
+    Number(env.WORKERS ?? 1) > 1 ? /^.*"event":"listening".*"workers":.*$/m : /^.*"event":"listening".*$/m;
+  const port = await listening(child, path, line).finally(() => {
     unlinkSync(path); // the process holds it open; its space is freed with the process
     rmdirSync(directory);
   });
   return {
     child,
     url: `http://127.0.0.1:${port}`,
-    cpuMicros: () => cpuMicrosOf(child.pid!),
+    cpuMicros: () => [child.pid!, ...childrenOf(child.pid!)].reduce((sum, pid) => sum + cpuMicrosOf(pid), 0),
+    memory: () => memoryOf(child.pid!),
     close: async () => {
       child.kill('SIGTERM');
       await exited;
@@ -55,23 +69,28 @@ export async function startProcess(
   };
 }
 
-async function listening(child: ChildProcess, path: string): Promise<number> {
+async function listening(child: ChildProcess, path: string, line: RegExp): Promise<number> {
   for (;;) {
     const text = readFileSync(path, 'utf8');
-    const line = /^.*"event":"listening".*$/m.exec(text);
-    if (line !== null) return (JSON.parse(line[0]) as { port: number }).port;
+    const found = line.exec(text);
+    if (found !== null) return (JSON.parse(found[0]) as { port: number }).port;
     if (child.exitCode !== null || child.signalCode !== null)
       throw new Error(`${child.spawnfile} ended before it listened: ${text.slice(-2000)}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
-/** The environment of a service under measurement: the shipped configuration but for what `yaml` says. */
+/**
+ * The environment of a service under measurement: the shipped configuration but for what `yaml` says.
+ * @param directory becomes the one of its configuration and its data.
+ */
 export function serviceEnvironment(
   directory: string,
   gatewayUrl: string,
   yaml: string,
+  workers = 1,
 ): Record<string, string> {
+  mkdirSync(directory, { recursive: true });
   const file = join(directory, 'config.yaml');
   writeFileSync(file, yaml);
   return {
@@ -82,7 +101,7 @@ export function serviceEnvironment(
     HOST: '127.0.0.1',
     SERVICE_PORT: '0',
     LOG_LEVEL: 'info',
-    WORKERS: '1',
+    WORKERS: String(workers),
   };
 }
 
@@ -92,6 +111,12 @@ function cpuMicrosOf(pid: number): number {
     .replace(/^.*\) /, '')
     .split(' ');
   return (Number(fields[11]) + Number(fields[12])) * MICROS_PER_TICK;
+}
+
+function memoryOf(pid: number): { resident: number; anonymous: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)![1]) * 1024;
+  return { resident: bytes('VmRSS'), anonymous: bytes('RssAnon') };
 }
 
 const MICROS_PER_TICK = 1e6 / Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));

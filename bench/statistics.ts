@@ -1,9 +1,16 @@
-/** Rounded to two decimals. */
+/** The middle value; of an even number of values the mean of the two in the middle. NaN of none. */
 export function median(values: readonly number[]): number {
-  return Math.round(values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]! * 100) / 100;
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** (max − min) / median, in percent. */
-export function spread(values: readonly number[]): string {
-  return `${Math.round(((Math.max(...values) - Math.min(...values)) / median(values)) * 100)} %`;
+/** Largest minus smallest, in the unit of the values; 0 of none. */
+export function range(values: readonly number[]): number {
+  return values.length === 0 ? 0 : Math.max(...values) - Math.min(...values);
+}
+
+/** Rounded to four significant digits. */
+export function rounded(value: number): number {
+  return Number(value.toPrecision(4));
 }

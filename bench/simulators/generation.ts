@@ -5,7 +5,7 @@ import { errorBody } from './errors.js';
 import { chunkOf, type Exchange, headOf, lastChunk, reply } from './http.js';
 import { type GatewayKnobs, type InvalidOutput, mergeGatewayKnobs } from './knobs.js';
 import { jittered, play } from './play.js';
-import { randomOf } from './random.js';
+import { logNormal, randomOf } from './random.js';
 import { type Complaint, type GenerationRequest, isComplaint } from './requests.js';
 import type { OpenCall, StatsRecorder } from './stats.js';
 import { closingSteps, idSlot, type Plan, streamPlan, wholeBody, wholePlan } from './steps.js';
@@ -58,7 +58,19 @@ export function answerCall(desk: CallDesk, exchange: Exchange, read: GenerationR
   exchange.onClosed(call.open.clientClosed);
   if (knobs.hangBeforeHeaders) return;
   if (call.random() < (knobs.errorRate ?? (knobs.status === null ? 0 : 1))) answerError(call);
-  else answerWell(call, prepare(desk, call));
+  else answerWell(stretched(call), prepare(desk, call));
+}
+
+/** Slower or faster as a whole. What was prepared stays that of the knobs as they were set. */
+function stretched(call: Call): Call {
+  const { knobs, random } = call;
+  if (knobs.heavyTail === 0) return call;
+  const factor = logNormal(random, knobs.heavyTail);
+  const { ttftMs, tokensPerSecond } = knobs;
+  return {
+    ...call,
+    knobs: { ...knobs, ttftMs: ttftMs * factor, tokensPerSecond: tokensPerSecond / factor },
+  };
 }
 
 interface Call {

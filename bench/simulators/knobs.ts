@@ -13,6 +13,11 @@ export interface GatewayKnobs {
   readonly tokensPerSecond: number;
   /** Each delay is multiplied by a random factor in [1 - jitter, 1 + jitter]; 0 to 1. @default 0 */
   readonly jitter: number;
+  /**
+   * Each answer is slower or faster as a whole, by a log-normal factor with median 1 whose logarithm has this standard
+   * deviation; 0 to 3, 0 is off. At 1, one answer in a hundred takes ten times the median. @default 0
+   */
+  readonly heavyTail: number;
   /** Tokens in one delta. @default 4 */
   readonly chunkTokens: number;
   /** Exact number of content deltas, whatever the text; wins over chunkTokens. @default null */
@@ -141,6 +146,7 @@ export const gatewayDefaults: GatewayKnobs = {
   parallel: null,
   tokensPerSecond: 0,
   jitter: 0,
+  heavyTail: 0,
   chunkTokens: 4,
   chunks: null,
   output: null,
@@ -314,6 +320,7 @@ const gatewayChecks: Checks<GatewayKnobs> = {
   ttftMs: number(0, maxDelayMs),
   tokensPerSecond: number(0),
   jitter: number(0, 1),
+  heavyTail: number(0, 3),
   chunkTokens: number(0.25),
   chunks: integer(1, 1_000_000),
   output: textOrTextByDomain,

@@ -8,3 +8,9 @@ export function randomOf(seed: number, stream: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
   };
 }
+
+/** A factor with median 1 whose logarithm is normal with this standard deviation (Box and Muller, 1958). */
+export function logNormal(random: () => number, sigma: number): number {
+  const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  return Math.exp(sigma * normal);
+}

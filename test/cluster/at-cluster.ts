@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
+import { childrenOf } from '../../bench/servers/processes.js';
 import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
 import { startSimulators } from '../../bench/simulators/start.js';
-import { childrenOf } from '../servers/processes.js';
 import { until } from '../service/at-service.js';
 
 /** A service of several processes, started as the README starts it. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import {
   anOrchestrator,
   aTinyTask,
@@ -8,7 +9,6 @@ import {
   queuesAreEmpty,
   rabbitmqSection,
 } from '../events/at-broker.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { until } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';

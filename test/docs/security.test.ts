@@ -36,7 +36,7 @@ test('the bill of materials lists what is shipped', async () => {
     const [, alias] = /^npm:(.+)@/.exec(version) ?? [];
     assert.ok(names.includes(alias ?? name) || names.includes(name), `${name} is missing`);
   }
-  assert.ok(!names.includes(Object.keys(devDependencies!).find((name) => name === 'autocannon')!));
+  assert.ok(!Object.keys(devDependencies!).every((name) => names.includes(name)));
 });
 
 test('no shipped package has a known flaw', async () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import type { ConsumeMessage } from 'amqplib';
 import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { loadConfig } from '../../config/load.js';
 import { domainNames, domains } from '../../domains/registry.js';
 import { topologyOf } from '../../server/events/topology.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { until } from '../service/at-service.js';
 import { aReadyEvent, aTinyTask, atBroker, type BrokerUnderTest } from './at-broker.js';
 import { AsyncApi } from './documented.js';

@@ -1,5 +1,5 @@
 import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect, type Options } from 'amqplib';
-import type { RabbitServer } from '../servers/rabbitmq.js';
+import type { RabbitServer } from '../../bench/servers/rabbitmq.js';
 import { aTask, atService, type ServiceUnderTest, sleep, until } from '../service/at-service.js';
 
 /** An outcome event as an orchestrator sees it. */

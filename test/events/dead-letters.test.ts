@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ConfirmChannel, connect } from 'amqplib';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { sleep, until } from '../service/at-service.js';
 import { aTinyTask, atBroker, type BrokerUnderTest, queuesAreEmpty } from './at-broker.js';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { TaskFailedEvent, TaskOutputCreatedEvent } from '../../contracts/events.js';
 import { compile } from '../../contracts/validator.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { sleep, until } from '../service/at-service.js';
 import {
   aReadyEvent,

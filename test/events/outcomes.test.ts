@@ -1,5 +1,5 @@
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { sleep, until } from '../service/at-service.js';
 import { addOutcomeCases, type Door, outcomesYaml } from '../service/outcomes.cases.js';
 import { atBroker, type BrokerUnderTest } from './at-broker.js';

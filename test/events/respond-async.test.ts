@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { startPostgres } from '../../bench/servers/postgres.js';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { atNodes } from '../faults/at-nodes.js';
-import { startPostgres } from '../servers/postgres.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { type Answer, atService, call, until } from '../service/at-service.js';
 import { OpenApi } from '../service/documented.js';
 import { aTinyTask, atBroker, type BrokerUnderTest, queuesAreEmpty } from './at-broker.js';

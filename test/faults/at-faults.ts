@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib';
+import type { RabbitServer } from '../../bench/servers/rabbitmq.js';
 import { terminalEventId } from '../../server/events/outcome-event.js';
 import {
   aReadyEvent,
@@ -10,7 +11,6 @@ import {
   rabbitmqSection,
   type SeenEvent,
 } from '../events/at-broker.js';
-import type { RabbitServer } from '../servers/rabbitmq.js';
 import { atService, type GatewayStats, type ServiceUnderTest, sleep } from '../service/at-service.js';
 import { tell } from '../tell.js';
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
+import type { RabbitServer } from '../../bench/servers/rabbitmq.js';
 import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
 import { startSimulators } from '../../bench/simulators/start.js';
 import {
@@ -15,7 +16,6 @@ import {
   type Orchestrator,
   rabbitmqSection,
 } from '../events/at-broker.js';
-import type { RabbitServer } from '../servers/rabbitmq.js';
 import { until } from '../service/at-service.js';
 
 /** A service in a process of its own, started as the README starts it. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { freshNames } from '../events/at-broker.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { tell } from '../tell.js';
 import {
   aSteadyOrchestrator,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { atFaults, closeAll, eventually, type FaultyService, nothingIsLost, tinyTasks } from './at-faults.js';
 
 const test = suite('lines that stand still, are slow, or break again and again');

@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { tell } from '../tell.js';
 import {
   atFaults,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { sleep } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import type { GatewayStats } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { type aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { sleep, until } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';

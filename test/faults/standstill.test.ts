@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
 import { suite } from 'uvu';
+import { freePort } from '../../bench/servers/processes.js';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { startSimulators } from '../../bench/simulators/start.js';
 import { terminalEventId } from '../../server/events/outcome-event.js';
 import { freshNames, rabbitmqSection } from '../events/at-broker.js';
-import { freePort } from '../servers/processes.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { tell } from '../tell.js';
 import {
   aSteadyOrchestrator,

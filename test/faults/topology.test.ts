@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { type ChannelModel, connect } from 'amqplib';
 import { suite } from 'uvu';
+import { freePort } from '../../bench/servers/processes.js';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { terminalEventId } from '../../server/events/outcome-event.js';
 import { aTinyTask, freshNames } from '../events/at-broker.js';
-import { freePort } from '../servers/processes.js';
 import { startProxy } from '../servers/proxy.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import {
   aSteadyOrchestrator,
   atFaults,

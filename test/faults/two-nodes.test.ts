@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import connect from 'postgres';
 import { request } from 'undici';
 import { suite } from 'uvu';
+import { type PostgresServer, startPostgres } from '../../bench/servers/postgres.js';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
-import { type PostgresServer, startPostgres } from '../servers/postgres.js';
-import { type RabbitServer, startRabbit } from '../servers/rabbitmq.js';
 import { call, sleep, until } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import {

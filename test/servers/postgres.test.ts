@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import postgres from 'postgres';
 import { suite } from 'uvu';
-import { startPostgres } from './postgres.js';
+import { startPostgres } from '../../bench/servers/postgres.js';
 
 const test = suite('a PostgreSQL for tests');
 

@@ -4,6 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { GatewayKnobsInput, InvalidOutput } from '../../bench/simulators/knobs.js';
 import { outputs } from '../../bench/simulators/outputs.js';
+import { logNormal, randomOf } from '../../bench/simulators/random.js';
 import {
   type Answer,
   aChat,
@@ -49,6 +50,30 @@ test('jitter changes the delays, the same way for the same seed', async () => {
   // The time that the simulator itself takes comes on top.
   for (const [call, ms] of first.entries()) assert.ok(Math.abs(ms - again[call]!) <= 15, `${first} ${again}`);
   assert.not.equal(first, other);
+});
+
+test('heavyTail makes each answer slower or faster as a whole, the same way for the same seed', async () => {
+  const knobs = { ttftMs: 20, tokensPerSecond: 400, output: 'x'.repeat(16), heavyTail: 1 };
+  const latencies = async (seed: number) => {
+    const seen: number[] = [];
+    await atGateway({ ...knobs, seed }, async (gateway) => {
+      for (let call = 0; call < 8; call++)
+        seen.push(JSON.parse((await gateway.post('/generate', { model: 'm', prompt: 'p' })).text).latency_ms);
+    });
+    return seen;
+  };
+  const [first, again] = [await latencies(3), await latencies(3)];
+  for (const [call, ms] of first.entries()) assert.ok(Math.abs(ms - again[call]!) <= 15, `${first} ${again}`);
+  assert.ok(Math.max(...first) > 2 * Math.min(...first), `${first}`);
+});
+
+test('the factor of heavyTail has a median of 1 and a long tail', () => {
+  const factors = Array.from({ length: 2001 }, (_, call) => logNormal(randomOf(1, call), 1)).sort(
+    (a, b) => a - b,
+  );
+  const median = factors[1000]!;
+  assert.ok(median > 0.9 && median < 1.1, `${median}`);
+  assert.ok(factors[1980]! > 7 && factors[1980]! < 14, `${factors[1980]}`);
 });
 
 test('chunkTokens sets the size of a delta', () =>

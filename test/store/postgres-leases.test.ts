@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
+import { type PostgresServer, startPostgres } from '../../bench/servers/postgres.js';
 import type { Leases } from '../../server/leases.js';
 import { openPostgresStore } from '../../server/store/postgres.js';
 import { openPostgresLeases, type PostgresLeasesOptions } from '../../server/store/postgres-leases.js';
 import { StoreUnavailable } from '../../server/store/store.js';
-import { type PostgresServer, startPostgres } from '../servers/postgres.js';
 
 const test = suite('leases in PostgreSQL');
 

@@ -4,11 +4,11 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import { suite } from 'uvu';
+import { type PostgresServer, startPostgres } from '../../bench/servers/postgres.js';
 import { openPostgresStore } from '../../server/store/postgres.js';
 import type { DatabaseOptions } from '../../server/store/postgres-database.js';
 import { schemaVersion } from '../../server/store/postgres-migrations.js';
 import { type ArtifactStore, StoreUnavailable, type TaskRecord } from '../../server/store/store.js';
-import { type PostgresServer, startPostgres } from '../servers/postgres.js';
 import { aCompleted, aFailed, anOutput, aReceipt, storeCases } from './store.cases.js';
 
 /** One for the file; started by whatever comes first. */

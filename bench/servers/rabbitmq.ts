@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { ensureInstalled } from './debian.js';
 import { childrenOf, freePort, gone } from './processes.js';
 
-/** A RabbitMQ of the test's own, with its data in a temporary directory. */
+/** A RabbitMQ of one's own, with its data in a temporary directory. */
 export interface RabbitServer {
   readonly port: number;
   /** As RABBITMQ_HOST takes it; it stays the same over restarts. */
@@ -62,7 +62,7 @@ export async function startRabbit(settings: readonly string[] = []): Promise<Rab
     RABBITMQ_MNESIA_BASE: join(directory, 'data'),
     RABBITMQ_LOG_BASE: join(directory, 'log'),
     RABBITMQ_PID_FILE: join(directory, 'pid'),
-    // Idle schedulers would spin on the few cores that the tests have.
+    // Idle schedulers would spin on the few cores that tests and benchmarks have.
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none',
   };
   const run = (command: string, args: string[]) => {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 
 /**
- * Finds what a test needs of a Debian package, installing the package when it is missing and we are root.
+ * Finds what a test or a benchmark needs of a Debian package, installing the package when it is missing and we are root.
  * @param isThere where the wanted thing is, or undefined when it is not there.
  * @throws Error that says what to do when it is missing and cannot be installed.
  */
@@ -9,7 +9,7 @@ export function ensureInstalled(packageName: string, isThere: () => string | und
   const found = isThere();
   if (found !== undefined) return found;
   if (process.getuid?.() !== 0) {
-    throw new Error(`the Debian package ${packageName} is missing: install it, or run the tests as root`);
+    throw new Error(`the Debian package ${packageName} is missing: install it, or run this as root`);
   }
   console.log(`installing the Debian package ${packageName}`);
   const { status, stderr, error } = spawnSync(

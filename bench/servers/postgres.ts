@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { ensureInstalled } from './debian.js';
 import { childrenOf, freePort, gone, until } from './processes.js';
 
-/** A PostgreSQL of the test's own, with its data in a temporary directory. */
+/** A PostgreSQL of one's own, with its data in a temporary directory. */
 export interface PostgresServer {
   /** Of a database whose owner may do anything. It stays the same over restarts. */
   readonly url: string;

@@ -4,97 +4,100 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { countTokens } from 'gpt-tokenizer/encoding/o200k_harmony';
-import { compileVocabularies } from '../pool/tokenizers/compile.js';
+import { compileVocabularies } from '../../pool/tokenizers/compile.js';
 import {
   loadVocabulary,
   openTokenizer,
   type Tokenizer,
   type TokenizerName,
-} from '../pool/tokenizers/index.js';
+} from '../../pool/tokenizers/index.js';
+import { type Findings, metric } from '../result.js';
+import { ratios } from '../rounds.js';
+import type { Bench, Scenario } from '../scenario.js';
 
-/** One vocabulary and one kind of text. Rates are in megabytes of UTF-8 a second, times in milliseconds. */
-export interface TokenRate {
-  readonly vocabulary: TokenizerName;
-  readonly text: string;
-  readonly streamMBs: number;
-  readonly wholeMBs: number;
-  readonly libraryMBs: number;
-  /** Our stream against the library on the whole text. */
-  readonly ratio: number;
+/** Our own sources, prose and scripts of other languages; the streaming count gets deltas as a thread does. */
+export const scenario: Scenario = {
+  question: 'How fast is the streaming count, beside the library that has the whole text at once?',
+  rounds: 5,
+  seconds: 1,
+  run,
+};
+
+/** One vocabulary and one kind of text, round by round; megabytes of UTF-8 a second. */
+interface TokenRates {
+  readonly stream: readonly number[];
+  readonly whole: readonly number[];
+  readonly library: readonly number[];
 }
 
-export interface VocabularyCost {
-  readonly vocabulary: TokenizerName;
-  readonly fileMB: number;
-  readonly loadMs: number;
-  readonly openMs: number;
-  /** 100 KB of one letter, whole. */
-  readonly unbrokenMs: number;
-  /** The longest of all pushes of the stream of code. */
-  readonly slowestPushMs: number;
-}
-
-/** How fast is the streaming count, against the library that has the whole text at once? */
-export async function run(): Promise<{ rates: TokenRate[]; costs: VocabularyCost[] }> {
-  const files = await compileVocabularies();
-  const rates: TokenRate[] = [];
-  const costs: VocabularyCost[] = [];
+async function run(bench: Bench): Promise<Findings> {
+  const metrics = [];
   const texts = readTexts();
-  for (const { name, path } of files) {
+  for (const { name, path } of await compileVocabularies()) {
+    bench.tell(name);
     const [buffer, loadMs] = timed(() => loadVocabulary(name));
-    const [tokenizer, openMs] = timed(() => openTokenizer(name, buffer));
+    const tokenizer = openTokenizer(name, buffer);
     const library = libraryOf(name);
     for (const [text, content] of Object.entries(texts)) {
-      rates.push(rateOf(name, text, content, tokenizer, library));
+      const rates = ratesOf(name, text, content, tokenizer, library, bench.rounds);
+      metrics.push(
+        metric(`${name}, ${text}: of the library`, 'ratio', ratios(rates.stream, rates.library), {
+          better: 'higher',
+          aim: { atLeast: 0.9 },
+        }),
+        metric(`${name}, ${text}: stream`, 'MB/s', rates.stream, { better: 'higher' }),
+        metric(`${name}, ${text}: whole`, 'MB/s', rates.whole, { better: 'higher' }),
+        metric(`${name}, ${text}: library`, 'MB/s', rates.library, { better: 'higher' }),
+      );
     }
+    const rounds = <T>(work: () => T) => Array.from({ length: bench.rounds }, () => timed(work)[1]);
     const unbroken = 'a'.repeat(100_000);
-    const unbrokenMs = Math.min(...[1, 2, 3].map(() => timed(() => tokenizer.count(unbroken))[1]));
-    const slowestPushMs = slowestPushOf(tokenizer, texts.code!);
-    costs.push({
-      vocabulary: name,
-      fileMB: rounded(statSync(path).size / 1e6),
-      loadMs: rounded(loadMs),
-      openMs: rounded(openMs),
-      unbrokenMs: rounded(unbrokenMs),
-      slowestPushMs: rounded(slowestPushMs),
-    });
+    metrics.push(
+      metric(`${name}: load`, 'ms', [loadMs], { better: 'lower', aim: { atMost: 100 } }),
+      metric(`${name}: file`, 'MB', [statSync(path).size / 1e6], { better: 'lower', aim: { atMost: 60 } }),
+      metric(
+        `${name}: 100 KB of one letter`,
+        'ms',
+        rounds(() => tokenizer.count(unbroken)),
+        {
+          better: 'lower',
+          aim: { atMost: 50 },
+        },
+      ),
+      metric(`${name}: slowest push`, 'ms', [slowestPushOf(tokenizer, texts.code!)], { better: 'lower' }),
+    );
   }
-  return { rates, costs };
+  return { metrics, recordings: [], notes: ['One thread; every count is compared with the library’s.'] };
 }
 
-function rateOf(
+/** @throws {Error} when our count and the library's differ. */
+function ratesOf(
   vocabulary: TokenizerName,
   text: string,
   content: string,
   tokenizer: Tokenizer,
   library: (text: string) => number,
-): TokenRate {
+  rounds: number,
+): TokenRates {
   const megabytes = Buffer.byteLength(content) / 1e6;
   const batches = batchesOf(content);
-  const rate = (count: () => number) => {
-    const expected = count();
-    let best = Number.POSITIVE_INFINITY;
-    for (let round = 0; round < ROUNDS; round++) {
-      const [counted, ms] = timed(count);
-      if (counted !== expected) throw new Error(`${vocabulary} counts ${counted}, and ${expected} before`);
-      best = Math.min(best, ms);
+  const counts = {
+    stream: () => streamed(tokenizer, batches),
+    whole: () => tokenizer.count(content),
+    library: () => library(content),
+  };
+  const expected = counts.library();
+  const rates: Record<keyof typeof counts, number[]> = { stream: [], whole: [], library: [] };
+  // The first round warms up.
+  for (let round = -1; round < rounds; round++) {
+    for (const way of ['stream', 'whole', 'library'] as const) {
+      const [counted, ms] = timed(counts[way]);
+      if (counted !== expected)
+        throw new Error(`${vocabulary} on ${text}: ${way} counts ${counted}, the library ${expected}`);
+      if (round >= 0) rates[way].push(megabytes / (ms / 1000));
     }
-    return { expected, perSecond: megabytes / (best / 1000) };
-  };
-  const stream = rate(() => streamed(tokenizer, batches));
-  const whole = rate(() => tokenizer.count(content));
-  const theirs = rate(() => library(content));
-  if (stream.expected !== theirs.expected || whole.expected !== theirs.expected) {
-    throw new Error(`${vocabulary} on ${text}: ${stream.expected}, the library ${theirs.expected}`);
   }
-  return {
-    vocabulary,
-    text,
-    streamMBs: rounded(stream.perSecond),
-    wholeMBs: rounded(whole.perSecond),
-    libraryMBs: rounded(theirs.perSecond),
-    ratio: rounded(stream.perSecond / theirs.perSecond),
-  };
+  return rates;
 }
 
 function streamed(tokenizer: Tokenizer, batches: readonly (readonly string[])[]): number {
@@ -127,7 +130,7 @@ function batchesOf(content: string): string[][] {
 
 /** Our own sources, and what packages bring: no text stands in it twice. */
 function readTexts(): Record<string, string> {
-  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
   const read = (paths: readonly string[]) =>
     paths.map((path) => readFileSync(join(root, path), 'utf8')).join('\n');
   const sources = ['server', 'pool', 'domains', 'contracts', 'bench', 'test'].flatMap((room) =>
@@ -169,20 +172,8 @@ function libraryOf(name: TokenizerName): (text: string) => number {
   return (text) => tokenizer.encode(text, { add_special_tokens: false }).ids.length;
 }
 
-const ROUNDS = 5;
-
 function timed<T>(work: () => T): [result: T, ms: number] {
   const startedAt = performance.now();
   const result = work();
   return [result, performance.now() - startedAt];
-}
-
-function rounded(value: number): number {
-  return Number(value.toPrecision(3));
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { rates, costs } = await run();
-  console.table(rates);
-  console.table(costs);
 }

@@ -1,0 +1,66 @@
+import { EventEmitter } from 'node:events';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { loadConfig } from '../config/load.js';
+import { domainNames } from '../domains/registry.js';
+import { openLog } from '../server/log.js';
+import { startService } from '../server/service.js';
+
+/** What the meter tells. */
+export interface MeterReading {
+  /** Delay of the event loop since the last `reset`, in ms. */
+  readonly delay: {
+    readonly p50: number;
+    readonly p99: number;
+    readonly p999: number;
+    readonly max: number;
+  };
+  /** Sockets, timers and what else keeps the event loop alive. */
+  readonly handles: number;
+  /** Listeners of the process and of its handles. */
+  readonly listeners: number;
+  /** Warnings of Node, as that of an emitter with too many listeners. */
+  readonly warnings: number;
+}
+
+/** The service with a meter in its process: the message `reset` begins a measurement, `report` answers with a reading. */
+let warnings = 0;
+process.on('warning', () => {
+  warnings++;
+});
+const config = loadConfig({ env: process.env, argv: [], domains: domainNames });
+const service = await startService(config, openLog(config));
+const delay = monitorEventLoopDelay({ resolution: 1 });
+delay.enable();
+
+process.on('message', (message) => {
+  if (message === 'reset') delay.reset();
+  else process.send!(reading());
+});
+process.once('SIGTERM', () => {
+  void service.close().then(() => process.exit(0));
+});
+
+function reading(): MeterReading {
+  const ms = (nanoseconds: number) => nanoseconds / 1e6;
+  return {
+    delay: {
+      p50: ms(delay.percentile(50)),
+      p99: ms(delay.percentile(99)),
+      p999: ms(delay.percentile(99.9)),
+      max: ms(delay.max),
+    },
+    handles: process.getActiveResourcesInfo().length,
+    listeners: [process, ...activeHandles()].reduce((sum, emitter) => sum + listenersOf(emitter), 0),
+    warnings,
+  };
+}
+
+/** Not documented; the only list of what is open, with its listeners. */
+function activeHandles(): EventEmitter[] {
+  const { _getActiveHandles } = process as unknown as { _getActiveHandles(): unknown[] };
+  return _getActiveHandles.call(process).filter((handle) => handle instanceof EventEmitter);
+}
+
+function listenersOf(emitter: EventEmitter): number {
+  return emitter.eventNames().reduce((sum, name) => sum + emitter.listenerCount(name), 0);
+}

@@ -1,0 +1,148 @@
+import { readFileSync } from 'node:fs';
+import { type ChannelModel, connect } from 'amqplib';
+import { consumed } from '../event-driver.js';
+import { failedMetric, recordingOf } from '../findings.js';
+import { callers, openLoop, type Seen, type Target } from '../open-loop.js';
+import { serviceEnvironment, startProcess } from '../processes.js';
+import { type Findings, type Metric, metric, type Recording } from '../result.js';
+import { takeTurns } from '../rounds.js';
+import type { Bench, Scenario } from '../scenario.js';
+import { startRabbit } from '../servers/rabbitmq.js';
+import { startSimulators } from '../simulators/start.js';
+import { directCall, shortAnswer, taskMaker } from '../tasks.js';
+
+/** An instant model of 20 chunks, so that nothing of the service hides behind it. Everything is switched on: retriever, store, broker. */
+export const scenario: Scenario = {
+  question:
+    'How much latency does the service add to a direct call of the gateway, to the first token and in total?',
+  rounds: 3,
+  seconds: 5,
+  run,
+};
+
+async function run(bench: Bench): Promise<Findings> {
+  const simulators = await startSimulators({
+    kinds: ['gateway', 'rag'],
+    knobs: { gateway: { chunks: 20, output: shortAnswer } },
+  });
+  const rabbit = await startRabbit();
+  const service = await startProcess('../server/main.js', [], {
+    ...serviceEnvironment(bench.directory, simulators.gatewayUrl!, CONFIGURATION),
+    RAG_SERVICE_URL: simulators.ragUrl!,
+    RABBITMQ_HOST: rabbit.url,
+  });
+  const targets = targetsOf(service.url, simulators.gatewayUrl!, bench.seed);
+  const metrics: Metric[] = [];
+  const recordings: Recording[] = [];
+  const model = await connect(rabbit.url);
+  try {
+    await consumed(rabbit.url, 'worker.task.ready.small', 1);
+    await takeOutcomes(model);
+    for (const [load, play] of loadsOf(bench.seed)) {
+      bench.tell(load);
+      const seen = await takeTurns(bench, {
+        direct: (seconds) => play(targets.direct, seconds),
+        stream: (seconds) => play(targets.stream, seconds),
+        whole: (seconds) => play(targets.whole, seconds),
+      });
+      metrics.push(...metricsOf(load, seen));
+      recordings.push(seenOf(`direct, ${load}`, seen.direct), seenOf(`service, ${load}`, seen.whole));
+    }
+  } finally {
+    await service.close();
+    await model.close();
+    await rabbit.close();
+    await simulators.close();
+  }
+  return {
+    metrics,
+    recordings,
+    notes: [
+      'Added latency is the percentile through the service minus the same percentile of the direct call, round by round: total of the whole JSON answer against the end of the direct stream, first token of the server-sent events against that of the direct stream.',
+      'A broker is connected, and gets an event for every outcome. The context is retrieved; the retriever answers the first task of each description, then the cache.',
+    ],
+  };
+}
+
+const RATE = 300;
+const CONCURRENCIES = [1, 4, 16, 64];
+const CONFIGURATION = `queues: {small: {concurrency: 256, timeout: 120}}\n`;
+
+/** A queue for the outcomes' events that keeps the last ones, so that nobody has to read them meanwhile. */
+async function takeOutcomes(model: ChannelModel): Promise<void> {
+  const channel = await model.createChannel();
+  const { queue } = await channel.assertQueue('', { exclusive: true, maxLength: 1000 });
+  for (const key of ['task.output.created', 'task.failed']) await channel.bindQueue(queue, 'tasks', key);
+}
+
+type Play = (target: Target, seconds: number) => Promise<Seen>;
+
+function loadsOf(seed: number): [string, Play][] {
+  return [
+    [`${RATE}/s`, (target, seconds) => openLoop(target, { rate: RATE, seconds, seed })],
+    ...CONCURRENCIES.map((count): [string, Play] => [
+      `${count} ${count === 1 ? 'caller' : 'callers'}`,
+      (target, seconds) => callers(target, count, seconds),
+    ]),
+  ];
+}
+
+function targetsOf(serviceUrl: string, gatewayUrl: string, seed: number) {
+  const system = readFileSync(new URL('../../../prompts/workers/code_general.md', import.meta.url), 'utf8');
+  const direct = JSON.stringify(directCall(system, 'gemma3:12b'));
+  const next = taskMaker(seed, 'overhead', { context: null });
+  const body = () => JSON.stringify(next().data);
+  const url = `${serviceUrl}/execute`;
+  return {
+    direct: {
+      url: `${gatewayUrl}/chat/completions`,
+      body: () => direct,
+      hasToken: (piece: Buffer) => piece.includes('"content":"'),
+    },
+    stream: {
+      url,
+      headers: { accept: 'text/event-stream' },
+      body,
+      hasToken: (piece: Buffer) => piece.includes('event: delta'),
+    },
+    whole: { url, body },
+  };
+}
+
+function metricsOf(load: string, seen: Record<'direct' | 'stream' | 'whole', Seen[]>): Metric[] {
+  const isAimed = load === `${RATE}/s`;
+  const added = (of: readonly Seen[], what: 'first' | 'total', percentile: number) =>
+    of.map((round, index) => round[what].at(percentile) - seen.direct[index]![what].at(percentile));
+  const late = [...seen.direct, ...seen.stream, ...seen.whole].map(({ lateness }) => lateness.at(99));
+  const failed = [...seen.direct, ...seen.stream, ...seen.whole].map(({ failed }) => failed);
+  const name = (what: string) => `${load}: ${what}`;
+  return [
+    metric(name('added to the total, p50'), 'ms', added(seen.whole, 'total', 50), {
+      better: 'lower',
+      ...(isAimed && { aim: { atMost: 0.6 } }),
+    }),
+    metric(name('added to the total, p99'), 'ms', added(seen.whole, 'total', 99), {
+      better: 'lower',
+      ...(isAimed && { aim: { atMost: 3 } }),
+    }),
+    metric(name('added to the first token, p50'), 'ms', added(seen.stream, 'first', 50), { better: 'lower' }),
+    metric(name('added to the first token, p99'), 'ms', added(seen.stream, 'first', 99), { better: 'lower' }),
+    metric(
+      name('direct, total p50'),
+      'ms',
+      seen.direct.map(({ total }) => total.at(50)),
+      { better: 'lower' },
+    ),
+    failedMetric(load, failed),
+    ...(isAimed
+      ? [metric(name('sent late by the load generator, p99'), 'ms', late, { better: 'lower' })]
+      : []),
+  ];
+}
+
+function seenOf(name: string, rounds: readonly Seen[]): Recording {
+  return recordingOf(
+    name,
+    rounds.map(({ total, perSecond }) => ({ latencies: total, perSecond })),
+  );
+}

@@ -1,0 +1,110 @@
+import { closedLoop } from '../closed-loop.js';
+import { readMeter } from '../meter.js';
+import type { MeterReading } from '../metered-service.js';
+import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
+import { type Findings, metric } from '../result.js';
+import type { Bench, Scenario } from '../scenario.js';
+import { startSimulators } from '../simulators/start.js';
+import { shortAnswer, taskMaker } from '../tasks.js';
+
+/** With `--seconds N` there are ten loads of N seconds in place of the tasks. */
+export const scenario: Scenario = {
+  question: 'Do memory, handles or listeners grow in the course of 200,000 short tasks?',
+  rounds: 1,
+  seconds: 5,
+  run,
+};
+
+async function run(bench: Bench): Promise<Findings> {
+  const simulators = await startSimulators({
+    kinds: ['gateway'],
+    knobs: { gateway: { chunks: 20, output: shortAnswer } },
+  });
+  const service = await startProcess(
+    'metered-service.js',
+    [],
+    serviceEnvironment(bench.directory, simulators.gatewayUrl!, CONFIGURATION),
+  );
+  const next = taskMaker(bench.seed, 'soak');
+  const load = () =>
+    closedLoop(service, {
+      connections: CONNECTIONS,
+      seconds: bench.seconds,
+      path: '/execute',
+      body: () => JSON.stringify(next().data),
+    });
+  try {
+    let [answered, failed, loads] = [0, 0, 0];
+    let early: State | undefined;
+    const perSecond: number[] = [];
+    const isOver = () => (bench.isShortened ? loads >= SHORT_LOADS : answered >= TASKS);
+    const isEarly = () => (bench.isShortened ? loads >= 1 : answered >= EARLY_TASKS);
+    while (!isOver()) {
+      const round = await load();
+      if (round.answered === 0) throw new Error('the service answers no task');
+      loads++;
+      answered += round.answered;
+      failed += round.failed;
+      perSecond.push(...round.perSecond);
+      if (early === undefined && isEarly()) {
+        early = await settled(service, answered);
+        bench.tell(`${answered} tasks: ${megabytes(early.resident)} MB`);
+      }
+    }
+    return findings(early!, await settled(service, answered), failed, perSecond);
+  } finally {
+    await service.close();
+    await simulators.close();
+  }
+}
+
+interface State extends MeterReading {
+  readonly tasks: number;
+  readonly resident: number;
+  readonly anonymous: number;
+}
+
+const TASKS = 200_000;
+const EARLY_TASKS = 20_000;
+const SHORT_LOADS = 10;
+const CONNECTIONS = 64;
+const CONFIGURATION = `queues: {small: {concurrency: ${CONNECTIONS}, timeout: 120}}\n`;
+
+/** When the connections to the gateway that nobody uses have been closed. */
+async function settled(service: BenchProcess, tasks: number): Promise<State> {
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  return { tasks, ...(await readMeter(service)), ...service.memory() };
+}
+
+const SETTLE_MS = 6000;
+
+function megabytes(bytes: number): number {
+  return Math.round(bytes / 1e6);
+}
+
+function findings(early: State, end: State, failed: number, perSecond: readonly number[]): Findings {
+  const grown = (name: string, of: (state: State) => number) =>
+    metric(`growth of ${name}`, name, [of(end) - of(early)], { better: 'lower', aim: { atMost: 0 } });
+  return {
+    metrics: [
+      metric('resident memory, end to early', 'ratio', [end.resident / early.resident], {
+        better: 'lower',
+        aim: { atMost: 1.2 },
+      }),
+      metric('anonymous memory, end to early', 'ratio', [end.anonymous / early.anonymous], {
+        better: 'lower',
+      }),
+      metric('resident memory, early', 'MB', [early.resident / 1e6], { better: 'lower' }),
+      metric('resident memory, end', 'MB', [end.resident / 1e6], { better: 'lower' }),
+      grown('handles', ({ handles }) => handles),
+      grown('listeners', ({ listeners }) => listeners),
+      grown('warnings', ({ warnings }) => warnings),
+      metric('tasks', 'tasks', [end.tasks]),
+      metric('failed', 'answers', [failed], { better: 'lower', aim: { atMost: 0 } }),
+    ],
+    recordings: [{ name: 'service', perSecond: [perSecond] }],
+    notes: [
+      `Early is after ${early.tasks} tasks, the end after ${end.tasks}; both ${SETTLE_MS / 1000} s after the last answer. Resident memory has the mapped pages of the store in it, anonymous memory has not.`,
+    ],
+  };
+}

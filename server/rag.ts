@@ -17,6 +17,8 @@ export interface RagQuery {
 export interface Rag {
   /** Context for a task, or why there is none. Never throws: a task goes on without context. */
   retrieve(query: RagQuery, deadline: Deadline): Promise<RetrievedContext | { readonly degraded: string }>;
+  /** Whether something answers at the service's address. Any HTTP answer counts. */
+  probe(signal: AbortSignal): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -79,6 +81,16 @@ export function openRag(config: Config, ragUrl: string): Rag {
         return await untilInterrupted(asked, deadline);
       } catch (error) {
         return { degraded: (error as Error).message };
+      }
+    },
+    probe: async (signal) => {
+      try {
+        const path = `${base.pathname.replace(/\/+$/, '')}/health`;
+        const { body } = await agent.request({ origin: base.origin, path, method: 'GET', signal });
+        await body.dump();
+        return true;
+      } catch {
+        return false;
       }
     },
     close: async () => {

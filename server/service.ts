@@ -108,7 +108,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
           }),
         )
       : undefined;
-    const health = openHealth({ gateway, store, events, standIns: standIns.names, isClosing });
+    const health = openHealth({ gateway, rag, store, events, standIns: standIns.names, isClosing });
     const http = keep(
       openHttp({
         metrics,

@@ -48,6 +48,7 @@ export function openApiDocument(): object {
       '/health/detailed': { get: secured('read', healthDetailed) },
       '/health/live': { get: live },
       '/health/ready': { get: ready },
+      '/health/startup': { get: startup },
       '/metrics': { get: secured('read', metrics) },
       '/openapi.json': { get: self },
     },
@@ -100,21 +101,32 @@ const summary = {
   timestamp: Type.String({ format: 'date-time' }),
 };
 
+const dependencyFields = {
+  dependencies: Dependencies,
+  dependency_states: Type.Record(
+    Type.String(),
+    Type.Object({
+      state: Type.Enum(['connected', 'disconnected']),
+      since: Type.String({ format: 'date-time' }),
+      why: Type.Optional(Type.String({ description: 'What is wrong.' })),
+    }),
+  ),
+  details: DependencyDetails,
+  without: Type.Optional(
+    Type.Record(Type.String(), Type.String(), {
+      description: 'What the service has to do without, and what that costs, by the name of the dependency.',
+    }),
+  ),
+  stand_ins: StandIns,
+};
+
 const healthComponents: Readonly<Record<string, TSchema>> = {
   Health: Type.Object(summary),
-  HealthDetailed: Type.Object({
-    ...summary,
-    dependencies: Dependencies,
-    endpoints: Endpoints,
-    details: DependencyDetails,
-    stand_ins: StandIns,
-  }),
+  HealthDetailed: Type.Object({ ...summary, ...dependencyFields, endpoints: Endpoints }),
   Readiness: Type.Object({
     ready: Type.Boolean(),
     reason: Type.Optional(Type.String({ description: 'Why the service takes no tasks.' })),
-    dependencies: Dependencies,
-    details: DependencyDetails,
-    stand_ins: StandIns,
+    ...dependencyFields,
   }),
 };
 
@@ -477,7 +489,10 @@ const getArtifact = {
 };
 
 const healthy = { status: 'healthy', version, timestamp: '2026-01-05T09:00:00.000Z' };
-const dependencies = { model_gateway: 'connected', store: 'connected' };
+const dependencies = { model_gateway: 'connected', store: 'connected', rag: 'connected' };
+const dependency_states = Object.fromEntries(
+  Object.keys(dependencies).map((name) => [name, { state: 'connected', since: '2026-01-05T08:00:00.000Z' }]),
+);
 
 const health = {
   operationId: 'getHealth',
@@ -496,6 +511,7 @@ const healthDetailed = {
     200: answers('The service answers; `status` says how it is.', 'HealthDetailed', {
       ...healthy,
       dependencies,
+      dependency_states,
       endpoints: { vllm_gpu: { breaker: 'closed', since: '2026-01-05T09:00:00.000Z' } },
       stand_ins: {},
     }),
@@ -524,13 +540,31 @@ const ready = {
   tags: ['health'],
   summary: 'Whether the service takes tasks',
   responses: {
-    200: answers('It does.', 'Readiness', { ready: true, dependencies, stand_ins: {} }),
+    200: answers('It does.', 'Readiness', { ready: true, dependencies, dependency_states, stand_ins: {} }),
     503: answers('It does not: it is stopping, or the store does not take writes.', 'Readiness', {
       ready: false,
       reason: 'the service is stopping',
       dependencies,
+      dependency_states,
       stand_ins: {},
     }),
+  },
+};
+
+const startup = {
+  operationId: 'getStartup',
+  tags: ['health'],
+  summary: 'Whether the service has started',
+  responses: {
+    200: {
+      description: 'It has.',
+      content: {
+        'application/json': {
+          schema: Type.Object({ status: Type.Literal('started') }),
+          example: { status: 'started' },
+        },
+      },
+    },
   },
 };
 

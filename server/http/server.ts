@@ -83,6 +83,8 @@ export function openHttp(parts: HttpParts): HttpServer {
     get(`${prefix}/health/detailed`, 'read', async ({ health }) => json(await health.detailed()));
     get(`${prefix}/health/live`, 'open', () => json({ status: 'live' }));
     get(`${prefix}/health/ready`, 'open', ready);
+    // Nothing listens before the service has started.
+    get(`${prefix}/health/startup`, 'open', () => json({ status: 'started' }));
     get(`${prefix}/metrics`, 'read', metrics);
     get(`${prefix}/openapi.json`, 'open', () => openApi);
     refuseOtherMethods(app, parts, prefix);
@@ -164,6 +166,7 @@ const routes: readonly [path: string, methods: string][] = [
   ['/health/detailed', 'GET, HEAD'],
   ['/health/live', 'GET, HEAD'],
   ['/health/ready', 'GET, HEAD'],
+  ['/health/startup', 'GET, HEAD'],
   ['/metrics', 'GET, HEAD'],
   ['/openapi.json', 'GET, HEAD'],
 ];

@@ -36,7 +36,7 @@ test('the bill of materials lists what is shipped', async () => {
     const [, alias] = /^npm:(.+)@/.exec(version) ?? [];
     assert.ok(names.includes(alias ?? name) || names.includes(name), `${name} is missing`);
   }
-  assert.ok(!Object.keys(devDependencies!).every((name) => names.includes(name)));
+  assert.ok(!names.includes('autocannon') && devDependencies !== undefined);
 });
 
 test('no shipped package has a known flaw', async () => {

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { suite } from 'uvu';
+import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
+
+const test = suite('health');
+let service: ServiceUnderTest;
+
+test.after.each(() => service.close());
+
+test('it says of each dependency how it is, since when and why, and what the service has to do without', async () => {
+  // A RAG service that is not there, comes, and goes.
+  let rag: Server | undefined;
+  const listen = (port: number) =>
+    new Promise<number>((resolve) => {
+      rag = createServer((_, response) => response.end('{}')).listen(port, '127.0.0.1', () =>
+        resolve((rag!.address() as AddressInfo).port),
+      );
+    });
+  const port = await listen(0);
+  const stop = () =>
+    new Promise<void>((resolve) => {
+      rag!.closeAllConnections();
+      rag!.close(() => resolve());
+    });
+  await stop();
+  service = await atService('', { RAG_SERVICE_URL: `http://127.0.0.1:${port}/api/v1` });
+  const ready = async () => (await service.ask('GET', '/health/ready')).body;
+  const first = await ready();
+  assert.equal(first.ready, true);
+  assert.deepEqual(first.dependencies, {
+    model_gateway: 'connected',
+    store: 'connected',
+    rag: 'disconnected',
+  });
+  assert.match(first.dependency_states.rag.why, /RAG service/);
+  assert.match(first.without.rag, /without retrieved context/);
+  assert.equal(first.dependency_states.store.why, undefined);
+  const task = await service.execute(aTask({ context: undefined }));
+  assert.deepEqual([task.status, task.body.context], [200, 'degraded']);
+
+  await listen(port);
+  await until(async () => (await ready()).dependencies.rag === 'connected', 'the RAG service is seen');
+  const second = await ready();
+  assert.deepEqual([second.without, second.details], [undefined, undefined]);
+  assert.ok(second.dependency_states.rag.since > first.dependency_states.rag.since);
+  assert.equal(second.dependency_states.store.since, first.dependency_states.store.since);
+  await stop();
+  await until(async () => (await ready()).without?.rag !== undefined, 'its end is seen');
+  const { body } = await service.ask('GET', '/health/detailed');
+  assert.equal(body.dependency_states.rag.state, 'disconnected');
+});
+
+test('live and started are what they are once it listens', async () => {
+  service = await atService();
+  for (const prefix of ['', '/api/v1']) {
+    assert.deepEqual((await service.ask('GET', `${prefix}/health/live`)).body, { status: 'live' });
+    assert.deepEqual((await service.ask('GET', `${prefix}/health/startup`)).body, { status: 'started' });
+  }
+});
+
+test.run();

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { logLevels } from '../contracts/cluster.js';
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -630,9 +631,14 @@ const Embedded = Type.Object(
 
 const Log = Type.Object(
   {
-    level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    level: Type.Enum([...logLevels], {
       default: 'info',
-      description: 'Least severity that is logged.',
+      description: 'Least severity that is logged; `PUT /log-level` changes it while the service runs.',
+    }),
+    prompts: Type.Boolean({
+      default: false,
+      description:
+        'For debugging: whether prompts and outputs are logged, and what models and gateways say in errors.',
     }),
   },
   { additionalProperties: false, description: 'Logs.' },

@@ -1,5 +1,8 @@
 /** What the workers of a node and their primary tell each other. Plain data: it crosses by JSON. */
 
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
 /** Worker → primary. */
 export type ToPrimary =
   /** The worker listens. */
@@ -20,6 +23,7 @@ export type ToPrimary =
   | { readonly kind: 'metrics'; readonly call: number }
   /** The metrics of this worker, as prom-client makes JSON of them. */
   | { readonly kind: 'measured'; readonly call: number; readonly metrics: object }
+  | { readonly kind: 'log_level'; readonly level: LogLevel }
   /** Cancel a task that another worker executes. */
   | { readonly kind: 'cancel'; readonly taskId: string };
 
@@ -40,6 +44,7 @@ export type ToWorker =
   | { readonly kind: 'measure'; readonly call: number }
   | { readonly kind: 'metrics'; readonly call: number; readonly workers: readonly object[] }
   | { readonly kind: 'cancel'; readonly taskId: string }
+  | { readonly kind: 'log_level'; readonly level: LogLevel }
   /** End what runs, exit. `replaced`: others take the new connections, so what comes on the open ones is served. */
   | { readonly kind: 'stop'; readonly replaced: boolean };
 

@@ -3,6 +3,7 @@ import type { TaskFailureCode } from '../contracts/failures.js';
 import { failures } from '../contracts/failures.js';
 import type { Attempt, ContextStatus, Failed, Note, Receipt, Timings } from '../contracts/outcome.js';
 import type { FittedContext, LargeText, RetrievedContext } from '../contracts/threads.js';
+import type { TraceContext } from '../contracts/trace-context.js';
 import type { Pools } from '../pool/pools.js';
 import type { Deadline, Interruption } from './deadline.js';
 import type { Gateway } from './gateway/gateway.js';
@@ -21,6 +22,8 @@ export interface ExecutionParts {
   readonly rag: Rag;
   readonly gateway: Gateway;
   readonly templates: Templates;
+  /** Sees prompts and outputs; undefined unless the configuration says that they are logged. */
+  readonly onPrompt: ((taskId: string, prompt: Uint8Array) => void) | undefined;
   /** True when a simulator stands in for the model gateway. */
   readonly simulated: boolean;
 }
@@ -36,6 +39,8 @@ export interface ExecutionWatcher {
   /** What was shown so far is void: a new attempt begins. */
   reset(reason: string, attempt: number): void;
   ready(): Promise<void> | undefined;
+  /** Passed on to whoever is asked for something. */
+  readonly trace: TraceContext | undefined;
 }
 
 /** An execution that has come to its end; nothing of it is durable yet. */
@@ -105,7 +110,7 @@ export async function execute(
     }
     try {
       const retrievesSince = performance.now();
-      retrieved ??= await retrieveContext(parts, resolved, tier, deadline);
+      retrieved ??= await retrieveContext(parts, resolved, tier, deadline, watcher.trace);
       timings.context += performance.now() - retrievesSince;
       journal.contextStatus = retrieved.status;
       journal.contextDetail = retrieved.detail;
@@ -156,6 +161,7 @@ async function retrieveContext(
   { task, context }: ResolvedTask,
   tier: string,
   deadline: Deadline,
+  trace: TraceContext | undefined,
 ): Promise<Retrieved> {
   const mode = task.context_mode ?? (context === undefined ? 'retrieved' : 'provided');
   const provided = mode === 'retrieved' ? undefined : context;
@@ -171,7 +177,7 @@ async function retrieveContext(
   const maxTokens = Math.min(room, config.rag.max_context_tokens);
   if (maxTokens === 0) return none;
   const query = { query: task.description, domain: task.domain, projectId: task.project_id, maxTokens };
-  const answer = await rag.retrieve(query, deadline);
+  const answer = await rag.retrieve(query, deadline, trace);
   if ('degraded' in answer)
     return { status: 'degraded', provided, context: undefined, detail: answer.degraded };
   if (answer.text.trim() === '') return none;

@@ -219,6 +219,7 @@ async function callOnce(
   let headersMs: number | undefined;
   let firstTokenMs: number | undefined;
   let reading: StreamReading | undefined;
+  parts.onPrompt?.(resolved.task.task_id, prompt.body);
   const start = await parts.gateway.call(
     {
       endpoint,
@@ -226,6 +227,7 @@ async function callOnce(
       domain: resolved.task.domain,
       body: prompt.body,
       deadline,
+      trace: watcher.trace,
       mayWait: !hasFallback,
     },
     (stream) => {

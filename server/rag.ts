@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.js';
 import type { ContextSource } from '../contracts/outcome.js';
 import { hashOf } from '../contracts/parse-task.js';
 import type { RetrievedContext } from '../contracts/threads.js';
+import type { TraceContext } from '../contracts/trace-context.js';
 import type { Deadline } from './deadline.js';
 
 export interface RagQuery {
@@ -16,7 +17,11 @@ export interface RagQuery {
 /** The client of the RAG service. */
 export interface Rag {
   /** Context for a task, or why there is none. Never throws: a task goes on without context. */
-  retrieve(query: RagQuery, deadline: Deadline): Promise<RetrievedContext | { readonly degraded: string }>;
+  retrieve(
+    query: RagQuery,
+    deadline: Deadline,
+    trace: TraceContext | undefined,
+  ): Promise<RetrievedContext | { readonly degraded: string }>;
   /** Whether something answers at the service's address. Any HTTP answer counts. */
   probe(signal: AbortSignal): Promise<boolean>;
   close(): Promise<void>;
@@ -30,12 +35,15 @@ export function openRag(config: Config, ragUrl: string): Rag {
   const cache = new NodeCache({ stdTTL: rag.cache_ttl_seconds, useClones: false, checkperiod: 60 });
   const underWay = new Map<string, Promise<RetrievedContext>>();
 
-  const ask = async ({ query, projectId, maxTokens }: RagQuery): Promise<RetrievedContext> => {
+  const ask = async (
+    { query, projectId, maxTokens }: RagQuery,
+    trace: TraceContext | undefined,
+  ): Promise<RetrievedContext> => {
     const response = await agent.request({
       origin: base.origin,
       path: `${base.pathname.replace(/\/+$/, '')}/query`,
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...trace },
       body: JSON.stringify({ query, project_id: projectId, max_tokens: maxTokens, search_mode: 'hybrid' }),
       signal: AbortSignal.timeout(rag.timeout_ms),
     });
@@ -45,22 +53,22 @@ export function openRag(config: Config, ragUrl: string): Rag {
     }
     return contextOf(JSON.parse(await textUpTo(response.body, rag.max_response_bytes)));
   };
-  const askTwice = async (query: RagQuery): Promise<RetrievedContext> => {
+  const askTwice = async (query: RagQuery, trace: TraceContext | undefined): Promise<RetrievedContext> => {
     for (let left = rag.retries; ; left--) {
       try {
-        return await ask(query);
+        return await ask(query, trace);
       } catch (error) {
         if (left <= 0) throw error;
       }
     }
   };
-  const lookUp = (query: RagQuery): Promise<RetrievedContext> => {
+  const lookUp = (query: RagQuery, trace: TraceContext | undefined): Promise<RetrievedContext> => {
     const key = hashOf([query.projectId, query.domain, query.query, query.maxTokens]);
     const known = cache.get<RetrievedContext>(key);
     if (known !== undefined) return Promise.resolve(known);
     const joined = underWay.get(key);
     if (joined !== undefined) return joined;
-    const asked = askTwice(query)
+    const asked = askTwice(query, trace)
       .then((context) => {
         if (rag.cache_max_entries > 0) {
           // node-cache refuses at its limit; the oldest entry makes room.
@@ -74,9 +82,9 @@ export function openRag(config: Config, ragUrl: string): Rag {
     return asked;
   };
   return {
-    retrieve: async (query, deadline) => {
+    retrieve: async (query, deadline, trace) => {
       try {
-        const asked = lookUp(query);
+        const asked = lookUp(query, trace);
         asked.catch(() => {}); // whoever joined hears of it; the deadline may have ended this wait before
         return await untilInterrupted(asked, deadline);
       } catch (error) {

@@ -80,8 +80,11 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       seat === undefined
         ? new LocalSlots(config.queues)
         : keep(new LeasedSlots(config.queues, seat.workers, seat.link));
+    const onPrompt = (taskId: string, prompt: Uint8Array) =>
+      log.info({ event: 'prompt', task_id: taskId, prompt: Buffer.from(prompt).toString() });
     const parts: ExecutionParts = {
       config,
+      onPrompt: config.log.prompts ? onPrompt : undefined,
       pools,
       slots,
       rag,
@@ -123,6 +126,10 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
         health,
         log,
         tokens,
+        setLogLevel: (level) => {
+          if (seat === undefined) log.level = level;
+          else seat.link.send({ kind: 'log_level', level });
+        },
         isClosing,
         isLeaving,
       }),

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Failed, Receipt } from '../contracts/outcome.js';
+import { type TraceContext, traceIdOf } from '../contracts/trace-context.js';
 import { Deadline, Interruption } from './deadline.js';
 import { type ExecutionParts, type ExecutionWatcher, execute } from './execution.js';
 import type { Leases } from './leases.js';
@@ -318,15 +319,25 @@ export class Tasks {
       tier: outcome.tier,
       model: outcome.model,
       status: outcome.status,
-      ...(outcome.status === 'failed' && { code: outcome.code, detail: outcome.detail }),
+      ...(outcome.status === 'failed' && { code: outcome.code, detail: this.#loggedDetail(outcome) }),
       tokens_used: outcome.tokens_used,
       execution_time_ms: outcome.execution_time_ms,
       timings: outcome.timings,
       record_ms: Math.round(recordMs * 1000) / 1000,
       attempts: outcome.attempts,
+      trace_id: traceIdOf(task.origin?.traceparent),
     });
+    if (this.#parts.config.log.prompts && output !== undefined)
+      this.#log.info({ event: 'output', task_id: record.taskId, output: Buffer.from(output).toString() });
     if (final) this.onFinal?.(record, output);
     return { outcome, output, final };
+  }
+
+  /** Without what may repeat the text of the task or of the model, unless prompts are logged. */
+  #loggedDetail({ code, detail }: Failed): string | undefined {
+    if (this.#parts.config.log.prompts) return detail;
+    if (tellsOfContent.has(code)) return undefined;
+    return quotesGateway.test(detail) ? detail.slice(0, detail.indexOf(':')) : detail;
   }
 
   /**
@@ -351,6 +362,12 @@ export class Tasks {
   }
 }
 
+const tellsOfContent: ReadonlySet<Failed['code']> = new Set([
+  'refused',
+  'needs_clarification',
+  'output_invalid',
+]);
+const quotesGateway = /^the gateway (?:answered|reported)[^:]*:/;
 const HELD_POLL_MS = 100;
 /** What the hash of a message begins with that named a task_id and was no task. */
 const REJECTED = 'rejected:';
@@ -438,6 +455,12 @@ class RunningTask implements ExecutionWatcher {
   get abandoned(): boolean {
     const { interruption } = this.deadline;
     return interruption?.code === 'cancelled' && !interruption.final;
+  }
+
+  get trace(): TraceContext | undefined {
+    if (this.origin?.traceparent === undefined) return undefined;
+    const { traceparent, tracestate } = this.origin;
+    return tracestate === undefined ? { traceparent } : { traceparent, tracestate };
   }
 
   get live(): boolean {

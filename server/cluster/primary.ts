@@ -2,6 +2,7 @@ import cluster, { type Worker } from 'node:cluster';
 import { type AddressInfo, createServer } from 'node:net';
 import type { Config } from '../../config/schema.js';
 import {
+  type LogLevel,
   type ToPrimary,
   type ToWorker,
   type WorkerSeat,
@@ -78,6 +79,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
       worker.on('message', (message: ToPrimary) => {
         if (message.kind !== 'ready') return hear(worker.id, message);
         seats[index] = worker;
+        send(worker.id, { kind: 'log_level', level: log.level as LogLevel });
         for (const [tier, { limit }] of adaptive) send(worker.id, { kind: 'limit', tier, limit });
         resolve(worker);
       });
@@ -127,6 +129,10 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         break;
       case 'measured':
         rounds.measured(worker, message.call, message.metrics);
+        break;
+      case 'log_level':
+        log.level = message.level;
+        for (const seat of seats) if (seat !== undefined) send(seat.id, message);
         break;
       case 'cancel': {
         const holder = tasks.holder(message.taskId);

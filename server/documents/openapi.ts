@@ -1,4 +1,5 @@
 import Type, { type TSchema } from 'typebox';
+import { logLevels } from '../../contracts/cluster.js';
 import { type FailureCode, failures } from '../../contracts/failures.js';
 import { problemOf } from '../../contracts/problem.js';
 import type { Scope } from '../../contracts/tokens.js';
@@ -33,6 +34,7 @@ export function openApiDocument(): object {
       { name: 'tasks', description: 'Execute tasks, follow and cancel them.' },
       { name: 'artifacts', description: 'What completed tasks have made.' },
       { name: 'health', description: 'The state of the service and of what it depends on.' },
+      { name: 'operation', description: 'Change the running service.' },
       { name: 'documents', description: 'What the service offers.' },
     ],
     paths: {
@@ -50,6 +52,7 @@ export function openApiDocument(): object {
       '/health/ready': { get: ready },
       '/health/startup': { get: startup },
       '/metrics': { get: secured('read', metrics) },
+      '/log-level': { get: secured('read', getLogLevel), put: secured('admin', putLogLevel) },
       '/openapi.json': { get: self },
     },
     components: {
@@ -548,6 +551,38 @@ const ready = {
       dependency_states,
       stand_ins: {},
     }),
+  },
+};
+
+const logLevel = Type.Object({ level: Type.Enum([...logLevels]) });
+
+const getLogLevel = {
+  operationId: 'getLogLevel',
+  tags: ['operation'],
+  summary: 'The least severity that is logged',
+  responses: {
+    200: {
+      description: 'The level.',
+      content: { 'application/json': { schema: logLevel, example: { level: 'info' } } },
+    },
+  },
+};
+
+const putLogLevel = {
+  operationId: 'putLogLevel',
+  tags: ['operation'],
+  summary: 'Change what is logged',
+  description: 'Until the processes end: a start begins with the configuration.',
+  requestBody: {
+    required: true,
+    content: { 'application/json': { schema: logLevel, example: { level: 'debug' } } },
+  },
+  responses: {
+    200: {
+      description: 'The new level.',
+      content: { 'application/json': { schema: logLevel, example: { level: 'debug' } } },
+    },
+    ...problems(['invalid_request'], { invalid_request: '/level must be one of trace, debug, info' }),
   },
 };
 

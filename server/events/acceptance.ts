@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Config } from '../../config/schema.js';
 import { cloudEventsMediaType, eventSource, eventTypes } from '../../contracts/events.js';
+import type { TraceContext } from '../../contracts/trace-context.js';
 import type { ResolvedTask } from '../resolution.js';
 import type { ArtifactStore } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
@@ -32,7 +33,7 @@ export async function acceptTask(
   { config, tasks, store, publisher, names }: AcceptanceParts,
   resolved: ResolvedTask,
   data: Uint8Array,
-  traceparent: string | undefined,
+  trace: TraceContext | undefined,
 ): Promise<Acceptance> {
   const { task, requestHash, tier } = resolved;
   const { task_id } = task;
@@ -53,7 +54,7 @@ export async function acceptTask(
     time: now.toISOString(),
     subject: task_id,
     datacontenttype: 'application/json',
-    ...(traceparent !== undefined && { traceparent }),
+    ...trace,
   });
   const message = {
     exchange: names.exchange,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Config } from '../../config/schema.js';
+import type { TraceContext } from '../../contracts/trace-context.js';
 import type { Pools } from '../../pool/pools.js';
 import type { Log } from '../log.js';
 import type { ResolvedTask } from '../resolution.js';
@@ -16,7 +17,7 @@ import { namesOf, topologyOf } from './topology.js';
 /** The service's side of the broker. */
 export interface Events {
   /** Hands a task to the broker; see acceptTask. */
-  accept(resolved: ResolvedTask, data: Uint8Array, traceparent: string | undefined): Promise<Acceptance>;
+  accept(resolved: ResolvedTask, data: Uint8Array, trace: TraceContext | undefined): Promise<Acceptance>;
   /** Events on their way to the broker. */
   readonly underWay: number;
   /** Of the worse of the two connections. */
@@ -60,8 +61,8 @@ export async function openEvents(parts: EventsParts): Promise<Events> {
     instance,
   });
   return {
-    accept: (resolved, data, traceparent) =>
-      acceptTask({ config, tasks, store, publisher, names }, resolved, data, traceparent),
+    accept: (resolved, data, trace) =>
+      acceptTask({ config, tasks, store, publisher, names }, resolved, data, trace),
     get underWay() {
       return outbox.underWay;
     },

@@ -1,6 +1,7 @@
 import { Agent, type Dispatcher } from 'undici';
 import type { Config } from '../../config/schema.js';
 import type { StreamEnd } from '../../contracts/threads.js';
+import type { TraceContext } from '../../contracts/trace-context.js';
 import type { Deadline } from '../deadline.js';
 import { version } from '../version.js';
 import { decoderOf } from './decoding.js';
@@ -15,6 +16,7 @@ export interface GatewayRequest {
   /** JSON in UTF-8. */
   readonly body: Uint8Array;
   readonly deadline: Deadline;
+  readonly trace: TraceContext | undefined;
   /** Whether to wait for an endpoint that asked for a pause, or to fail at once because there is another one. */
   readonly mayWait: boolean;
 }
@@ -92,12 +94,12 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
   return {
     call: (request, open) => {
       const { endpoint, origin, path, headers } = targets.get(request.endpoint)!;
-      const { deadline, mayWait } = request;
+      const { deadline, mayWait, trace } = request;
       const options: Dispatcher.DispatchOptions = {
         origin,
         path,
         method: 'POST',
-        headers: { ...headers, 'x-task-id': request.taskId, 'x-task-domain': request.domain },
+        headers: { ...headers, 'x-task-id': request.taskId, 'x-task-domain': request.domain, ...trace },
         body: request.body,
       };
       return endpoint.call(deadline, mayWait, () =>

@@ -3,6 +3,7 @@ import type { FailureCode } from '../../contracts/failures.js';
 import { parseTask } from '../../contracts/parse-task.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
 import type { ParsedTask } from '../../contracts/threads.js';
+import { traceContextOf } from '../../contracts/trace-context.js';
 import { resolve } from '../resolution.js';
 import { StoreUnavailable } from '../store/store.js';
 import { Conflict } from '../tasks.js';
@@ -25,7 +26,7 @@ export function handleExecute(
   let leave: (() => void) | undefined;
   const wantsEvents = /\btext\/event-stream\b/i.test(req.getHeader('accept'));
   const wantsAsync = /(?:^|,)\s*respond-async\s*(?:[,;]|$)/i.test(req.getHeader('prefer'));
-  const traceparent = req.getHeader('traceparent') || undefined;
+  const trace = traceContextOf(req.getHeader('traceparent'), req.getHeader('tracestate'));
   const path = req.getUrl();
   const contentType = req.getHeader('content-type');
   const declaredBytes = Number(req.getHeader('content-length') || 0);
@@ -90,7 +91,7 @@ export function handleExecute(
     }
     // Without a broker the preference is passed over, as RFC 7240 allows.
     if (wantsAsync && parts.events !== undefined) {
-      const accepted = await parts.events.accept(resolved, bytes, traceparent);
+      const accepted = await parts.events.accept(resolved, bytes, trace);
       if (aborted) return;
       if (accepted === 'conflict') throw new Conflict();
       if (typeof accepted === 'object' && 'tooLarge' in accepted)
@@ -98,7 +99,7 @@ export function handleExecute(
       if (typeof accepted === 'object') return refuse('broker_unavailable', accepted.unavailable);
       if (accepted === 'queued') return answer(queued(resolved.task.task_id, path));
     }
-    const caller = parts.tasks.submit(resolved, { from: 'http' });
+    const caller = parts.tasks.submit(resolved, { from: 'http', origin: trace });
     if ('conflict' in caller) throw new Conflict();
     leave = () => caller.leave();
     try {

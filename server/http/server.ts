@@ -6,6 +6,7 @@ import uWS, {
 } from 'uWebSockets.js';
 import { Registry } from 'prom-client';
 import type { Config } from '../../config/schema.js';
+import type { LogLevel } from '../../contracts/cluster.js';
 import type { FailureCode } from '../../contracts/failures.js';
 import { problemOf } from '../../contracts/problem.js';
 import { idPattern, taskLimits } from '../../contracts/task.js';
@@ -22,6 +23,7 @@ import type { Tokens } from '../tokens/tokens.js';
 import { type Access, authorize } from './authorization.js';
 import { CallerLimits, limitConnections } from './caller-limits.js';
 import { handleExecute } from './execute.js';
+import { changeLogLevel } from './log-level.js';
 import { completedJson, json, problem, type Reply, send } from './reply.js';
 
 /** What the HTTP edge needs of the service. */
@@ -42,6 +44,8 @@ export interface HttpParts {
   readonly log: Log;
   /** Undefined when no token is asked for. */
   readonly tokens: Tokens | undefined;
+  /** In all processes of the node. */
+  setLogLevel(level: LogLevel): void;
   isClosing(): boolean;
   /** Whether each connection is to be closed with its next answer. */
   isLeaving(): boolean;
@@ -86,6 +90,8 @@ export function openHttp(parts: HttpParts): HttpServer {
     // Nothing listens before the service has started.
     get(`${prefix}/health/startup`, 'open', () => json({ status: 'started' }));
     get(`${prefix}/metrics`, 'read', metrics);
+    get(`${prefix}/log-level`, 'read', ({ log }) => json({ level: log.level }));
+    app.put(`${prefix}/log-level`, (res, req) => changeLogLevel(parts, res, req));
     get(`${prefix}/openapi.json`, 'open', () => openApi);
     refuseOtherMethods(app, parts, prefix);
   }
@@ -168,6 +174,7 @@ const routes: readonly [path: string, methods: string][] = [
   ['/health/ready', 'GET, HEAD'],
   ['/health/startup', 'GET, HEAD'],
   ['/metrics', 'GET, HEAD'],
+  ['/log-level', 'GET, HEAD, PUT'],
   ['/openapi.json', 'GET, HEAD'],
 ];
 

@@ -114,7 +114,7 @@ test('an empty file has the documented defaults', () => {
     documents: `${root}docs/examples`,
     simulator: { ttftMs: 30, tokensPerSecond: 400 },
   });
-  assert.equal(config.log, { level: 'info' });
+  assert.equal(config.log, { level: 'info', prompts: false });
 });
 
 test('what is known of a model goes by its family', () => {

@@ -53,7 +53,14 @@ export async function atService(yaml = '', env: Record<string, string> = {}): Pr
   const note = (entry: unknown) => {
     logged.push(entry as object);
   };
-  const log = { debug: () => {}, info: note, warn: note, error: note, fatal: note } as unknown as Log;
+  const log = {
+    level: 'info',
+    debug: () => {},
+    info: note,
+    warn: note,
+    error: note,
+    fatal: note,
+  } as unknown as Log;
   const config = loadConfig({
     env: {
       CONFIG_FILE: configFile,

@@ -10,7 +10,7 @@ type Json = any;
 
 export interface Operation {
   readonly path: string;
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'DELETE' | 'PUT';
 }
 
 /** contracts/openapi.yaml, as a stranger to the code reads it: JSON Schema 2020-12, checked by Ajv. */
@@ -25,7 +25,7 @@ export class OpenApi {
 
   get operations(): Operation[] {
     return Object.keys(this.document.paths).flatMap((path) =>
-      (['GET', 'POST', 'DELETE'] as const)
+      (['GET', 'POST', 'DELETE', 'PUT'] as const)
         .filter((method) => this.document.paths[path][method.toLowerCase()] !== undefined)
         .map((method) => ({ path, method })),
     );

@@ -1,0 +1,24 @@
+/** W3C Trace Context (Recommendation of 2021): who asked, so that what many services do for one task can be seen together. */
+export interface TraceContext {
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+}
+
+/** The context of the headers; undefined when there is none, or none that is valid (3.2.2: it is passed over). */
+export function traceContextOf(traceparent: string, tracestate: string): TraceContext | undefined {
+  if (traceIdOf(traceparent) === undefined) return undefined;
+  return tracestate === '' || tracestate.length > MOST_TRACESTATE
+    ? { traceparent }
+    : { traceparent, tracestate };
+}
+
+/** The id of the trace, 32 hexadecimal digits. */
+export function traceIdOf(traceparent: string | undefined): string | undefined {
+  if (traceparent === undefined || traceparent === '') return undefined;
+  const [, id] =
+    /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/.exec(traceparent) ??
+    [];
+  return id;
+}
+
+const MOST_TRACESTATE = 512;

@@ -1,0 +1,40 @@
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import { type LogLevel, logLevels } from '../../contracts/cluster.js';
+import { readJson } from '../../contracts/parse-task.js';
+import { problemOf } from '../../contracts/problem.js';
+import { authorize } from './authorization.js';
+import { readBody } from './body.js';
+import { json, problem, type Reply, send } from './reply.js';
+import type { HttpParts } from './server.js';
+
+/** `PUT /log-level`: changes the least severity that is logged, in all processes of the node, until they end. */
+export function changeLogLevel(parts: HttpParts, res: HttpResponse, req: HttpRequest): void {
+  const decision = authorize(parts.tokens, req, 'admin');
+  const limits = {
+    maxBytes: 1024,
+    timeoutMs: parts.config.server.body_timeout_ms,
+    declaredBytes: Number(req.getHeader('content-length') || 0),
+  };
+  readBody(
+    res,
+    limits,
+    (body) => {
+      const bytes = body.kind === 'whole' ? body.bytes : undefined;
+      const reply = 'refusal' in decision ? decision.refusal : change(parts, bytes);
+      parts.metrics.answered('/log-level', reply.status, 0);
+      send(res, reply, { close: bytes === undefined || parts.isLeaving() });
+    },
+    () => {},
+  );
+}
+
+function change({ log, setLogLevel }: HttpParts, bytes: Uint8Array | undefined): Reply {
+  const read = bytes === undefined ? undefined : readJson(bytes);
+  const value = read?.kind === 'json' ? (read.value as { level?: unknown } | null) : undefined;
+  const level = logLevels.find((name) => name === value?.level);
+  if (level === undefined)
+    return problem(problemOf('invalid_request', `/level must be one of ${logLevels.join(', ')}`));
+  log.warn({ event: 'log_level_changed', from: log.level, to: level });
+  setLogLevel(level);
+  return json({ level } satisfies { level: LogLevel });
+}

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { request } from 'undici';
+import { suite } from 'uvu';
+import { traceContextOf, traceIdOf } from '../../contracts/trace-context.js';
+import { atCluster } from '../cluster/at-cluster.js';
+import { aTask, atService, call, type ServiceUnderTest, until } from './at-service.js';
+
+const test = suite('logs');
+let service: ServiceUnderTest | undefined;
+const json = { 'content-type': 'application/json' };
+const secret = 'k3y-of-the-gateway';
+const marker = 'the-secret-recipe';
+const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
+test.after.each(async () => {
+  await service?.close();
+  service = undefined;
+});
+
+/** Failures of every kind in which task, model, gateway or RAG service say something. */
+async function provoke(under: ServiceUnderTest): Promise<void> {
+  const task = () => aTask({ description: marker, context: undefined, tier: 'tiny' });
+  const answers: object[] = [
+    {},
+    { status: 400, body: JSON.stringify({ error: { message: `no: ${marker}` } }) },
+    { status: 503, body: marker },
+    { output: JSON.stringify({ status: 'refused', reason: 'out_of_domain', message: marker }) },
+    { output: JSON.stringify({ status: 'needs_clarification', questions: [marker] }) },
+    { output: `{"content": ["${marker}"]}` },
+    { errorInStreamAfterChunks: 1 },
+    { cutAfterChunks: 1 },
+  ];
+  for (const answer of answers) {
+    await under.knobs(answer);
+    await under.execute(task());
+  }
+  await under.ragKnobs({ malformed: 'not_json' });
+  await under.knobs({});
+  await under.execute(task());
+  await call(`${under.url}/execute`, 'POST', `{"description": "${marker}`, json);
+}
+
+const quick = 'gateway: {max_attempts: 1, backoff_base_ms: 1, backoff_max_ms: 2}';
+
+test('neither secrets nor what tasks and models say are logged', async () => {
+  service = await atService(quick, { MODEL_GATEWAY_API_KEY: secret });
+  await provoke(service);
+  const logged = JSON.stringify(service.logged);
+  assert.ok(service.logged.length >= 9);
+  assert.match(logged, /the gateway answered 400/);
+  for (const text of [marker, secret]) assert.ok(!logged.includes(text), logged);
+});
+
+test('for debugging they are, but for the secrets', async () => {
+  service = await atService(`${quick}\nlog: {prompts: true}`, { MODEL_GATEWAY_API_KEY: secret });
+  await provoke(service);
+  const of = (event: string) =>
+    service!.logged.filter((line) => (line as { event: string }).event === event) as Record<string, string>[];
+  assert.ok(of('prompt').every(({ prompt }) => prompt!.includes(marker)));
+  assert.ok(of('output').some(({ output }) => JSON.parse(output!).content.length > 0));
+  assert.ok(!JSON.stringify(service.logged).includes(secret));
+});
+
+test('a trace goes through: to the RAG service, to the gateway, and into the line of the task', async () => {
+  service = await atService();
+  const task = aTask({ context: undefined });
+  await service.execute(task, { traceparent, tracestate: 'vendor=1' });
+  const line = service.logged.find((each) => (each as { task_id?: string }).task_id === task.task_id);
+  assert.equal((line as { trace_id: string }).trace_id, traceIdOf(traceparent));
+  const [seen] = (await service.stats()).requests.filter(({ method }) => method === 'POST').slice(-1);
+  assert.deepEqual([seen.headers.traceparent, seen.headers.tracestate], [traceparent, 'vendor=1']);
+  const other = aTask();
+  await service.execute(other, { traceparent: 'x' });
+  const [last] = (await service.stats()).requests.slice(-1);
+  assert.equal(last.headers.traceparent, undefined);
+});
+
+test('a trace context that is not valid is passed over', () => {
+  assert.deepEqual(traceContextOf(traceparent, ''), { traceparent });
+  assert.deepEqual(traceContextOf(traceparent, 'x'.repeat(600)), { traceparent });
+  const wrong = ['', 'x', traceparent.slice(0, -1), `ff${traceparent.slice(2)}`, `${traceparent}0`];
+  wrong.push(
+    `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`,
+    `00-4bf92f3577b34da6a3ce929d0e0e4736-${'0'.repeat(16)}-01`,
+  );
+  for (const text of wrong) assert.equal(traceContextOf(text, ''), undefined, text);
+  assert.equal(traceIdOf(`01${traceparent.slice(2)}-more`), '4bf92f3577b34da6a3ce929d0e0e4736');
+});
+
+test('the level changes while the node runs, in all of its processes', async () => {
+  const cluster = await atCluster();
+  try {
+    const put = (body: string) =>
+      request(`${cluster.url}/log-level`, { method: 'PUT', headers: json, body }).then(async (answer) => {
+        await answer.body.dump();
+        return answer.statusCode;
+      });
+    assert.equal(await put('{"level": "loud"}'), 400);
+    assert.equal(await put('level'), 400);
+    assert.equal(await put(`{"level": "${'x'.repeat(2000)}"}`), 400);
+    // Each connection is to one of the two workers.
+    const levels = async () => {
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, () =>
+          call(`${cluster.url}/log-level`, 'GET', undefined, { connection: 'close' }),
+        ),
+      );
+      return [...new Set(answers.map(({ body }) => body.level))];
+    };
+    const execute = async () => {
+      const task = aTask();
+      const { status } = await call(`${cluster.url}/execute`, 'POST', JSON.stringify(task), json);
+      assert.equal(status, 200);
+      return `"task_id":"${task.task_id}"`;
+    };
+    assert.deepEqual(await levels(), ['info']);
+    assert.equal(await put('{"level": "error"}'), 200);
+    await until(async () => (await levels()).join() === 'error', 'no worker logs info');
+    const unlogged = await execute();
+    assert.equal(await put('{"level": "info"}'), 200);
+    await until(async () => (await levels()).join() === 'info', 'all workers log info');
+    const logged = await execute();
+    await until(() => cluster.log().includes(logged), 'the line of the task');
+    assert.ok(!cluster.log().includes(unlogged));
+  } finally {
+    await cluster.close();
+  }
+});
+
+test.run();

@@ -36,6 +36,8 @@ export interface Pools {
   parseEvent(job: ParseEventJob): Promise<ParsedEvent>;
   /** Share of their time that the threads of a tier have worked, from 0 to 1. */
   utilization(tier: string): number;
+  /** Jobs of a tier that no thread has taken yet. */
+  waiting(tier: string): number;
   /** Ends the threads of a tier; what they held is retried on fresh ones. For operators and fault tests. */
   killThreads(tier: string): Promise<void>;
   readonly events: EventEmitter<{ threadDied: [tier: string, error: Error] }>;
@@ -92,6 +94,7 @@ export async function openPools(config: Config): Promise<Pools> {
     parse: (job) => onEdge(job, 'parse'),
     parseEvent: (job) => onEdge(job, 'parseMessage'),
     utilization: (tier) => tiers.get(tier)!.piscina.utilization,
+    waiting: (tier) => tiers.get(tier)!.piscina.queueSize,
     killThreads: async (tier) => {
       await Promise.all(tiers.get(tier)!.piscina.threads.map((thread) => thread.terminate()));
     },

@@ -1,8 +1,11 @@
-import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Config } from '../config/schema.js';
 import type { Receipt } from '../contracts/outcome.js';
 import type { Pools } from '../pool/pools.js';
 import type { Events } from './events/events.js';
 import type { Gateway } from './gateway/gateway.js';
+import type { Rag } from './rag.js';
+import { CounterSeries, HistogramSeries } from './series.js';
 import type { Slots } from './slots.js';
 import type { ArtifactStore, TaskRecord } from './store/store.js';
 
@@ -21,11 +24,13 @@ export interface MetricsParts {
   readonly slots: Slots;
   readonly gateway: Gateway;
   readonly store: ArtifactStore;
+  readonly rag: Rag;
+  readonly queues: Config['queues'];
   readonly tiers: readonly string[];
   events(): Events | undefined;
 }
 
-/** Seconds; they straddle the limits of the shipped tiers (60, 120, 300 and 600 s). */
+/** Seconds; the limits of the tiers are among them, so that what is within a limit can be told from what is not. */
 const DURATION_BUCKETS = [
   0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 90, 120, 180, 240, 300, 450, 600, 900,
 ];
@@ -35,98 +40,86 @@ const SHORT_BUCKETS = [
 
 export function openMetrics(parts: MetricsParts): Metrics {
   const registry = new Registry();
-  const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  const requests = new Counter({
-    name: 'worker_service_requests_total',
-    help: 'HTTP requests answered.',
-    labelNames: ['endpoint', 'status'],
-    registers,
-  });
-  const latency = new Histogram({
-    name: 'worker_service_request_latency_seconds',
-    help: 'Time from the headers of a request to its answer.',
-    labelNames: ['endpoint'],
-    buckets: DURATION_BUCKETS,
-    registers,
-  });
-  const tasks = new Counter({
-    name: 'worker_service_tasks_total',
-    help: 'Executions that have ended, by their outcome; code is empty when completed.',
-    labelNames: ['tier', 'domain', 'status', 'code', 'final'],
-    registers,
-  });
-  const duration = new Histogram({
-    name: 'worker_service_task_duration_seconds',
-    help: "Execution time of a task, to be held against its tier's limit.",
-    labelNames: ['tier', 'domain'],
-    buckets: DURATION_BUCKETS,
-    registers,
-  });
-  const firstToken = new Histogram({
-    name: 'worker_service_first_token_seconds',
-    help: 'Time from a call of the gateway to the first bytes of its answer.',
-    labelNames: ['tier', 'model'],
-    buckets: DURATION_BUCKETS,
-    registers,
-  });
-  const stages = new Histogram({
-    name: 'worker_service_stage_seconds',
-    help: 'Time of a task in each stage.',
-    labelNames: ['tier', 'stage'],
-    buckets: SHORT_BUCKETS,
-    registers,
-  });
-  const overhead = new Histogram({
-    name: 'worker_service_overhead_seconds',
-    help: 'Execution time without waiting for slots, gateway and RAG service.',
-    labelNames: ['tier'],
-    buckets: SHORT_BUCKETS,
-    registers,
-  });
-  const tokens = new Counter({
-    name: 'worker_service_tokens_total',
-    help: 'Tokens of all attempts.',
-    labelNames: ['model', 'direction'],
-    registers,
-  });
-  const attempts = new Counter({
-    name: 'worker_service_attempts_total',
-    help: 'Calls of the gateway: first, retry, repair, escalation, fallback; and how they ended (aborted: early).',
-    labelNames: ['tier', 'kind', 'ended'],
-    registers,
-  });
-  const context = new Counter({
-    name: 'worker_service_context_total',
-    help: 'Where the context of a task came from; degraded: the RAG service did not answer.',
-    labelNames: ['status'],
-    registers,
-  });
-  observe(parts, registers);
+  const limits = Object.values(parts.queues).map(({ timeout }) => timeout);
+  const durations = [...new Set([...DURATION_BUCKETS, ...limits])].sort((a, b) => a - b);
+  const counter = (name: string, help: string, labels: string[]) =>
+    new CounterSeries(`worker_service_${name}`, help, labels, registry);
+  const histogram = (name: string, help: string, labels: string[], buckets: readonly number[]) =>
+    new HistogramSeries(`worker_service_${name}`, help, labels, buckets, registry);
+  const requests = counter('requests_total', 'HTTP requests answered.', ['endpoint', 'status']);
+  const latency = histogram(
+    'request_latency_seconds',
+    'Time from the headers of a request to its answer.',
+    ['endpoint'],
+    durations,
+  );
+  const tasks = counter(
+    'tasks_total',
+    'Executions that have ended, by their outcome; code is empty when completed.',
+    ['tier', 'domain', 'status', 'code', 'final'],
+  );
+  const duration = histogram(
+    'task_duration_seconds',
+    "Execution time of a task, to be held against its tier's limit.",
+    ['tier', 'domain'],
+    durations,
+  );
+  const firstToken = histogram(
+    'first_token_seconds',
+    'Time from a call of the gateway to the first bytes of its answer.',
+    ['tier', 'domain', 'model'],
+    durations,
+  );
+  const stages = histogram(
+    'stage_seconds',
+    'Time of a task in each stage.',
+    ['tier', 'stage'],
+    SHORT_BUCKETS,
+  );
+  const overhead = histogram(
+    'overhead_seconds',
+    'Execution time without waiting for slots, gateway and RAG service.',
+    ['tier'],
+    SHORT_BUCKETS,
+  );
+  const tokens = counter('tokens_total', 'Tokens of all attempts.', ['model', 'direction']);
+  const attempts = counter(
+    'attempts_total',
+    'Calls of the gateway: first, retry, repair, escalation, fallback; and how they ended (aborted: early).',
+    ['tier', 'kind', 'ended'],
+  );
+  const context = counter(
+    'context_total',
+    'Where the context of a task came from; degraded: the RAG service did not answer.',
+    ['status'],
+  );
+  observe(parts, [registry]);
   return {
     registry,
     answered: (endpoint, status, seconds) => {
-      requests.inc({ endpoint, status });
-      latency.observe({ endpoint }, seconds);
+      requests.add([endpoint, String(status)]);
+      latency.observe([endpoint], seconds);
     },
     ended: ({ outcome, domain, final }, receipt, recordMs) => {
       const tier = outcome.tier ?? '';
       const code = outcome.status === 'failed' ? outcome.code : '';
-      tasks.inc({ tier, domain, status: outcome.status, code, final: String(final) });
+      tasks.add([tier, domain, outcome.status, code, String(final)]);
       if (outcome.execution_time_ms !== undefined)
-        duration.observe({ tier, domain }, outcome.execution_time_ms / 1000);
-      if (outcome.overhead_ms !== undefined) overhead.observe({ tier }, outcome.overhead_ms / 1000);
-      for (const [stage, ms] of Object.entries(outcome.timings ?? {}))
-        stages.observe({ tier, stage }, ms / 1000);
-      stages.observe({ tier, stage: 'record' }, recordMs / 1000);
-      context.inc({ status: receipt.context.status });
+        duration.observe([tier, domain], outcome.execution_time_ms / 1000);
+      if (outcome.overhead_ms !== undefined) overhead.observe([tier], outcome.overhead_ms / 1000);
+      const { timings } = outcome;
+      for (const stage in timings)
+        stages.observe([tier, stage], timings[stage as keyof typeof timings] / 1000);
+      stages.observe([tier, 'record'], recordMs / 1000);
+      context.add([receipt.context.status]);
       for (const attempt of receipt.attempts) {
         const { model, kind, ended } = attempt;
-        attempts.inc({ tier: attempt.tier, kind, ended });
-        tokens.inc({ model, direction: 'prompt' }, attempt.tokens.prompt);
-        tokens.inc({ model, direction: 'completion' }, attempt.tokens.completion);
+        attempts.add([attempt.tier, kind, ended]);
+        tokens.add([model, 'prompt'], attempt.tokens.prompt);
+        tokens.add([model, 'completion'], attempt.tokens.completion);
         if (attempt.first_token_ms !== undefined)
-          firstToken.observe({ tier: attempt.tier, model }, attempt.first_token_ms / 1000);
+          firstToken.observe([attempt.tier, domain, model], attempt.first_token_ms / 1000);
       }
     },
   };
@@ -138,7 +131,10 @@ export function mergedMetrics(workers: readonly object[]): Promise<string> {
 }
 
 /** What is read when somebody asks. */
-function observe({ pools, slots, gateway, store, tiers, events }: MetricsParts, registers: Registry[]): void {
+function observe(
+  { pools, slots, gateway, rag, store, tiers, events }: MetricsParts,
+  registers: Registry[],
+): void {
   const gauge = (
     name: string,
     help: string,
@@ -163,6 +159,28 @@ function observe({ pools, slots, gateway, store, tiers, events }: MetricsParts, 
   });
   gauge('slots_waiting', 'Tasks that wait for a slot.', ['tier'], (self) => {
     for (const [tier, { waiting }] of slots.usage()) self.set({ tier }, waiting);
+  });
+  gauge(
+    'slots_limit',
+    'Tasks that may run on the node.',
+    ['tier'],
+    (self) => {
+      for (const [tier, { limit }] of slots.usage()) self.set({ tier }, limit);
+    },
+    'max',
+  );
+  gauge('threads_waiting', 'Jobs that wait for a thread.', ['tier'], (self) => {
+    for (const tier of tiers) self.set({ tier }, pools.waiting(tier));
+  });
+  new Counter({
+    name: 'worker_service_rag_queries_total',
+    help: 'Questions to the RAG service: hit (of the cache), joined (to an equal one), answered, failed.',
+    labelNames: ['result'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [result, count] of Object.entries(rag.counts)) this.inc({ result }, count);
+    },
   });
   gauge(
     'threads_utilization',
@@ -203,6 +221,16 @@ function observe({ pools, slots, gateway, store, tiers, events }: MetricsParts, 
     },
   );
   gauge(
+    'outbox_depth',
+    `Outcomes whose event is not confirmed, counted up to ${MOST_COUNTED}.`,
+    [],
+    async (self) => {
+      const waiting = store.state().ok ? await store.unpublished(MOST_COUNTED) : [];
+      self.set(events() === undefined ? 0 : waiting.length);
+    },
+    'max',
+  );
+  gauge(
     'outbox_oldest_seconds',
     'Age of the oldest outcome whose event is not confirmed.',
     [],
@@ -213,3 +241,5 @@ function observe({ pools, slots, gateway, store, tiers, events }: MetricsParts, 
     'max',
   );
 }
+
+const MOST_COUNTED = 1000;

@@ -22,6 +22,8 @@ export interface Rag {
     deadline: Deadline,
     trace: TraceContext | undefined,
   ): Promise<RetrievedContext | { readonly degraded: string }>;
+  /** Questions since the start, by what became of them. */
+  readonly counts: Readonly<Record<'hit' | 'joined' | 'answered' | 'failed', number>>;
   /** Whether something answers at the service's address. Any HTTP answer counts. */
   probe(signal: AbortSignal): Promise<boolean>;
   close(): Promise<void>;
@@ -33,6 +35,7 @@ export function openRag(config: Config, ragUrl: string): Rag {
   const agent = new Agent({ connections: 64, connect: { timeout: rag.timeout_ms } });
   const base = new URL(ragUrl);
   const cache = new NodeCache({ stdTTL: rag.cache_ttl_seconds, useClones: false, checkperiod: 60 });
+  const counts = { hit: 0, joined: 0, answered: 0, failed: 0 };
   const underWay = new Map<string, Promise<RetrievedContext>>();
 
   const ask = async (
@@ -65,11 +68,18 @@ export function openRag(config: Config, ragUrl: string): Rag {
   const lookUp = (query: RagQuery, trace: TraceContext | undefined): Promise<RetrievedContext> => {
     const key = hashOf([query.projectId, query.domain, query.query, query.maxTokens]);
     const known = cache.get<RetrievedContext>(key);
-    if (known !== undefined) return Promise.resolve(known);
+    if (known !== undefined) {
+      counts.hit++;
+      return Promise.resolve(known);
+    }
     const joined = underWay.get(key);
-    if (joined !== undefined) return joined;
+    if (joined !== undefined) {
+      counts.joined++;
+      return joined;
+    }
     const asked = askTwice(query, trace)
       .then((context) => {
+        counts.answered++;
         if (rag.cache_max_entries > 0) {
           // node-cache refuses at its limit; the oldest entry makes room.
           if (cache.keys().length >= rag.cache_max_entries) cache.del(cache.keys()[0]!);
@@ -77,11 +87,16 @@ export function openRag(config: Config, ragUrl: string): Rag {
         }
         return context;
       })
+      .catch((error: Error) => {
+        counts.failed++;
+        throw error;
+      })
       .finally(() => underWay.delete(key));
     underWay.set(key, asked);
     return asked;
   };
   return {
+    counts,
     retrieve: async (query, deadline, trace) => {
       try {
         const asked = lookUp(query, trace);

@@ -94,7 +94,16 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
     };
     let events: Events | undefined;
     const tiers = Object.keys(config.tier_models);
-    const metrics = openMetrics({ pools, slots, gateway, store, tiers, events: () => events });
+    const metrics = openMetrics({
+      pools,
+      slots,
+      gateway,
+      rag,
+      store,
+      tiers,
+      queues: config.queues,
+      events: () => events,
+    });
     const tasks = new Tasks({ parts, store, leases, log, metrics });
     if (seat === undefined || seat.index === 0) keep(pruneRegularly(config, store, log));
     events = hasBroker

@@ -92,6 +92,10 @@ const Server = Type.Object(
     tls_key_file: Type.Optional(
       Type.String({ minLength: 1, description: 'Private key of the certificate, PEM. Default: none.' }),
     ),
+    page: Type.Boolean({
+      default: true,
+      description: 'Whether the live page is served at `/`, and its data at `/live`.',
+    }),
     max_tasks_per_caller: Type.Integer({
       default: 0,
       minimum: 0,

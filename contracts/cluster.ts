@@ -19,10 +19,10 @@ export type ToPrimary =
   | { readonly kind: 'claim'; readonly claims: readonly TaskClaim[] }
   | { readonly kind: 'release'; readonly taskIds: readonly string[] }
   | { readonly kind: 'ask'; readonly call: number; readonly taskId: string }
-  /** Asks for the metrics of all workers. */
-  | { readonly kind: 'metrics'; readonly call: number }
-  /** The metrics of this worker, as prom-client makes JSON of them. */
-  | { readonly kind: 'measured'; readonly call: number; readonly metrics: object }
+  /** Asks for the reports of all workers. */
+  | { readonly kind: 'report'; readonly call: number }
+  /** What this worker tells of itself. */
+  | { readonly kind: 'measured'; readonly call: number; readonly report: object }
   | { readonly kind: 'log_level'; readonly level: LogLevel }
   /** Cancel a task that another worker executes. */
   | { readonly kind: 'cancel'; readonly taskId: string };
@@ -42,7 +42,7 @@ export type ToWorker =
   | { readonly kind: 'limit'; readonly tier: string; readonly limit: number }
   | { readonly kind: 'answers'; readonly answers: readonly ClaimAnswer[] }
   | { readonly kind: 'measure'; readonly call: number }
-  | { readonly kind: 'metrics'; readonly call: number; readonly workers: readonly object[] }
+  | { readonly kind: 'reports'; readonly call: number; readonly reports: readonly object[] }
   | { readonly kind: 'cancel'; readonly taskId: string }
   | { readonly kind: 'log_level'; readonly level: LogLevel }
   /** End what runs, exit. `replaced`: others take the new connections, so what comes on the open ones is served. */

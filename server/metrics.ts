@@ -1,4 +1,4 @@
-import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Config } from '../config/schema.js';
 import type { Receipt } from '../contracts/outcome.js';
 import type { Pools } from '../pool/pools.js';
@@ -123,11 +123,6 @@ export function openMetrics(parts: MetricsParts): Metrics {
       }
     },
   };
-}
-
-/** The values of all workers of a node as one text. */
-export function mergedMetrics(workers: readonly object[]): Promise<string> {
-  return AggregatorRegistry.aggregate(workers as object[]).metrics();
 }
 
 /** What is read when somebody asks. */

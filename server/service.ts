@@ -3,7 +3,7 @@ import type { WorkerSeat } from '../contracts/cluster.js';
 import { openPools } from '../pool/pools.js';
 import { LeasedSlots } from './cluster/leased-slots.js';
 import type { Link } from './cluster/link.js';
-import { nodeMetrics } from './cluster/node-metrics.js';
+import { nodeReports } from './cluster/node-reports.js';
 import { PrimaryLeases } from './cluster/primary-leases.js';
 import { type Events, openEvents } from './events/events.js';
 import type { ExecutionParts } from './execution.js';
@@ -15,7 +15,9 @@ import { type Leases, LocalLeases } from './leases.js';
 import type { Log } from './log.js';
 import { openMetrics } from './metrics.js';
 import { openRag } from './rag.js';
+import { RecentTasks } from './recent-tasks.js';
 import { LocalSlots } from './slots.js';
+import { metricsTextOf, type Report, snapshotOf } from './snapshot.js';
 import { openStandIns, standInsOf } from './stand-ins.js';
 import { openLmdbStore } from './store/lmdb.js';
 import { openPostgresStore } from './store/postgres.js';
@@ -104,7 +106,13 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       queues: config.queues,
       events: () => events,
     });
-    const tasks = new Tasks({ parts, store, leases, log, metrics });
+    const recent = new RecentTasks();
+    const own = async (): Promise<Report> => ({
+      metrics: await metrics.registry.getMetricsAsJSON(),
+      recent: recent.list(),
+    });
+    const reports = seat === undefined ? async () => [await own()] : nodeReports(own, seat.link);
+    const tasks = new Tasks({ parts, store, leases, log, metrics, recent });
     if (seat === undefined || seat.index === 0) keep(pruneRegularly(config, store, log));
     events = hasBroker
       ? keep(
@@ -124,7 +132,8 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
     const http = keep(
       openHttp({
         metrics,
-        metricsText: seat === undefined ? () => metrics.registry.metrics() : nodeMetrics(metrics, seat.link),
+        metricsText: async () => metricsTextOf(await reports()),
+        snapshot: async () => snapshotOf(await reports(), config),
         port: seat?.port ?? config.server.port,
         config,
         pools,

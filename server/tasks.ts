@@ -6,6 +6,7 @@ import { type ExecutionParts, type ExecutionWatcher, execute } from './execution
 import type { Leases } from './leases.js';
 import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
+import type { RecentTasks } from './recent-tasks.js';
 import type { ResolvedTask } from './resolution.js';
 import {
   type ArtifactStore,
@@ -71,6 +72,7 @@ export interface TasksParts {
   readonly leases: Leases;
   readonly log: Log;
   readonly metrics: Pick<Metrics, 'ended'>;
+  readonly recent: Pick<RecentTasks, 'add'>;
 }
 
 /** Every task that runs in this process, and the rules of idempotency over it and the store. */
@@ -81,16 +83,18 @@ export class Tasks {
   readonly #leases: Leases;
   readonly #log: Log;
   readonly #metrics: TasksParts['metrics'];
+  readonly #recent: TasksParts['recent'];
   #stopping = false;
   /** Called with each outcome that is final and durable: its event is to be published. */
   onFinal: ((record: TaskRecord, output: Uint8Array | undefined) => void) | undefined;
 
-  constructor({ parts, store, leases, log, metrics }: TasksParts) {
+  constructor({ parts, store, leases, log, metrics, recent }: TasksParts) {
     this.#parts = parts;
     this.#store = store;
     this.#leases = leases;
     this.#log = log;
     this.#metrics = metrics;
+    this.#recent = recent;
     leases.onCancelRequested = (taskId) => this.cancel(taskId);
   }
 
@@ -312,6 +316,7 @@ export class Tasks {
     await this.#record(record, receipt, output, task);
     const recordMs = performance.now() - recordsSince;
     this.#metrics.ended(record, receipt, recordMs);
+    this.#recent.add(record);
     this.#log.info({
       event: 'task_ended',
       task_id: resolved.task.task_id,

@@ -11,7 +11,7 @@ import {
 import { AdaptiveLimit, type CallWindow } from '../adaptive-limit.js';
 import type { Log } from '../log.js';
 import { openStandIns } from '../stand-ins.js';
-import { MetricsRounds } from './metrics-round.js';
+import { ReportRounds } from './report-rounds.js';
 import { SlotLedger } from './slot-ledger.js';
 import { TaskLedger } from './task-ledger.js';
 
@@ -61,7 +61,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   );
   const slots = new SlotLedger(limits, send);
   const tasks = new TaskLedger();
-  const rounds = new MetricsRounds(send);
+  const rounds = new ReportRounds(send);
   const deaths: number[] = [];
   const seats: (Worker | undefined)[] = [];
   let phase: 'open' | 'closing' = 'open';
@@ -120,7 +120,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         send(worker, { kind: 'answers', answers: [{ call: message.call, answer }] });
         break;
       }
-      case 'metrics':
+      case 'report':
         rounds.start(
           worker,
           message.call,
@@ -128,7 +128,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         );
         break;
       case 'measured':
-        rounds.measured(worker, message.call, message.metrics);
+        rounds.measured(worker, message.call, message.report);
         break;
       case 'log_level':
         log.level = message.level;

@@ -23,7 +23,9 @@ import type { Tokens } from '../tokens/tokens.js';
 import { type Access, authorize } from './authorization.js';
 import { CallerLimits, limitConnections } from './caller-limits.js';
 import { handleExecute } from './execute.js';
+import { openLive } from './live.js';
 import { changeLogLevel } from './log-level.js';
+import { pageFiles } from './page.js';
 import { completedJson, json, problem, type Reply, send } from './reply.js';
 
 /** What the HTTP edge needs of the service. */
@@ -41,6 +43,8 @@ export interface HttpParts {
   readonly metrics: Pick<Metrics, 'answered'>;
   /** The metrics of the node, in the Prometheus text format. */
   readonly metricsText: () => Promise<string>;
+  /** The node as it is now, for who watches. */
+  readonly snapshot: () => Promise<object>;
   readonly log: Log;
   /** Undefined when no token is asked for. */
   readonly tokens: Tokens | undefined;
@@ -94,6 +98,10 @@ export function openHttp(parts: HttpParts): HttpServer {
     app.put(`${prefix}/log-level`, (res, req) => changeLogLevel(parts, res, req));
     get(`${prefix}/openapi.json`, 'open', () => openApi);
     refuseOtherMethods(app, parts, prefix);
+  }
+  if (parts.config.server.page) {
+    app.get('/live', openLive(parts));
+    for (const [path, reply] of pageFiles()) get(path, 'open', () => reply);
   }
   app.any(
     '/*',

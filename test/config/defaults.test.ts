@@ -42,6 +42,7 @@ test('an empty file has the documented defaults', () => {
     workers: availableParallelism(),
     grace_period_ms: 30_000,
     allow_unauthenticated: false,
+    page: true,
     max_tasks_per_caller: 0,
     max_connections: 0,
   });

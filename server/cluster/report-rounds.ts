@@ -1,7 +1,7 @@
 import type { ToWorker } from '../../contracts/cluster.js';
 
-/** Collects the metrics of all workers for the one that was asked. The primary's own. */
-export class MetricsRounds {
+/** Collects the reports of all workers for the one that was asked. The primary's own. */
+export class ReportRounds {
   readonly #send: (worker: number, message: ToWorker) => void;
   readonly #rounds = new Map<
     number,
@@ -20,7 +20,7 @@ export class MetricsRounds {
     const end = () => {
       clearTimeout(timer);
       this.#rounds.delete(round);
-      this.#send(asker, { kind: 'metrics', call, workers: found });
+      this.#send(asker, { kind: 'reports', call, reports: found });
     };
     // A worker that hangs is left out.
     const timer = setTimeout(end, LIMIT_MS);
@@ -28,10 +28,10 @@ export class MetricsRounds {
     for (const worker of workers) this.#send(worker, { kind: 'measure', call: round });
   }
 
-  measured(worker: number, round: number, metrics: object): void {
+  measured(worker: number, round: number, report: object): void {
     const open = this.#rounds.get(round);
     if (!open?.waiting.delete(worker)) return;
-    open.found.push(metrics);
+    open.found.push(report);
     if (open.waiting.size === 0) open.end();
   }
 }

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { suite } from 'uvu';
+import { addToken } from '../../server/tokens/token-file.js';
+import { atCluster } from '../cluster/at-cluster.js';
+import { startChromium } from '../servers/chromium.js';
+import { aTask, atService, call, type ServiceUnderTest, until } from './at-service.js';
+
+const test = suite('the live page');
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const hostile = `<img src=x onerror="document.title='run'"><b>`;
+let browser: Browser;
+let service: ServiceUnderTest | undefined;
+
+test.before(async () => {
+  browser = await startChromium();
+});
+test.after(() => browser?.close());
+test.after.each(async () => {
+  await service?.close();
+  service = undefined;
+});
+
+interface Watched {
+  readonly page: Page;
+  /** Errors on its console, and what it asked of other places. */
+  readonly faults: string[];
+}
+
+async function open(url: string, options: BrowserContextOptions = {}): Promise<Watched> {
+  const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
+  const page = await context.newPage();
+  const faults: string[] = [];
+  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+  page.on('pageerror', (error) => faults.push(error.message));
+  page.on('request', (request) => {
+    if (new URL(request.url()).origin !== new URL(url).origin && !request.url().startsWith('data:'))
+      faults.push(`asked ${request.url()}`);
+  });
+  await page.goto(url);
+  return { page, faults };
+}
+
+/** What axe finds against WCAG 2 A and AA; the page's own policy would not let it be injected as an element. */
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run(options: object): Promise<{ violations: { id: string; help: string }[] }> };
+    };
+    const found = await axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] });
+    return found.violations.map(({ id, help }) => `${id}: ${help}`);
+  });
+}
+
+test('it shows what happens while it is looked at, in light and in dark', async () => {
+  service = await atService('gateway: {max_attempts: 1}');
+  const { page, faults } = await open(service.url);
+  await page.getByText('live', { exact: true }).waitFor();
+  await page.getByText('No task has ended yet.').waitFor();
+  const task = aTask({ tier: 'tiny' });
+  assert.equal((await service.execute(task)).status, 200);
+  await page.getByRole('cell', { name: task.task_id }).waitFor();
+  await service.knobs({ status: 400, body: hostile });
+  const failing = aTask({ tier: 'tiny' });
+  await service.execute(failing);
+  await page.getByRole('cell', { name: 'gateway_error' }).waitFor();
+  assert.equal(await page.getByLabel('Token with the scope read').isVisible(), false);
+  const card = page.getByRole('listitem').filter({ hasText: 'tiny' });
+  await card.getByText('1 of 2').waitFor();
+  await card.getByText(/of 60 s$/).waitFor();
+  assert.equal(await page.getByRole('meter', { name: 'slots of tiny in use' }).getAttribute('max'), '10');
+
+  // By keyboard alone: to the box, which shows failures only.
+  const box = page.getByLabel('Failures only');
+  for (let presses = 0; presses < 10; presses++) {
+    await page.keyboard.press('Tab');
+    if (await page.evaluate<boolean>("document.activeElement.id === 'failures'")) break;
+  }
+  await page.keyboard.press('Space');
+  assert.equal(await box.isChecked(), true);
+  await page.getByRole('cell', { name: task.task_id, exact: true }).waitFor({ state: 'detached' });
+  await page.getByRole('cell', { name: failing.task_id, exact: true }).waitFor();
+
+  const background = () => page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
+  const backgrounds: string[] = [];
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    backgrounds.push(await background());
+    assert.deepEqual(await violations(page), [], colorScheme);
+  }
+  assert.notEqual(backgrounds[0], backgrounds[1]);
+  assert.deepEqual(faults, []);
+  await page.context().close();
+});
+
+test('nothing of a task is taken for HTML', async () => {
+  service = await atService();
+  const { url } = service;
+  const { page, faults } = await open(url);
+  await page.getByText('live', { exact: true }).waitFor();
+  // No id may look so; a page must not rely on it.
+  await page.route('**/live', (route) =>
+    route.fulfill({
+      contentType: 'text/event-stream',
+      body: `event: snapshot\ndata: ${JSON.stringify({
+        ...{ at: 1, version: hostile, workers: 1, outbox: { depth: 0, oldest_seconds: 0 } },
+        tiers: [
+          {
+            tier: hostile,
+            limit_seconds: 1,
+            used: 0,
+            limit: 1,
+            waiting: 0,
+            completed: 0,
+            failed: 0,
+            durations: [],
+          },
+        ],
+        ...{ tokens: [{ model: hostile, direction: 'prompt', value: 1 }], breakers: { [hostile]: 0 } },
+        dependencies: { [hostile]: 1 },
+        recent: [
+          {
+            task_id: hostile,
+            domain: hostile,
+            status: 'failed',
+            code: hostile,
+            tokens_used: 0,
+            finished_at: 1,
+          },
+        ],
+      })}\n\n`,
+    }),
+  );
+  await page.reload();
+  await page.getByRole('heading', { name: hostile }).waitFor();
+  await page.getByRole('cell', { name: hostile }).first().waitFor();
+  assert.equal(await page.locator('img, b').count(), 0);
+  assert.notEqual(await page.title(), 'run');
+  assert.deepEqual(faults, []);
+  await page.context().close();
+});
+
+test('it says that it is disconnected, and comes back by itself', async () => {
+  service = await atService();
+  const { page } = await open(service.url);
+  await page.getByText('live', { exact: true }).waitFor();
+  await page.route('**/live', (route) => route.abort());
+  await page.reload();
+  await page.getByText('disconnected, trying again').waitFor();
+  await page.unroute('**/live');
+  await page.getByText('live', { exact: true }).waitFor();
+  await page.context().close();
+});
+
+test('where there are tokens it asks for one, and keeps it for the tab', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'worker-service-page-'));
+  const file = join(directory, 'tokens.json');
+  const token = addToken(file, { name: 'page', scopes: ['read'] });
+  service = await atService(`server: {tokens_file: ${file}}`);
+  assert.equal((await service.ask('GET', '/live')).status, 401);
+  const { page } = await open(service.url);
+  const field = page.getByLabel('Token with the scope read');
+  await field.waitFor();
+  assert.deepEqual(await violations(page), []);
+  await page.keyboard.type('wrong');
+  await page.keyboard.press('Enter');
+  await page.getByText('This token does not open the page.').waitFor();
+  await field.fill(token);
+  await page.keyboard.press('Enter');
+  await page.getByText('live', { exact: true }).waitFor();
+  await page.reload();
+  await page.getByRole('heading', { name: 'tiny' }).waitFor();
+  await page.context().close();
+  rmSync(directory, { recursive: true });
+});
+
+test('it can be switched off', async () => {
+  service = await atService('server: {page: false}');
+  for (const path of ['/', '/live', '/page.js'])
+    assert.equal((await service.ask('GET', path)).status, 404, path);
+});
+
+test('on a node of several processes it shows the tasks of all', async () => {
+  const cluster = await atCluster();
+  try {
+    const { page } = await open(cluster.url);
+    await page.getByText('2 processes').waitFor();
+    const headers = { 'content-type': 'application/json', connection: 'close' };
+    const tasks = Array.from({ length: 12 }, () => aTask({ tier: 'tiny' }));
+    await Promise.all(
+      tasks.map((task) => call(`${cluster.url}/execute`, 'POST', JSON.stringify(task), headers)),
+    );
+    for (const { task_id } of tasks) await page.getByRole('cell', { name: task_id, exact: true }).waitFor();
+    await page.context().close();
+    // Nobody watches: nothing more is asked of the workers.
+    await until(async () => (await call(`${cluster.url}/health/live`, 'GET')).status === 200, 'it goes on');
+  } finally {
+    await cluster.close();
+  }
+});
+
+test.run();

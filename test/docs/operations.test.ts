@@ -6,6 +6,7 @@ import { suite } from 'uvu';
 import { parse } from 'yaml';
 import { type PrometheusServer, prometheusCommand, startPrometheus } from '../../bench/servers/prometheus.js';
 import { startRabbit } from '../../bench/servers/rabbitmq.js';
+import { failures } from '../../contracts/failures.js';
 import { aTask, atService, type ServiceUnderTest, until } from '../service/at-service.js';
 
 const test = suite('dashboard and alerts');
@@ -116,6 +117,15 @@ test('each tier of the shipped configuration has an alert at its limit, and each
   );
   for (const { alert, annotations } of rules)
     assert.ok(sections.includes(annotations.runbook.split('#')[1]!), alert);
+});
+
+test('each error code has a cause and a remedy', () => {
+  const document = readFileSync(new URL('../../../docs/OPERATIONS.md', import.meta.url), 'utf8');
+  const rows = [...document.matchAll(/^\| `(\w+)` \| (\d+) \| [^|]+ \| [^|]+ \|$/gm)];
+  assert.deepEqual(
+    rows.map(([, code, status]) => [code, Number(status)]),
+    Object.entries(failures).map(([code, { status }]) => [code, status]),
+  );
 });
 
 test.run();

@@ -84,6 +84,17 @@ test('the set-ups are ones that the service starts with', () => {
   assert.deepEqual(problemsOf(file, { HOST: '0.0.0.0', ...env }), []);
 });
 
+test('the tier of docs/adding-a-domain.md is one that the service takes', () => {
+  const [, yaml] = /```yaml\n([\s\S]*?)```/.exec(read('docs/adding-a-domain.md'))!;
+  const others =
+    'frontier: {model: claude-sonnet-4, endpoint: anthropic}\n  coding: {model: m, endpoint: anthropic}';
+  const whole = yaml!.replace('tier_models:\n', `tier_models:\n  ${others}\n`);
+  const tiers = 'documentation code-general code-vision code-embedded ui-design'
+    .split(' ')
+    .map((domain) => `  ${domain}: {default_tier: reviewer}`);
+  assert.deepEqual(problemsOf(`${whole}workers:\n${tiers.join('\n')}\n`), []);
+});
+
 test('the Kubernetes example is valid by the schemas of its kinds', () => {
   const modules: Record<string, string> = {
     'apps/v1': 'kubernetes-models/apps/v1',

@@ -4,6 +4,7 @@ import { suite } from 'uvu';
 import { domains } from '../../domains/registry.js';
 import { AnswerScanner } from '../../pool/answer-scanner.js';
 import { fieldChecker } from '../../pool/verdict.js';
+import { effort } from '../fuzz/effort.js';
 
 const test = suite('answer scanner');
 
@@ -17,7 +18,7 @@ test('the visible result of a JSON answer is its content, whatever the split', (
         assert.equal(shown(text, sizes), content);
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 500 * effort },
   );
 });
 

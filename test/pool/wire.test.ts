@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { type Delta, openWire } from '../../pool/wire.js';
+import { effort, seed } from '../fuzz/effort.js';
 
 const test = suite('wire');
 
@@ -75,7 +76,7 @@ test('a message means the same, whatever came before it in its stream', () => {
     fc.property(fc.array(message, { minLength: 1, maxLength: 30 }), (messages) => {
       assert.deepEqual(deltasOf(messages), messages.map(alone));
     }),
-    { numRuns: 2000 },
+    { numRuns: 2000 * effort, seed },
   );
 });
 

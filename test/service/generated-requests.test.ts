@@ -4,12 +4,13 @@ import { createGeneratorSync, type JsonSchema } from 'json-schema-faker';
 import { suite } from 'uvu';
 import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
 import { domainNames } from '../../domains/registry.js';
+import { effort, seed, withinReason } from '../fuzz/effort.js';
 import { type Answer, aTask, atService, call, type ServiceUnderTest } from './at-service.js';
 import { OpenApi, type Operation } from './documented.js';
 
 const test = suite('requests generated from contracts/openapi.yaml');
 const openApi = new OpenApi();
-const requests = 120;
+const requests = 120 * effort;
 const json = { 'content-type': 'application/json' };
 const execute: Operation = { path: '/execute', method: 'POST' };
 const artifactIds = new Set<string>();
@@ -111,7 +112,7 @@ interface Body {
 
 /** Tasks as the document has them, tasks with one thing changed, and bodies that are no tasks at all. */
 async function taskBodies(): Promise<Body[]> {
-  const faker = createGeneratorSync({ seed: 1, optionalsProbability: 0.3 });
+  const faker = createGeneratorSync({ seed, optionalsProbability: 0.3 });
   const schema = withinReason({
     ...openApi.document.components.schemas.Task,
     components: openApi.document.components,
@@ -155,14 +156,6 @@ async function taskBodies(): Promise<Body[]> {
 
 function fieldsOf(document: OpenApi['document']): string[] {
   return Object.keys(document.components.schemas.Task.properties);
-}
-
-/** The schema with texts and lists short enough to generate hundreds. */
-function withinReason(schema: unknown): unknown {
-  return JSON.parse(JSON.stringify(schema), (key, value) => {
-    if (key === 'maxLength') return Math.min(value, 64);
-    return key === 'maxItems' ? Math.min(value, 4) : value;
-  });
 }
 
 /** Paths under both prefixes; ids that exist, ids that do not, and texts that are no ids. */

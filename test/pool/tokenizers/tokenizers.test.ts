@@ -8,6 +8,7 @@ import { suite } from 'uvu';
 import type { TokenizerName } from '../../../contracts/threads.js';
 import { compileVocabularies } from '../../../pool/tokenizers/compile.js';
 import { loadVocabulary, openTokenizer, type Tokenizer } from '../../../pool/tokenizers/index.js';
+import { effort } from '../../fuzz/effort.js';
 
 const names: TokenizerName[] = ['o200k_harmony', 'gemma3', 'qwen3', 'claude'];
 const require = createRequire(import.meta.url);
@@ -53,7 +54,7 @@ for (const name of names) {
   test('gives the ids of the reference library for generated text', () => {
     fc.assert(
       fc.property(texts, (text) => assert.deepEqual(tokenizer.encode(text), reference(text))),
-      { numRuns: 150 },
+      { numRuns: 150 * effort },
     );
   });
 
@@ -77,7 +78,7 @@ for (const name of names) {
         }
         assert.equal(countParts(tokenizer, parts), tokenizer.count(text));
       }),
-      { numRuns: 300 },
+      { numRuns: 300 * effort },
     );
   });
 
@@ -105,7 +106,7 @@ for (const name of names) {
         const next = text.charCodeAt(prefix.length);
         assert.ok(!(last >= 0xd800 && last <= 0xdbff && next >= 0xdc00 && next <= 0xdfff));
       }),
-      { numRuns: 150 },
+      { numRuns: 150 * effort },
     );
   });
 

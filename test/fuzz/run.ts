@@ -1,0 +1,26 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+
+/**
+ * `npm run fuzz [-- EFFORT]`: what the tests generate, EFFORT times as much of it, from a seed of its own: requests from
+ * openapi.yaml, hostile bodies, messages from asyncapi.yaml, streams of a gateway. A finding becomes a test.
+ */
+const files = [
+  'fuzz/messages',
+  'fuzz/streams',
+  'pool/wire',
+  'pool/answer-scanner',
+  'pool/tokenizers/tokenizers',
+  'service/hostile-requests',
+  'service/generated-requests',
+];
+const [effort = '20'] = process.argv.slice(2);
+for (const file of files) {
+  const child = spawn(
+    process.execPath,
+    ['--enable-source-maps', new URL(`../${file}.test.js`, import.meta.url).pathname],
+    { env: { ...process.env, FUZZ_EFFORT: effort }, stdio: 'inherit' },
+  );
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0) process.exitCode = 1;
+}

@@ -96,6 +96,10 @@ const Server = Type.Object(
       default: true,
       description: 'Whether the live page is served at `/`, and its data at `/live`.',
     }),
+    docs: Type.Boolean({
+      default: true,
+      description: 'Whether `/docs` shows the OpenAPI document.',
+    }),
     max_tasks_per_caller: Type.Integer({
       default: 0,
       minimum: 0,

@@ -53,7 +53,7 @@ export function openApiDocument(): object {
       '/health/startup': { get: startup },
       '/metrics': { get: secured('read', metrics) },
       '/log-level': { get: secured('read', getLogLevel), put: secured('admin', putLogLevel) },
-      '/openapi.json': { get: self },
+      '/openapi.json': { get: secured('read', self) },
     },
     components: {
       securitySchemes: {

@@ -25,7 +25,7 @@ import { CallerLimits, limitConnections } from './caller-limits.js';
 import { handleExecute } from './execute.js';
 import { openLive } from './live.js';
 import { changeLogLevel } from './log-level.js';
-import { pageFiles } from './page.js';
+import { docsFiles, pageFiles } from './page.js';
 import { completedJson, json, problem, type Reply, send } from './reply.js';
 
 /** What the HTTP edge needs of the service. */
@@ -96,12 +96,15 @@ export function openHttp(parts: HttpParts): HttpServer {
     get(`${prefix}/metrics`, 'read', metrics);
     get(`${prefix}/log-level`, 'read', ({ log }) => json({ level: log.level }));
     app.put(`${prefix}/log-level`, (res, req) => changeLogLevel(parts, res, req));
-    get(`${prefix}/openapi.json`, 'open', () => openApi);
+    get(`${prefix}/openapi.json`, 'read', () => openApi);
     refuseOtherMethods(app, parts, prefix);
   }
   if (parts.config.server.page) {
     app.get('/live', openLive(parts));
-    for (const [path, reply] of pageFiles()) get(path, 'open', () => reply);
+    for (const [path, reply] of pageFiles) get(path, 'open', reply);
+  }
+  if (parts.config.server.docs) {
+    for (const [path, reply] of docsFiles) get(path, 'open', reply);
   }
   app.any(
     '/*',

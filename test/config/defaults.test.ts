@@ -43,6 +43,7 @@ test('an empty file has the documented defaults', () => {
     grace_period_ms: 30_000,
     allow_unauthenticated: false,
     page: true,
+    docs: true,
     max_tasks_per_caller: 0,
     max_connections: 0,
   });

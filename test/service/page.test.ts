@@ -175,13 +175,27 @@ test('where there are tokens it asks for one, and keeps it for the tab', async (
   await page.getByText('live', { exact: true }).waitFor();
   await page.reload();
   await page.getByRole('heading', { name: 'tiny' }).waitFor();
+  await page.goto(`${service.url}/docs`);
+  await page.getByText('/tasks/{task_id}/receipt').first().waitFor();
+  await page.evaluate('sessionStorage.clear()');
+  await page.reload();
+  await page.getByText('is needed: give it to the').waitFor();
   await page.context().close();
   rmSync(directory, { recursive: true });
 });
 
-test('it can be switched off', async () => {
-  service = await atService('server: {page: false}');
-  for (const path of ['/', '/live', '/page.js'])
+test('/docs shows the document, and asks nobody else for anything', async () => {
+  service = await atService();
+  const { page, faults } = await open(`${service.url}/docs`);
+  await page.getByText('Execute a task').first().waitFor();
+  await page.getByText('/tasks/{task_id}/receipt').first().waitFor();
+  assert.deepEqual(faults, []);
+  await page.context().close();
+});
+
+test('both can be switched off', async () => {
+  service = await atService('server: {page: false, docs: false}');
+  for (const path of ['/', '/live', '/page.js', '/docs', '/docs/docs.js'])
     assert.equal((await service.ask('GET', path)).status, 404, path);
 });
 

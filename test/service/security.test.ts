@@ -67,6 +67,7 @@ test('a token opens what its scopes say, and nothing else', async () => {
     `/artifacts/${body.artifact_id}`,
     '/health/detailed',
     '/metrics',
+    '/openapi.json',
   ];
   for (const path of reading.flatMap((path) => [path, `/api/v1${path}`])) {
     const url = `${service.url}${path}`;
@@ -81,7 +82,7 @@ test('a token opens what its scopes say, and nothing else', async () => {
     call(`${service.url}/tasks/${task.task_id}`, 'DELETE', undefined, bearer(token));
   assert.equal((await cancel(tokens.read)).status, 403);
   assert.equal((await cancel(tokens.execute)).status, 409);
-  for (const path of ['/health', '/health/live', '/health/ready', '/openapi.json'])
+  for (const path of ['/health', '/health/live', '/health/ready', '/health/startup'])
     assert.equal((await call(`${service.url}${path}`, 'GET')).status, 200, path);
 });
 

@@ -64,9 +64,17 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   const rounds = new ReportRounds(send);
   const deaths: number[] = [];
   const seats: (Worker | undefined)[] = [];
+  /** Workers that do not listen yet: nobody else begins one for the same seat. */
+  const starting = new Map<number, Promise<Worker>>();
   let phase: 'open' | 'closing' = 'open';
 
   function start(index: number): Promise<Worker> {
+    const started = fork(index).finally(() => starting.delete(index));
+    starting.set(index, started);
+    return started;
+  }
+
+  function fork(index: number): Promise<Worker> {
     const seat: WorkerSeat = {
       workers: count,
       index,
@@ -172,7 +180,8 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   }
 
   function respawn(index: number): void {
-    if (phase !== 'open') return;
+    // A reload may have filled the seat meanwhile.
+    if (phase !== 'open' || seats[index] !== undefined || starting.has(index)) return;
     start(index).then(
       () => log.info({ event: 'worker_respawned', worker: index }),
       (error: Error) => {
@@ -204,6 +213,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   async function reload(): Promise<void> {
     log.info({ event: 'reloading', workers: count });
     for (let index = 0; index < count && phase === 'open'; index++) {
+      await starting.get(index)?.catch(() => {});
       const old = seats[index];
       try {
         await start(index);

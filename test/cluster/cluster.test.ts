@@ -134,7 +134,30 @@ test('SIGHUP replaces the workers one by one, and no request fails', async () =>
   await Promise.all(clients);
   assert.deepEqual(failures, []);
   assert.ok(answered > 0);
-  assert.ok(under.workers().every((pid) => !before.includes(pid)));
+  assert.deepEqual(
+    under.workers().filter((pid) => before.includes(pid)),
+    [],
+  );
+  assert.equal(under.workers().length, 2);
+});
+
+test('a reload replaces a worker that is just starting, too, and leaves none beside', async () => {
+  const [victim] = under.workers();
+  process.kill(victim!, 'SIGKILL');
+  await until(
+    () => under.workers().length === 2 && !under.workers().includes(victim!),
+    'its successor begins',
+  );
+  const before = under.workers();
+  const reloads = () => under.log().split('"event":"reloaded"').length;
+  const earlier = reloads();
+  under.primary.kill('SIGHUP');
+  await until(() => reloads() > earlier, 'the reload');
+  assert.deepEqual(
+    under.workers().filter((pid) => before.includes(pid)),
+    [],
+  );
+  assert.equal(under.workers().length, 2);
 });
 
 test('SIGTERM to all processes at once lets what runs end, and the exit code is 0', async () => {

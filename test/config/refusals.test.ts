@@ -244,7 +244,9 @@ endpoints: {e: {api_key: [s3cret], url: "user:s3cret@h"}, f: s3cret, vllm: {api_
   const error = errorOf(() => aConfig(yaml, { MODEL_GATEWAY_API_KEY: 's3\u0001cret' }));
   assert.equal(pathsOf(yaml).length, 8);
   assert.ok(error?.problems.some(({ path }) => path === 'MODEL_GATEWAY_API_KEY'));
-  for (const part of ['s3', '53', 'user:']) assert.not.ok(error?.message.includes(part), part);
+  // The first line names the file, whose random name may hold anything.
+  const said = error!.message.slice(error!.message.indexOf('\n'));
+  for (const part of ['s3', '53', 'user:']) assert.not.ok(said.includes(part), part);
 });
 
 test('a long value is cut in the error', () => {

@@ -219,7 +219,8 @@ test('no id leads out of its namespace', async () => {
     const { status, body } = await service.execute(aTask({ task_id: id }));
     assert.equal(status, 400, id);
     assert.equal(body.errors[0].path, '/task_id');
-    if (id.length > 5_000) continue;
+    // What is too long for a path, and what every client resolves before it asks.
+    if (id.length > 5_000 || id === '..') continue;
     for (const route of ['tasks', 'artifacts'])
       assert.equal((await call(`${url}/${route}/${encodeURIComponent(id)}`, 'GET')).status, 404, id);
   }

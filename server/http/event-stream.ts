@@ -31,14 +31,7 @@ export function streamEvents(res: HttpResponse, caller: Caller, isAborted: () =>
       }
     }
   };
-  res.cork(() => {
-    res
-      .writeStatus('200 OK')
-      .writeHeader('content-type', 'text/event-stream')
-      .writeHeader('cache-control', 'no-cache')
-      .writeHeader('x-accel-buffering', 'no');
-    res.write(': worker-service\n\n');
-  });
+  beginEvents(res);
   return new Promise((resolve) => {
     let last: Uint8Array | undefined;
     const finish = () => {
@@ -64,6 +57,18 @@ export function streamEvents(res: HttpResponse, caller: Caller, isAborted: () =>
       last = lastFrame(ended);
       finish();
     });
+  });
+}
+
+/** The head of a stream of events, and something for proxies to pass on at once. */
+export function beginEvents(res: HttpResponse): void {
+  res.cork(() => {
+    res
+      .writeStatus('200 OK')
+      .writeHeader('content-type', 'text/event-stream')
+      .writeHeader('cache-control', 'no-cache')
+      .writeHeader('x-accel-buffering', 'no');
+    res.write(': worker-service\n\n');
   });
 }
 

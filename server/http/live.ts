@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { authorize } from './authorization.js';
+import { beginEvents } from './event-stream.js';
 import { send } from './reply.js';
 import type { HttpParts } from './server.js';
 
@@ -45,14 +46,7 @@ export function openLive(parts: HttpParts) {
       watchers.set(res, true);
       return true;
     });
-    res.cork(() => {
-      res
-        .writeStatus('200 OK')
-        .writeHeader('content-type', 'text/event-stream')
-        .writeHeader('cache-control', 'no-cache')
-        .writeHeader('x-accel-buffering', 'no');
-      res.write(': worker-service\n\n');
-    });
+    beginEvents(res);
     watchers.set(res, true);
     if (timer === undefined) timer = setTimeout(run, 0);
   };

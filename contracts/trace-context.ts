@@ -7,9 +7,7 @@ export interface TraceContext {
 /** The context of the headers; undefined when there is none, or none that is valid (3.2.2: it is passed over). */
 export function traceContextOf(traceparent: string, tracestate: string): TraceContext | undefined {
   if (traceIdOf(traceparent) === undefined) return undefined;
-  return tracestate === '' || tracestate.length > MOST_TRACESTATE
-    ? { traceparent }
-    : { traceparent, tracestate };
+  return TRACESTATE.test(tracestate) ? { traceparent, tracestate } : { traceparent };
 }
 
 /** The id of the trace, 32 hexadecimal digits. */
@@ -21,4 +19,5 @@ export function traceIdOf(traceparent: string | undefined): string | undefined {
   return id;
 }
 
-const MOST_TRACESTATE = 512;
+/** Of a message it may hold anything; what is no header must not become one. */
+const TRACESTATE = /^[\x20-\x7e]{1,512}$/;

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Failed, Receipt } from '../contracts/outcome.js';
-import { type TraceContext, traceIdOf } from '../contracts/trace-context.js';
+import { type TraceContext, traceContextOf, traceIdOf } from '../contracts/trace-context.js';
 import { Deadline, Interruption } from './deadline.js';
 import { type ExecutionParts, type ExecutionWatcher, execute } from './execution.js';
 import type { Leases } from './leases.js';
@@ -463,9 +463,8 @@ class RunningTask implements ExecutionWatcher {
   }
 
   get trace(): TraceContext | undefined {
-    if (this.origin?.traceparent === undefined) return undefined;
-    const { traceparent, tracestate } = this.origin;
-    return tracestate === undefined ? { traceparent } : { traceparent, tracestate };
+    const { traceparent, tracestate } = this.origin ?? {};
+    return traceparent === undefined ? undefined : traceContextOf(traceparent, tracestate ?? '');
   }
 
   get live(): boolean {

@@ -143,6 +143,13 @@ test('correlation_id and traceparent come back with the outcome', async () => {
   assert.equal(event.traceparent, traceparent);
 });
 
+test('a traceparent that is none does not reach the gateway, and does not stop the task', async () => {
+  const task = aTinyTask();
+  const traceparent = '00-x\r\nx-injected: 1';
+  await under.orchestrator.ready(task, { headers: { traceparent } });
+  assert.equal((await outcomeOf(task.task_id)).event.data.status, 'completed');
+});
+
 test('the payloads are those that the AsyncAPI document describes', async () => {
   const [good, bad] = [aTinyTask(), aTinyTask()];
   await under.orchestrator.ready(good);

@@ -92,6 +92,11 @@ test('queues deleted while the service runs are declared again, and consumed aga
   for (const task of later) await under.orchestrator.ready(task);
   await under.orchestrator.ready(aTinyTask({ domain: 'astrology' }));
   await under.orchestrator.outcomes(13);
+  // The event of a task that is given up may be seen before its letter is.
+  await eventually(
+    async () => (await under.orchestrator.depth(under.queue('dead'))) === 1,
+    'the dead letter',
+  );
   const [letter, ...others] = await under.orchestrator.take(under.queue('dead'));
   assert.equal(others.length, 0);
   assert.equal(letter!.properties.headers!['x-reason'], 'unknown_domain');

@@ -220,8 +220,8 @@ function observe(
     `Outcomes whose event is not confirmed, counted up to ${MOST_COUNTED}.`,
     [],
     async (self) => {
-      const waiting = store.state().ok ? await store.unpublished(MOST_COUNTED) : [];
-      self.set(events() === undefined ? 0 : waiting.length);
+      const isRead = events() !== undefined && store.state().ok;
+      self.set(isRead ? (await store.unpublished(MOST_COUNTED)).length : 0);
     },
     'max',
   );

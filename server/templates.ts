@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, type StatWatcher, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.js';
 import type { Template } from '../contracts/threads.js';
 import { checkTemplate, packTemplate } from '../pool/template.js';
 import type { Log } from './log.js';
+import { pollFile } from './polled-file.js';
 
 /** The prompt templates of all domains, as they are now. */
 export interface Templates {
@@ -19,33 +20,28 @@ export interface Templates {
  */
 export function openTemplates(config: Config, log: Log): Templates {
   const templates = new Map<string, Template>();
-  const watched: [string, StatWatcher][] = [];
+  const polled: { close(): void }[] = [];
   for (const [domain, { prompt_template }] of Object.entries(config.workers)) {
     const file = join(config.prompts.directory, prompt_template);
     templates.set(domain, readTemplate(file, prompt_template));
     if (!config.prompts.reload) continue;
-    const watcher = watchFile(file, { interval: POLL_MS, persistent: false }, () => {
-      try {
-        const template = readTemplate(file, prompt_template);
-        if (template.sha256 === templates.get(domain)!.sha256) return;
-        templates.set(domain, template);
-        log.info({ event: 'template_reloaded', template: template.name, sha256: template.sha256 });
-      } catch (error) {
-        log.error({ event: 'template_broken', template: prompt_template, error: (error as Error).message });
-      }
-    });
-    watched.push([file, watcher]);
+    const reread = () => {
+      const template = readTemplate(file, prompt_template);
+      if (template.sha256 === templates.get(domain)!.sha256) return;
+      templates.set(domain, template);
+      log.info({ event: 'template_reloaded', template: template.name, sha256: template.sha256 });
+    };
+    const broken = ({ message }: Error) =>
+      log.error({ event: 'template_broken', template: prompt_template, error: message });
+    polled.push(pollFile(file, reread, broken));
   }
   return {
     of: (domain) => templates.get(domain)!,
     close: () => {
-      for (const [file] of watched) unwatchFile(file);
+      for (const each of polled) each.close();
     },
   };
 }
-
-// Polled, because change notifications do not reach all mounts (network folders, ConfigMaps).
-const POLL_MS = 500;
 
 function readTemplate(file: string, name: string): Template {
   const text = readFileSync(file, 'utf8');

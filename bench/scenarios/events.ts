@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import { connect } from 'amqplib';
 import { consumed, keepOutstanding, openEventDriver } from '../event-driver.js';
 import { type LoadRound, loadMetrics, recordingOf } from '../findings.js';
+import { startInstantModel } from '../instant-model.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
 import { ratios, takeTurns } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { startRabbit } from '../servers/rabbitmq.js';
-import { startSimulators } from '../simulators/start.js';
-import { shortAnswer, taskMaker } from '../tasks.js';
+import { taskMaker } from '../tasks.js';
 
 /** An instant model; the driver keeps a fixed number of tasks outstanding; bare amqplib in the same run. */
 export const scenario: Scenario = {
@@ -21,10 +21,7 @@ export const scenario: Scenario = {
 
 async function run(bench: Bench): Promise<Findings> {
   const rabbit = await startRabbit();
-  const simulators = await startSimulators({
-    kinds: ['gateway'],
-    knobs: { gateway: { chunks: 20, output: shortAnswer } },
-  });
+  const simulators = await startInstantModel();
   const model = await connect(rabbit.url);
   const started: BenchProcess[] = [];
   const contestant = async (server: BenchProcess, exchange: string) => {

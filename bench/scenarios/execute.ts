@@ -1,12 +1,11 @@
 import { join } from 'node:path';
-import { closedLoop, type Round } from '../closed-loop.js';
+import type { Round } from '../closed-loop.js';
 import { failedMetric, loadMetrics, recordingOf } from '../findings.js';
+import { shortTasks, startInstantModel } from '../instant-model.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
 import { ratios, takeTurns } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
-import { startSimulators } from '../simulators/start.js';
-import { shortAnswer, taskMaker } from '../tasks.js';
 
 /** An instant model of 20 chunks; all stages on; the floor relays only, in the same run. */
 export const scenario: Scenario = {
@@ -17,23 +16,22 @@ export const scenario: Scenario = {
 };
 
 async function run(bench: Bench): Promise<Findings> {
-  const simulators = await startSimulators({
-    kinds: ['gateway'],
-    knobs: { gateway: { chunks: 20, output: shortAnswer } },
-  });
+  const simulators = await startInstantModel();
   const gateway = simulators.gatewayUrl!;
   const started: BenchProcess[] = [];
   const start = async (name: string, workers: number) => {
     const environment = serviceEnvironment(join(bench.directory, name), gateway, CONFIGURATION, workers);
     const server = await startProcess('../server/main.js', [], environment);
     started.push(server);
-    return loaded(server, bench, name);
+    return loaded(server, name);
   };
+  const loaded = (server: BenchProcess, prefix: string) =>
+    shortTasks(server, { seed: bench.seed, prefix, connections: CONNECTIONS });
   try {
     const floor = await startProcess('floors/relay.js', [gateway]);
     started.push(floor);
     const rounds = await takeTurns(bench, {
-      floor: loaded(floor, bench, 'floor'),
+      floor: loaded(floor, 'floor'),
       one: await start('one', 1),
       two: await start('two', 2),
     });
@@ -47,12 +45,6 @@ async function run(bench: Bench): Promise<Findings> {
 const CONNECTIONS = 64;
 // A tier that holds as many tasks as there are connections.
 const CONFIGURATION = `queues: {small: {concurrency: ${CONNECTIONS}, timeout: 120}}\n`;
-
-function loaded(server: BenchProcess, { seed }: Bench, name: string): (seconds: number) => Promise<Round> {
-  const next = taskMaker(seed, name);
-  const body = () => JSON.stringify(next().data);
-  return (seconds) => closedLoop(server, { connections: CONNECTIONS, seconds, path: '/execute', body });
-}
 
 function findings(rounds: Record<'floor' | 'one' | 'two', Round[]>): Findings {
   const { floor, one, two } = rounds;

@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { failedMetric, recordingOf } from '../findings.js';
+import { startInstantModel } from '../instant-model.js';
 import { callers, openLoop, type Seen, type Target } from '../open-loop.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
 import { ratios } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { startSimulators } from '../simulators/start.js';
-import { directCall, shortAnswer, taskMaker } from '../tasks.js';
+import { directCall, taskMaker } from '../tasks.js';
 
 /** `tiny` at a steady rate, without and with callers who keep `large` full of outputs of 1 MB. */
 export const scenario: Scenario = {
@@ -19,10 +20,7 @@ export const scenario: Scenario = {
 
 async function run(bench: Bench): Promise<Findings> {
   // One of its own for each tier: what a simulator does for the one is not to slow down the other.
-  const simulators = await startSimulators({
-    kinds: ['gateway'],
-    knobs: { gateway: { chunks: 20, output: shortAnswer } },
-  });
+  const simulators = await startInstantModel();
   const simulatorsOfLarge = await startSimulators({
     kinds: ['gateway'],
     knobs: { gateway: { chunkTokens: 8, outputBytes: 1_000_000 } },

@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { type ChannelModel, connect } from 'amqplib';
 import { consumed } from '../event-driver.js';
 import { failedMetric, recordingOf } from '../findings.js';
+import { startInstantModel } from '../instant-model.js';
 import { callers, openLoop, type Seen, type Target } from '../open-loop.js';
 import { serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, type Metric, metric, type Recording } from '../result.js';
 import { takeTurns } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { startRabbit } from '../servers/rabbitmq.js';
-import { startSimulators } from '../simulators/start.js';
-import { directCall, shortAnswer, taskMaker } from '../tasks.js';
+import { directCall, taskMaker } from '../tasks.js';
 
 /** An instant model of 20 chunks, so that nothing of the service hides behind it. Everything is switched on: retriever, store, broker. */
 export const scenario: Scenario = {
@@ -21,10 +21,7 @@ export const scenario: Scenario = {
 };
 
 async function run(bench: Bench): Promise<Findings> {
-  const simulators = await startSimulators({
-    kinds: ['gateway', 'rag'],
-    knobs: { gateway: { chunks: 20, output: shortAnswer } },
-  });
+  const simulators = await startInstantModel(['gateway', 'rag']);
   const rabbit = await startRabbit();
   const service = await startProcess('../server/main.js', [], {
     ...serviceEnvironment(bench.directory, simulators.gatewayUrl!, CONFIGURATION),

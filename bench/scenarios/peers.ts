@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { closedLoop, type Round } from '../closed-loop.js';
 import { failedMetric, loadMetrics, recordingOf } from '../findings.js';
+import { shortTasks, startInstantModel } from '../instant-model.js';
 import { openLoop, type Seen } from '../open-loop.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
 import { ratios, takeTurns } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';
-import { startSimulators } from '../simulators/start.js';
 import { median } from '../statistics.js';
-import { directCall, shortAnswer, taskMaker } from '../tasks.js';
+import { directCall, taskMaker } from '../tasks.js';
 
 /** bench/peers/: the same job written the usual way, and the bare call through Portkey's gateway. */
 export const scenario: Scenario = {
@@ -20,10 +20,7 @@ export const scenario: Scenario = {
 };
 
 async function run(bench: Bench): Promise<Findings> {
-  const simulators = await startSimulators({
-    kinds: ['gateway'],
-    knobs: { gateway: { chunks: 20, output: shortAnswer } },
-  });
+  const simulators = await startInstantModel();
   const gateway = simulators.gatewayUrl!;
   const started: BenchProcess[] = [];
   const start = async (...process: Parameters<typeof startProcess>) => {
@@ -67,10 +64,8 @@ const CONNECTIONS = 64;
 // The tier whose vocabulary the peer's tokenizer knows, with room for all connections; more wait, as they do at the peer.
 const CONFIGURATION = `queues: {large: {concurrency: ${CONNECTIONS}, timeout: 120, max_waiting: 100000}}\n`;
 
-function tasksFor(server: BenchProcess, seed: number, prefix: string): (seconds: number) => Promise<Round> {
-  const next = taskMaker(seed, prefix, { tier: 'large' });
-  const body = () => JSON.stringify(next().data);
-  return (seconds) => closedLoop(server, { connections: CONNECTIONS, seconds, path: '/execute', body });
+function tasksFor(server: BenchProcess, seed: number, prefix: string) {
+  return shortTasks(server, { seed, prefix, connections: CONNECTIONS, choice: { tier: 'large' } });
 }
 
 function offered(server: BenchProcess, seed: number, prefix: string, rate: number) {

@@ -1,11 +1,9 @@
-import { closedLoop } from '../closed-loop.js';
+import { shortTasks, startInstantModel } from '../instant-model.js';
 import { readMeter } from '../meter.js';
 import type { MeterReading } from '../metered-service.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
 import type { Bench, Scenario } from '../scenario.js';
-import { startSimulators } from '../simulators/start.js';
-import { shortAnswer, taskMaker } from '../tasks.js';
 
 /** With `--seconds N` there are ten loads of N seconds in place of the tasks. */
 export const scenario: Scenario = {
@@ -16,23 +14,13 @@ export const scenario: Scenario = {
 };
 
 async function run(bench: Bench): Promise<Findings> {
-  const simulators = await startSimulators({
-    kinds: ['gateway'],
-    knobs: { gateway: { chunks: 20, output: shortAnswer } },
-  });
+  const simulators = await startInstantModel();
   const service = await startProcess(
     'metered-service.js',
     [],
     serviceEnvironment(bench.directory, simulators.gatewayUrl!, CONFIGURATION),
   );
-  const next = taskMaker(bench.seed, 'soak');
-  const load = () =>
-    closedLoop(service, {
-      connections: CONNECTIONS,
-      seconds: bench.seconds,
-      path: '/execute',
-      body: () => JSON.stringify(next().data),
-    });
+  const load = shortTasks(service, { seed: bench.seed, prefix: 'soak', connections: CONNECTIONS });
   try {
     let [answered, failed, loads] = [0, 0, 0];
     let early: State | undefined;
@@ -40,7 +28,7 @@ async function run(bench: Bench): Promise<Findings> {
     const isOver = () => (bench.isShortened ? loads >= SHORT_LOADS : answered >= TASKS);
     const isEarly = () => (bench.isShortened ? loads >= 1 : answered >= EARLY_TASKS);
     while (!isOver()) {
-      const round = await load();
+      const round = await load(bench.seconds);
       if (round.answered === 0) throw new Error('the service answers no task');
       loads++;
       answered += round.answered;

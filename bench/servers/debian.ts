@@ -23,6 +23,12 @@ export function ensureInstalled(packageName: string, isThere: () => string | und
   throw new Error(`the Debian package ${packageName} could not be installed: ${reason}`);
 }
 
+/** The path of a command, or undefined where there is none. */
+export function commandPath(name: string): string | undefined {
+  const found = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
+  return found === '' ? undefined : found;
+}
+
 /** The policy keeps the package's own server from starting; one that is there already is somebody else's. */
 const install = `
 export DEBIAN_FRONTEND=noninteractive

@@ -1,9 +1,9 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureInstalled } from './debian.js';
+import { commandPath, ensureInstalled } from './debian.js';
 import { freePort } from './processes.js';
 
 /** A Prometheus of its own that scrapes one target every second. */
@@ -15,10 +15,7 @@ export interface PrometheusServer {
 
 /** The path of Prometheus' command `prometheus` or `promtool`. */
 export function prometheusCommand(name: 'prometheus' | 'promtool'): string {
-  return ensureInstalled('prometheus', () => {
-    const found = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim();
-    return found === '' ? undefined : found;
-  });
+  return ensureInstalled('prometheus', () => commandPath(name));
 }
 
 /** Starts it on a free port of loopback, with its data in a temporary directory. */

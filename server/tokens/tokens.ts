@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
-import { unwatchFile, watchFile } from 'node:fs';
 import type { TokenEntry } from '../../contracts/tokens.js';
 import type { Log } from '../log.js';
+import { pollFile } from '../polled-file.js';
 import { digestOf, readTokenFile } from './token-file.js';
 
 /** The tokens that callers may present, as they are now. */
@@ -18,14 +18,13 @@ export interface Tokens {
  */
 export function openTokens(file: string, log: Log): Tokens {
   let known = digestsOf(file);
-  watchFile(file, { interval: POLL_MS, persistent: false }, () => {
-    try {
-      known = digestsOf(file);
-      log.info({ event: 'tokens_reloaded', tokens: known.map(({ entry }) => entry.name) });
-    } catch (error) {
-      log.error({ event: 'tokens_broken', error: (error as Error).message });
-    }
-  });
+  const reread = () => {
+    known = digestsOf(file);
+    log.info({ event: 'tokens_reloaded', tokens: known.map(({ entry }) => entry.name) });
+  };
+  const polled = pollFile(file, reread, ({ message }) =>
+    log.error({ event: 'tokens_broken', error: message }),
+  );
   return {
     holderOf: (token) => {
       const digest = digestOf(token);
@@ -35,12 +34,9 @@ export function openTokens(file: string, log: Log): Tokens {
       const expired = holder?.expires_at !== undefined && Date.parse(holder.expires_at) <= Date.now();
       return expired ? undefined : holder;
     },
-    close: () => unwatchFile(file),
+    close: () => polled.close(),
   };
 }
-
-// Polled, because change notifications do not reach all mounts (network folders, Secrets of Kubernetes).
-const POLL_MS = 500;
 
 function digestsOf(file: string): readonly { readonly digest: Buffer; readonly entry: TokenEntry }[] {
   return readTokenFile(file).tokens.map((entry) => ({ digest: Buffer.from(entry.sha256, 'hex'), entry }));

@@ -55,7 +55,7 @@ export async function openPools(config: Config): Promise<Pools> {
   };
   const open = (name: string, threads: number, data: ThreadData) => {
     const piscina = new Piscina({
-      filename: new URL('thread.js', import.meta.url).href,
+      filename: new URL('thread-entry.cjs', import.meta.url).href,
       minThreads: threads,
       maxThreads: threads,
       // A thread reads as many streams at once as its tier runs: it only holds them, the work is short.

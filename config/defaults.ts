@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import Type, { type TRecord, type TSchema } from 'typebox';
+import Type, { type TRecord, type TSchema } from '../contracts/typebox.js';
 import {
   type Config,
   ConfigSchema,

@@ -32,6 +32,8 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   { name: 'RABBITMQ_TLS_CA_FILE', field: ['rabbitmq', 'tls_ca_file'], read: asText },
   { name: 'RABBITMQ_TLS_CERT_FILE', field: ['rabbitmq', 'tls_cert_file'], read: asText },
   { name: 'RABBITMQ_TLS_KEY_FILE', field: ['rabbitmq', 'tls_key_file'], read: asText },
+  { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', field: ['traces', 'endpoint'], read: asText },
+  { name: 'OTEL_TRACES_SAMPLER_ARG', field: ['traces', 'sample_ratio'], read: asNumber },
   { name: 'LOG_LEVEL', field: ['log', 'level'], read: asLevel },
   { name: 'MAX_BODY_BYTES', field: ['server', 'max_body_bytes'], read: asInteger },
   { name: 'GRACE_PERIOD_MS', field: ['server', 'grace_period_ms'], read: asInteger },
@@ -61,6 +63,10 @@ function asText(text: string): string {
 
 function asInteger(text: string): number | string {
   return /^\d+$/.test(text) ? Number(text) : text;
+}
+
+function asNumber(text: string): number | string {
+  return /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
 }
 
 function asFlag(text: string): boolean | string {

@@ -1,4 +1,4 @@
-import Type, { type TSchema } from 'typebox';
+import Type, { type TSchema } from '../contracts/typebox.js';
 import { type Config, ConfigSchema } from './schema.js';
 
 /** The schema at a place of the configuration, undefined when there is no such field or name. */

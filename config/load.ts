@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import Type from 'typebox';
+import Type from '../contracts/typebox.js';
 import { compile } from '../contracts/validator.js';
 import { complete, isMapping, type Mapping } from './defaults.js';
 import { type Environment, environmentLayer, environmentVariables, variable } from './environment.js';

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import Type, { type TSchema } from 'typebox';
+import Type, { type TSchema } from '../contracts/typebox.js';
 import { environmentVariables } from './environment.js';
 import { expectation, fieldName } from './fields.js';
 import { ConfigSchema, defaultQueues, defaultTierModels, defaultTiers, modelFamilies } from './schema.js';

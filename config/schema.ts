@@ -1,5 +1,5 @@
-import Type, { type Static } from 'typebox';
 import { logLevels } from '../contracts/cluster.js';
+import Type, { type Static } from '../contracts/typebox.js';
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -652,6 +652,24 @@ const Log = Type.Object(
   { additionalProperties: false, description: 'Logs.' },
 );
 
+const Traces = Type.Object(
+  {
+    endpoint: Type.Optional(
+      baseUrl(
+        'Base URL of a collector that takes OTLP over HTTP; spans go to `{endpoint}/v1/traces` as JSON. Without it no trace is taken. The variables of OpenTelemetry (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`) hold.',
+      ),
+    ),
+    sample_ratio: Type.Number({
+      default: 1,
+      minimum: 0,
+      maximum: 1,
+      description:
+        'Share of the traces that begin here which are taken, 0 to 1; a task that brings a `traceparent` follows its sampled flag.',
+    }),
+  },
+  { additionalProperties: false, description: 'Traces (OpenTelemetry).' },
+);
+
 /** The effective configuration: the file and the environment laid over the defaults. */
 export const ConfigSchema = Type.Object(
   {
@@ -692,6 +710,7 @@ export const ConfigSchema = Type.Object(
     threads: Threads,
     embedded: Embedded,
     log: Log,
+    traces: Traces,
   },
   { additionalProperties: false },
 );

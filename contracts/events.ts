@@ -1,6 +1,6 @@
-import Type, { type Static } from 'typebox';
 import { Completed, Failed } from './outcome.js';
 import { Task, TaskId } from './task.js';
+import Type, { type Static } from './typebox.js';
 
 /**
  * Events are CloudEvents 1.0 in their structured JSON form. Attributes that are not listed are extensions,

@@ -1,6 +1,6 @@
-import Type, { type Static } from 'typebox';
 import { recommendations, refusalReasons, taskFailureCodes } from './failures.js';
 import { idPattern, TaskId } from './task.js';
+import Type, { type Static } from './typebox.js';
 
 export const ArtifactId = Type.String({ minLength: 1, maxLength: 128, pattern: idPattern });
 

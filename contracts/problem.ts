@@ -1,5 +1,5 @@
-import Type, { type Static } from 'typebox';
 import { type FailureCode, failures, recommendations, refusalReasons } from './failures.js';
+import Type, { type Static } from './typebox.js';
 import type { Violation } from './validator.js';
 
 /** An error answer, RFC 9457 (`application/problem+json`), with a stable `code`. */

@@ -1,4 +1,4 @@
-import Type, { type Static } from 'typebox';
+import Type, { type Static } from './typebox.js';
 import { compile } from './validator.js';
 
 /** Bounds of a task. Texts are in characters (UTF-16 code units at most); the body as a whole in bytes. */

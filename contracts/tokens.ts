@@ -1,4 +1,4 @@
-import Type, { type Static } from 'typebox';
+import Type, { type Static } from './typebox.js';
 import { compile } from './validator.js';
 
 /** What a token allows: to execute and cancel tasks, to read outcomes and state, to change the running service. */

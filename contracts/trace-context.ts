@@ -13,11 +13,19 @@ export function traceContextOf(traceparent: string, tracestate: string): TraceCo
 /** The id of the trace, 32 hexadecimal digits. */
 export function traceIdOf(traceparent: string | undefined): string | undefined {
   if (traceparent === undefined || traceparent === '') return undefined;
-  const [, id] =
-    /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/.exec(traceparent) ??
-    [];
-  return id;
+  return TRACEPARENT.exec(traceparent)?.[1];
 }
+
+/** The parts of a traceparent; undefined when it is not valid. */
+export function spanContextOf({
+  traceparent,
+}: TraceContext): { traceId: string; spanId: string; traceFlags: number; isRemote: true } | undefined {
+  const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent ?? '') ?? [];
+  if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;
+  return { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 1, isRemote: true };
+}
+
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:$|-)/;
 
 /** Of a message it may hold anything; what is no header must not become one. */
 const TRACESTATE = /^[\x20-\x7e]{1,512}$/;

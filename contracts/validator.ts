@@ -1,6 +1,4 @@
-import type { Static, TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
-import { Settings } from 'typebox/system';
+import { Compile, Settings, type Static, type TSchema } from './typebox.js';
 
 // TypeBox stops at 8 errors by default; a caller should see all that is wrong in one answer.
 Settings.Set({ maxErrors: 64 });

@@ -1,5 +1,5 @@
-import Type, { type TSchema } from 'typebox';
 import { recommendations, refusalReasons } from '../contracts/failures.js';
+import Type, { type TSchema } from '../contracts/typebox.js';
 import type { Domain } from './domain.js';
 
 /**

@@ -1,5 +1,5 @@
-import type { TSchema } from 'typebox';
 import type { OutputArtifact } from '../contracts/outcome.js';
+import type { TSchema } from '../contracts/typebox.js';
 
 export type DomainName = 'code-general' | 'code-vision' | 'code-embedded' | 'documentation' | 'ui-design';
 

@@ -1,5 +1,5 @@
-import Type from 'typebox';
 import { outputFields } from '../contracts/outcome.js';
+import Type from '../contracts/typebox.js';
 import type { Domain, DomainFinding } from './domain.js';
 import { fileFindings } from './files.js';
 import { leftovers } from './leftovers.js';

@@ -15,7 +15,7 @@ import type {
 } from '../contracts/threads.js';
 import { Batches } from './batches.js';
 import type { ThreadData } from './thread.js';
-import { loadVocabulary } from './tokenizers/index.js';
+import { loadVocabulary } from './tokenizers/vocabulary-file.js';
 
 /** The threads of one tier. Each call is tried once more on a fresh thread when its thread dies. */
 export interface TierPool {
@@ -55,7 +55,8 @@ export async function openPools(config: Config): Promise<Pools> {
   };
   const open = (name: string, threads: number, data: ThreadData) => {
     const piscina = new Piscina({
-      filename: new URL('thread-entry.cjs', import.meta.url).href,
+      filename: new URL('thread.bundle.cjs', import.meta.url).href,
+      name: 'warm',
       minThreads: threads,
       maxThreads: threads,
       // A thread reads as many streams at once as its tier runs: it only holds them, the work is short.

@@ -11,8 +11,10 @@ import { type Generated, type Generation, generate } from './generation.js';
 import type { Rag } from './rag.js';
 import { type ResolvedTask, targetOf } from './resolution.js';
 import type { Slots } from './slots.js';
+import { beginStage } from './stages.js';
 import type { CompletedHead } from './store/store.js';
 import type { Templates } from './templates.js';
+import type { TaskTrace } from './tracing/tracing.js';
 
 /** What an execution needs of the service. */
 export interface ExecutionParts {
@@ -39,8 +41,10 @@ export interface ExecutionWatcher {
   /** What was shown so far is void: a new attempt begins. */
   reset(reason: string, attempt: number): void;
   ready(): Promise<void> | undefined;
-  /** Passed on to whoever is asked for something. */
-  readonly trace: TraceContext | undefined;
+  /** Of who sent the task; passed on to whoever is asked for something where no trace is taken here. */
+  readonly sender: TraceContext | undefined;
+  /** Undefined when no traces are taken. */
+  readonly trace: TaskTrace | undefined;
 }
 
 /** An execution that has come to its end; nothing of it is durable yet. */
@@ -81,7 +85,6 @@ export async function execute(
     context: { tokens: 0, used: [], dropped: [] },
     timings: { wait: 0, context: 0, assemble: 0, first_token: 0, stream: 0, validate: 0, other: 0 },
   };
-  const { timings } = journal;
   let tier = resolved.tier;
   let entry: Generation['entry'] = 'first';
   let retrieved: Retrieved | undefined;
@@ -91,9 +94,9 @@ export async function execute(
   for (;;) {
     tried.add(tier);
     const hasFallback = fallbacks.some((other) => !tried.has(other));
-    const waitsSince = performance.now();
+    const waits = beginStage('wait', journal, watcher);
     const slot = await parts.slots.acquire(tier, deadline, watcher.from);
-    timings.wait += performance.now() - waitsSince;
+    waits.end();
     if (slot === undefined) {
       generated = interrupted(deadline.interruption!);
       break;
@@ -109,9 +112,11 @@ export async function execute(
       break;
     }
     try {
-      const retrievesSince = performance.now();
-      retrieved ??= await retrieveContext(parts, resolved, tier, deadline, watcher.trace);
-      timings.context += performance.now() - retrievesSince;
+      if (retrieved === undefined) {
+        const retrieves = beginStage('context', journal, watcher);
+        retrieved = await retrieveContext(parts, resolved, tier, deadline, retrieves.context);
+        retrieves.end();
+      }
       journal.contextStatus = retrieved.status;
       journal.contextDetail = retrieved.detail;
       generated = await generate({

@@ -13,6 +13,7 @@ import {
 import type { CallStart } from './gateway/gateway.js';
 import { StreamReading } from './reading.js';
 import { type ResolvedTask, targetOf } from './resolution.js';
+import { beginStage } from './stages.js';
 
 /** What became of a task in one tier. */
 export type Generated =
@@ -108,19 +109,19 @@ export async function generate(generation: Generation): Promise<Generated> {
     }
     kind = 'retry';
     watcher.reset(attempt.code, journal.attempts.length + 1);
-    const pausedAt = performance.now();
+    const pauses = beginStage('wait', journal, watcher);
     await deadline.sleep(waitMs);
-    journal.timings.wait += performance.now() - pausedAt;
+    pauses.end();
   }
 }
 
 async function assemblePrompt(
-  { parts, resolved, tier, retrieved, journal }: Generation,
+  { parts, resolved, tier, retrieved, journal, watcher }: Generation,
   target: ModelTarget,
   repair: RepairRequest | undefined,
 ): Promise<Assembled> {
   const { task } = resolved;
-  const startedAt = performance.now();
+  const assembles = beginStage('assemble', journal, watcher);
   const assembled = await parts.pools.tier(tier).assemble({
     task,
     tier,
@@ -130,7 +131,7 @@ async function assemblePrompt(
     retrieved: retrieved.context,
     repair,
   });
-  journal.timings.assemble += performance.now() - startedAt;
+  assembles.end();
   return assembled;
 }
 
@@ -220,6 +221,8 @@ async function callOnce(
   let firstTokenMs: number | undefined;
   let reading: StreamReading | undefined;
   parts.onPrompt?.(resolved.task.task_id, prompt.body);
+  const { model, maxOutputTokens } = target;
+  const trace = watcher.trace?.beginCall({ tier, endpoint, model, maxOutputTokens });
   const start = await parts.gateway.call(
     {
       endpoint,
@@ -227,7 +230,7 @@ async function callOnce(
       domain: resolved.task.domain,
       body: prompt.body,
       deadline,
-      trace: watcher.trace,
+      trace: trace?.context ?? watcher.sender,
       mayWait: !hasFallback,
     },
     (stream) => {
@@ -261,7 +264,7 @@ async function callOnce(
   const read = await reading?.result;
   if (firstTokenMs !== undefined) parts.slots.observe(tier, firstTokenMs);
   spend(journal.timings, startedAt, firstTokenMs, reading?.endedAt);
-  journal.attempts.push({
+  const written: Attempt = {
     number: journal.attempts.length + 1,
     tier,
     model: read?.model ?? target.model,
@@ -277,7 +280,9 @@ async function callOnce(
     ...(read?.finishReason !== undefined && { finish_reason: read.finishReason }),
     ended: endOf(start, read, deadline),
     ...errorOf(start, read, reading?.detail),
-  });
+  };
+  journal.attempts.push(written);
+  trace?.end(written, firstTokenMs === undefined ? undefined : startedAt + firstTokenMs, reading?.endedAt);
   if (start.kind === 'failed') return start;
   if (read === undefined) return brokenCall('the call was interrupted');
   switch (read.end.kind) {

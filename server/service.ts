@@ -70,6 +70,11 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
     const tokensFile = config.server.tokens_file;
     const tokens = tokensFile === undefined ? undefined : keep(openTokens(tokensFile, log));
     requireTls(config.server);
+    const { endpoint: collector } = config.traces;
+    const tracing =
+      collector === undefined
+        ? undefined
+        : keep(await openTracing(config, collector, standIns.gatewayUrl, log));
     const { store, leases } = await openStore({ config, log, outbox: hasBroker, keep, seat });
     const templates = keep(openTemplates(config, log));
     const pools = keep(await openPools(config));
@@ -112,7 +117,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       recent: recent.list(),
     });
     const reports = seat === undefined ? async () => [await own()] : nodeReports(own, seat.link);
-    const tasks = new Tasks({ parts, store, leases, log, metrics, recent });
+    const tasks = new Tasks({ parts, store, leases, log, metrics, recent, tracing });
     if (seat === undefined || seat.index === 0) keep(pruneRegularly(config, store, log));
     events = hasBroker
       ? keep(
@@ -237,6 +242,12 @@ async function whenItAnswers<T>(log: Log, open: () => Promise<T>): Promise<T> {
 
 const DATABASE_START_MS = 60_000;
 const DATABASE_RETRY_MS = 1_000;
+
+/** OpenTelemetry is loaded only where traces are taken. */
+async function openTracing(...parts: Parameters<typeof import('./tracing/open-telemetry.js').openTelemetry>) {
+  const { openTelemetry } = await import('./tracing/open-telemetry.js');
+  return openTelemetry(...parts);
+}
 
 function pruneRegularly(config: Config, store: ArtifactStore, log: Log) {
   const { retention_seconds, max_bytes, prune_interval_seconds } = config.store;

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Failed, Receipt } from '../contracts/outcome.js';
 import { type TraceContext, traceContextOf, traceIdOf } from '../contracts/trace-context.js';
 import { Deadline, Interruption } from './deadline.js';
-import { type ExecutionParts, type ExecutionWatcher, execute } from './execution.js';
+import { type Executed, type ExecutionParts, type ExecutionWatcher, execute } from './execution.js';
 import type { Leases } from './leases.js';
 import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
@@ -15,6 +15,7 @@ import {
   type TaskOrigin,
   type TaskRecord,
 } from './store/store.js';
+import type { TaskTrace, Tracing } from './tracing/tracing.js';
 
 /** An outcome that is durable, or that nobody may rely on after this answer (a failure the store did not take). */
 export interface TaskOutcome {
@@ -73,6 +74,8 @@ export interface TasksParts {
   readonly log: Log;
   readonly metrics: Pick<Metrics, 'ended'>;
   readonly recent: Pick<RecentTasks, 'add'>;
+  /** Undefined when no traces are taken. */
+  readonly tracing: Tracing | undefined;
 }
 
 /** Every task that runs in this process, and the rules of idempotency over it and the store. */
@@ -84,17 +87,19 @@ export class Tasks {
   readonly #log: Log;
   readonly #metrics: TasksParts['metrics'];
   readonly #recent: TasksParts['recent'];
+  readonly #tracing: TasksParts['tracing'];
   #stopping = false;
   /** Called with each outcome that is final and durable: its event is to be published. */
   onFinal: ((record: TaskRecord, output: Uint8Array | undefined) => void) | undefined;
 
-  constructor({ parts, store, leases, log, metrics, recent }: TasksParts) {
+  constructor({ parts, store, leases, log, metrics, recent, tracing }: TasksParts) {
     this.#parts = parts;
     this.#store = store;
     this.#leases = leases;
     this.#log = log;
     this.#metrics = metrics;
     this.#recent = recent;
+    this.#tracing = tracing;
     leases.onCancelRequested = (taskId) => this.cancel(taskId);
   }
 
@@ -299,7 +304,19 @@ export class Tasks {
 
   async #execute(task: RunningTask): Promise<TaskOutcome> {
     const { resolved } = task;
-    const executed = await execute(this.#parts, resolved, task.deadline, task);
+    const trace = this.#tracing?.begin(resolved, task.from, task.sender);
+    task.trace = trace;
+    let executed: Executed | undefined;
+    try {
+      executed = await execute(this.#parts, resolved, task.deadline, task);
+      return await this.#conclude(task, executed);
+    } finally {
+      trace?.end(executed);
+    }
+  }
+
+  async #conclude(task: RunningTask, executed: Executed): Promise<TaskOutcome> {
+    const { resolved, trace } = task;
     const { output, receipt } = executed;
     const final = isFinal(executed.outcome, task.lastAttempt);
     const outcome = final ? asFinal(executed.outcome) : executed.outcome;
@@ -310,10 +327,11 @@ export class Tasks {
       domain: resolved.task.domain,
       finishedAt: Date.now(),
       outcome,
-      ...(task.origin !== undefined && { origin: task.origin }),
+      ...((task.origin ?? trace) !== undefined && { origin: { ...task.origin, ...trace?.context } }),
     };
     const recordsSince = performance.now();
-    await this.#record(record, receipt, output, task);
+    const records = trace?.begin('record');
+    await this.#record(record, receipt, output, task).finally(() => records?.end());
     const recordMs = performance.now() - recordsSince;
     this.#metrics.ended(record, receipt, recordMs);
     this.#recent.add(record);
@@ -330,7 +348,7 @@ export class Tasks {
       timings: outcome.timings,
       record_ms: Math.round(recordMs * 1000) / 1000,
       attempts: outcome.attempts,
-      trace_id: traceIdOf(task.origin?.traceparent),
+      trace_id: traceIdOf(record.origin?.traceparent),
     });
     if (this.#parts.config.log.prompts && output !== undefined)
       this.#log.info({ event: 'output', task_id: record.taskId, output: Buffer.from(output).toString() });
@@ -439,6 +457,8 @@ class RunningTask implements ExecutionWatcher {
   /** Somebody waits who can wait as long as it takes: the broker holds his message. */
   patient = false;
   from: 'http' | 'events' = 'events';
+  /** Undefined until it is executed, and when no traces are taken. */
+  trace: TaskTrace | undefined;
   origin: TaskOrigin | undefined;
   readonly #callers = new Set<JoinedCaller>();
   #shown = false;
@@ -462,7 +482,7 @@ class RunningTask implements ExecutionWatcher {
     return interruption?.code === 'cancelled' && !interruption.final;
   }
 
-  get trace(): TraceContext | undefined {
+  get sender(): TraceContext | undefined {
     const { traceparent, tracestate } = this.origin ?? {};
     return traceparent === undefined ? undefined : traceContextOf(traceparent, tracestate ?? '');
   }

@@ -5,12 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { countTokens } from 'gpt-tokenizer/encoding/o200k_harmony';
 import { compileVocabularies } from '../../pool/tokenizers/compile.js';
-import {
-  loadVocabulary,
-  openTokenizer,
-  type Tokenizer,
-  type TokenizerName,
-} from '../../pool/tokenizers/index.js';
+import { openTokenizer, type Tokenizer, type TokenizerName } from '../../pool/tokenizers/index.js';
+import { loadVocabulary } from '../../pool/tokenizers/vocabulary-file.js';
 import { type Findings, metric } from '../result.js';
 import { ratios } from '../rounds.js';
 import type { Bench, Scenario } from '../scenario.js';

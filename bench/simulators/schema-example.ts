@@ -1,4 +1,4 @@
-import Schema from 'typebox/schema';
+import { Schema } from '../../contracts/typebox.js';
 import type { JsonObject } from './requests.js';
 
 /**

@@ -4,7 +4,6 @@ import { openEngine } from './engine.js';
 import { truncate } from './truncate.js';
 import { readVocabulary } from './vocabulary.js';
 
-export { loadVocabulary } from './vocabulary-file.js';
 export type { TokenizerName };
 
 /** Counts tokens with a model's vocabulary. Lone surrogates count as U+FFFD. */

@@ -1,4 +1,3 @@
-import type { TSchema } from 'typebox';
 import {
   cloudEventsMediaType,
   eventSource,
@@ -9,6 +8,7 @@ import {
   TaskReadyEvent,
   taskOutputCreatedSchema,
 } from '../../contracts/events.js';
+import type { TSchema } from '../../contracts/typebox.js';
 import { version } from '../version.js';
 import { componentSchemas, type Json, refTo, taskComponents, toJson } from './components.js';
 import { failedOutcome, specificationRequest, specificationResponse } from './examples.js';

@@ -1,4 +1,3 @@
-import Type, { type TSchema } from 'typebox';
 import {
   ArtifactId,
   Attempt,
@@ -14,6 +13,7 @@ import {
 } from '../../contracts/outcome.js';
 import { Problem } from '../../contracts/problem.js';
 import { Task, TaskId, TaskInput } from '../../contracts/task.js';
+import Type, { type TSchema } from '../../contracts/typebox.js';
 import { domains } from '../../domains/registry.js';
 
 /** A part of a document: plain JSON. */

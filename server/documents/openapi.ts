@@ -1,8 +1,8 @@
-import Type, { type TSchema } from 'typebox';
 import { logLevels } from '../../contracts/cluster.js';
 import { type FailureCode, failures } from '../../contracts/failures.js';
 import { problemOf } from '../../contracts/problem.js';
 import type { Scope } from '../../contracts/tokens.js';
+import Type, { type TSchema } from '../../contracts/typebox.js';
 import { version } from '../version.js';
 import {
   answerComponents,

@@ -5,7 +5,8 @@ import type { Reading } from '../../contracts/threads.js';
 import { compile } from '../../contracts/validator.js';
 import { domains } from '../../domains/registry.js';
 import { StreamReader } from '../../pool/stream-reader.js';
-import { loadVocabulary, openTokenizer } from '../../pool/tokenizers/index.js';
+import { openTokenizer } from '../../pool/tokenizers/index.js';
+import { loadVocabulary } from '../../pool/tokenizers/vocabulary-file.js';
 import { effort, seed } from './effort.js';
 
 const test = suite(`streams of a gateway, seed ${seed}`);

@@ -5,7 +5,8 @@ import type { Assembled, AssembleJob } from '../../contracts/threads.js';
 import { assemble } from '../../pool/assemble.js';
 import { asMaterial } from '../../pool/prompt.js';
 import { packTemplate } from '../../pool/template.js';
-import { loadVocabulary, openTokenizer } from '../../pool/tokenizers/index.js';
+import { openTokenizer } from '../../pool/tokenizers/index.js';
+import { loadVocabulary } from '../../pool/tokenizers/vocabulary-file.js';
 
 const test = suite('assemble');
 const tokenizer = openTokenizer('o200k_harmony', loadVocabulary('o200k_harmony'));

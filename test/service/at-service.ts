@@ -37,6 +37,7 @@ export interface ServiceUnderTest {
   stats(): Promise<GatewayStats>;
   resetStats(): Promise<void>;
   ragCalls(): Promise<number>;
+  ragStats(): Promise<GatewayStats>;
   execute(task: object, headers?: Record<string, string>): Promise<Answer>;
   ask(method: 'GET' | 'DELETE' | 'PUT' | 'POST', path: string): Promise<Answer>;
   restart(): Promise<void>;
@@ -98,7 +99,8 @@ export async function atService(yaml = '', env: Record<string, string> = {}): Pr
     resetStats: async () => {
       await (await request(control(simulators.gatewayUrl!, 'stats'), { method: 'DELETE' })).body.dump();
     },
-    ragCalls: async () => ((await statsOf(simulators.ragUrl!)) as { calls: number }).calls,
+    ragCalls: async () => (await under.ragStats()).calls,
+    ragStats: async () => (await statsOf(simulators.ragUrl!)) as GatewayStats,
     ask,
     execute: (task, headers = {}) =>
       call(`${under.url}/execute`, 'POST', JSON.stringify(task), {

@@ -69,6 +69,8 @@ test('a trace goes through: to the RAG service, to the gateway, and into the lin
   assert.equal((line as { trace_id: string }).trace_id, traceIdOf(traceparent));
   const [seen] = (await service.stats()).requests.filter(({ method }) => method === 'POST').slice(-1);
   assert.deepEqual([seen.headers.traceparent, seen.headers.tracestate], [traceparent, 'vendor=1']);
+  const [asked] = (await service.ragStats()).requests.slice(-1);
+  assert.deepEqual([asked.headers.traceparent, asked.headers.tracestate], [traceparent, 'vendor=1']);
   const other = aTask();
   await service.execute(other, { traceparent: 'x' });
   const [last] = (await service.stats()).requests.slice(-1);

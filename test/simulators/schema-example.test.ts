@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import Schema from 'typebox/schema';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { outputs } from '../../bench/simulators/outputs.js';
 import { exampleFor } from '../../bench/simulators/schema-example.js';
+import { Schema } from '../../contracts/typebox.js';
 
 test('a value is made that is valid for the schema, whatever the candidate', () => {
   fc.assert(

@@ -7,7 +7,8 @@ import { encode } from 'gpt-tokenizer/encoding/o200k_harmony';
 import { suite } from 'uvu';
 import type { TokenizerName } from '../../../contracts/threads.js';
 import { compileVocabularies } from '../../../pool/tokenizers/compile.js';
-import { loadVocabulary, openTokenizer, type Tokenizer } from '../../../pool/tokenizers/index.js';
+import { openTokenizer, type Tokenizer } from '../../../pool/tokenizers/index.js';
+import { loadVocabulary } from '../../../pool/tokenizers/vocabulary-file.js';
 import { effort } from '../../fuzz/effort.js';
 
 const names: TokenizerName[] = ['o200k_harmony', 'gemma3', 'qwen3', 'claude'];

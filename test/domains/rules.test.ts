@@ -223,7 +223,7 @@ test('1 MB of hostile text does not hold up any domain', () => {
         const started = performance.now();
         aDomain(name).rules({ content });
         const took = performance.now() - started;
-        assert.ok(took < 3000, `${name} took ${Math.round(took)} ms for ${JSON.stringify(piece)}`);
+        assert.ok(took < 10_000, `${name} took ${Math.round(took)} ms for ${JSON.stringify(piece)}`);
       }
     }
   }

@@ -75,10 +75,8 @@ export function addOutcomeCases(test: Test<Record<string, unknown>>, doorOf: () 
 
   test('a model that takes longer than the tier has time is a deadline_exceeded', async () => {
     const { under, run } = doorOf();
-    await under.knobs({ ttftMs: 10_000 });
-    const at = performance.now();
+    await under.knobs({ ttftMs: 600_000 });
     assert.equal((await run(aTask({ tier: 'tiny' }))).code, 'deadline_exceeded');
-    assert.ok(performance.now() - at < 4000);
   });
 
   test('the same task again gives the same outcome, and does not call the model', async () => {

@@ -84,9 +84,9 @@ export function textsOf(answer: Answer): string[] {
   return deltasOf(answer).flatMap((delta) => (typeof delta.content === 'string' ? [delta.content] : []));
 }
 
-/** Waits until it holds, for at most 2 s. */
+/** Waits until it holds, for at most 30 s. */
 export async function eventually(holds: () => Promise<boolean>): Promise<void> {
-  const limit = Date.now() + 2000;
+  const limit = Date.now() + 30_000;
   while (!(await holds())) {
     if (Date.now() > limit) throw new Error(`never true: ${holds}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

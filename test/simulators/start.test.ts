@@ -110,7 +110,7 @@ function isAlive(pid: number): boolean {
 }
 
 async function gone(pid: number): Promise<void> {
-  const limit = Date.now() + 3000;
+  const limit = Date.now() + 30_000;
   while (isAlive(pid)) {
     if (Date.now() > limit) throw new Error(`${pid} is still alive`);
     await new Promise((resolve) => setTimeout(resolve, 10));

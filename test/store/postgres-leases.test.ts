@@ -172,9 +172,9 @@ async function withLeases(
 }
 
 async function waitFor(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 60_000;
   while (!(await condition())) {
-    assert.ok(Date.now() < deadline, 'waited for 15 s in vain');
+    assert.ok(Date.now() < deadline, 'waited for 60 s in vain');
     await sleep(10);
   }
 }

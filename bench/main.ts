@@ -18,6 +18,7 @@ const scenarios: Scenarios = {
   sla: () => import('./scenarios/sla.js'),
   soak: () => import('./scenarios/soak.js'),
   start: () => import('./scenarios/start.js'),
+  traces: () => import('./scenarios/traces.js'),
   nodes: () => import('./scenarios/nodes.js'),
 };
 

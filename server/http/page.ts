@@ -15,6 +15,7 @@ export const pageFiles: ReadonlyMap<string, () => Reply> = new Map([
 /** The viewer of the OpenAPI document, by its routes. */
 export const docsFiles: ReadonlyMap<string, () => Reply> = new Map([
   ['/docs', once(own('docs/index.html'), 'text/html')],
+  ['/docs/docs.css', once(own('docs/docs.css'), 'text/css')],
   ['/docs/docs.js', once(own('docs/docs.js'), 'text/javascript')],
   ['/docs/swagger-ui.css', once('swagger-ui-dist/swagger-ui.css', 'text/css')],
   ['/docs/swagger-ui-bundle.js', once('swagger-ui-dist/swagger-ui-bundle.js', 'text/javascript')],

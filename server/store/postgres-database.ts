@@ -1,7 +1,7 @@
 import postgres, { type PendingQuery, type Sql } from 'postgres';
 import { migrate, SchemaMismatch } from './postgres-migrations.js';
 import { openPool, type Pool, type PoolOptions, poolDefaults } from './postgres-pool.js';
-import { type ArtifactStore, StoreUnavailable } from './store.js';
+import { type ArtifactStore, StoreRefused, StoreUnavailable } from './store.js';
 
 export interface DatabaseOptions extends PoolOptions {
   /** How often the server is asked whether it is there, in milliseconds. @default 2000 */
@@ -29,7 +29,8 @@ export interface Database {
 
 /**
  * Connects and brings the schema up to date.
- * @throws StoreUnavailable when the server does not answer, SchemaMismatch when a newer release made the schema.
+ * @throws StoreUnavailable when the server does not answer, StoreRefused when it does not let us in, SchemaMismatch
+ *   when a newer release made the schema.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { timeoutMs, probeMs, schema } = { ...poolDefaults, probeMs: 2_000, ...options };
@@ -126,7 +127,10 @@ async function prepare(options: PoolOptions, schema: string): Promise<void> {
     await within(migrationLimitMs, migrate(connection.sql, schema));
   } catch (cause) {
     if (cause instanceof SchemaMismatch) throw cause;
-    throw new StoreUnavailable(`${connection.place} cannot be opened: ${messageOf(cause)}`, { cause });
+    const detail = `${connection.place} cannot be opened: ${messageOf(cause)}`;
+    throw ofWhoAsks.test(codeOf(cause))
+      ? new StoreRefused(detail, { cause })
+      : new StoreUnavailable(detail, { cause });
   } finally {
     await connection.close(0);
   }
@@ -157,6 +161,9 @@ async function within<T>(limitMs: number, work: PromiseLike<T>): Promise<T> {
 
 /** Classes of SQLSTATE that speak of one statement (its data, a constraint, a lost race), not of the server. */
 const ofOneStatement = /^(22|23|40)/;
+
+/** Invalid authorization, and a database that does not exist: it does not get better by waiting. */
+const ofWhoAsks = /^(28|3D)/;
 
 const isOfServer = (error: unknown): boolean => !ofOneStatement.test(codeOf(error));
 

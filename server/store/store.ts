@@ -108,3 +108,12 @@ export class StoreUnavailable extends Error {
     this.name = 'StoreUnavailable';
   }
 }
+
+/** The engine does not let this service in; only another configuration helps. */
+export class StoreRefused extends Error {
+  readonly code = 'store_refused';
+  constructor(message: string, options?: { cause: unknown }) {
+    super(message, options);
+    this.name = 'StoreRefused';
+  }
+}

@@ -8,6 +8,7 @@ import { suite } from 'uvu';
 import { addToken } from '../../server/tokens/token-file.js';
 import { atCluster } from '../cluster/at-cluster.js';
 import { startChromium } from '../servers/chromium.js';
+import { startProxy } from '../servers/proxy.js';
 import { aTask, atService, call, type ServiceUnderTest } from './at-service.js';
 
 const test = suite('the live page');
@@ -57,6 +58,28 @@ async function violations(page: Page): Promise<string[]> {
   });
 }
 
+/** Presses Tab through the page: what can be used and was not reached, and what was not marked when it was. */
+async function reachedByTab(page: Page): Promise<{ unreached: string[]; unmarked: string[] }> {
+  const usable = await page.evaluate<number>(`
+    globalThis.usable = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')]
+      .filter((element) => element.checkVisibility() && element.tabIndex >= 0);
+    globalThis.reached = new Map();
+    usable.length;
+  `);
+  assert.ok(usable > 0);
+  for (let presses = 0; presses <= usable + 2; presses++) {
+    await page.keyboard.press('Tab');
+    await page.evaluate(`{
+      const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
+      reached.set(document.activeElement, outlineStyle !== 'none' && parseFloat(outlineWidth) > 0);
+    }`);
+  }
+  return page.evaluate(`({
+    unreached: usable.filter((element) => !reached.has(element)).map((element) => element.outerHTML),
+    unmarked: usable.filter((element) => reached.get(element) === false).map((element) => element.outerHTML),
+  })`);
+}
+
 test('it shows what happens while it is looked at, in light and in dark', async () => {
   service = await atService('gateway: {max_attempts: 1}');
   const { page, faults } = await open(service.url);
@@ -75,7 +98,8 @@ test('it shows what happens while it is looked at, in light and in dark', async 
   await card.getByText(/of 60 s$/).waitFor();
   assert.equal(await page.getByRole('meter', { name: 'slots of tiny in use' }).getAttribute('max'), '10');
 
-  // By keyboard alone: to the box, which shows failures only.
+  // By keyboard alone: to all that can be used, each with a ring around it, and to the box, which shows failures only.
+  assert.deepEqual(await reachedByTab(page), { unreached: [], unmarked: [] });
   const box = page.getByLabel('Failures only');
   for (let presses = 0; presses < 10; presses++) {
     await page.keyboard.press('Tab');
@@ -157,6 +181,24 @@ test('it says that it is disconnected, and comes back by itself', async () => {
   await page.context().close();
 });
 
+test('an open stream that breaks is opened again', async () => {
+  service = await atService();
+  const proxy = await startProxy(Number(new URL(service.url).port));
+  try {
+    const { page } = await open(`http://127.0.0.1:${proxy.port}/`);
+    await page.getByText('live', { exact: true }).waitFor();
+    const task = aTask({ tier: 'tiny' });
+    proxy.cut();
+    await page.getByText('disconnected, trying again').waitFor();
+    await service.execute(task);
+    await page.getByText('live', { exact: true }).waitFor();
+    await page.getByRole('cell', { name: task.task_id }).waitFor();
+    await page.context().close();
+  } finally {
+    await proxy.close();
+  }
+});
+
 test('where there are tokens it asks for one, and keeps it for the tab', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'worker-service-page-'));
   const file = join(directory, 'tokens.json');
@@ -167,6 +209,8 @@ test('where there are tokens it asks for one, and keeps it for the tab', async (
   const field = page.getByLabel('Token with the scope read');
   await field.waitFor();
   assert.deepEqual(await violations(page), []);
+  assert.deepEqual(await reachedByTab(page), { unreached: [], unmarked: [] });
+  await field.focus();
   await page.keyboard.type('wrong');
   await page.keyboard.press('Enter');
   await page.getByText('This token does not open the page.').waitFor();
@@ -188,7 +232,12 @@ test('/docs shows the document, and asks nobody else for anything', async () => 
   service = await atService();
   const { page, faults } = await open(`${service.url}/docs`);
   await page.getByText('Execute a task').first().waitFor();
-  await page.getByText('/tasks/{task_id}/receipt').first().waitFor();
+  const receipt = page.getByText('/tasks/{task_id}/receipt').first();
+  await receipt.waitFor();
+  assert.deepEqual(await violations(page), []);
+  await receipt.click();
+  await page.getByText('store_unavailable').first().waitFor({ state: 'attached' });
+  assert.deepEqual(await violations(page), []);
   assert.deepEqual(faults, []);
   await page.context().close();
 });

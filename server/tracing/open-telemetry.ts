@@ -62,6 +62,7 @@ export function openTelemetry(config: Config, endpoint: string, gatewayUrl: stri
       const attributes = taskAttributes(task, from);
       const startTime = performance.now();
       const span = tracer.startSpan(`execute ${task.task.domain}`, { kind, attributes, startTime }, under);
+      if (!span.isRecording()) return untold(contextOf(span, origin?.tracestate));
       return new SpannedTask(tracer, span, origin?.tracestate, (name) => {
         const { url, protocol } = config.endpoints[name]!;
         return { url: new URL(url ?? gatewayUrl), protocol };
@@ -129,10 +130,20 @@ class SpannedTask implements TaskTrace {
   }
 
   #contextOf(span: Span): TraceContext {
-    const { traceId, spanId, traceFlags } = span.spanContext();
-    const traceparent = `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`;
-    return this.#tracestate === undefined ? { traceparent } : { traceparent, tracestate: this.#tracestate };
+    return contextOf(span, this.#tracestate);
   }
+}
+
+/** A trace that is not sampled: its context is passed on, and nothing is taken down. */
+function untold(context: TraceContext): TaskTrace {
+  const nothing = { context, end: () => {} };
+  return { ...nothing, begin: () => nothing, beginCall: () => nothing };
+}
+
+function contextOf(span: Span, tracestate: string | undefined): TraceContext {
+  const { traceId, spanId, traceFlags } = span.spanContext();
+  const traceparent = `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`;
+  return tracestate === undefined ? { traceparent } : { traceparent, tracestate };
 }
 
 function finish(span: Span, attributes: Attributes, at: number): void {

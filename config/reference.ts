@@ -87,11 +87,12 @@ function defaultsOf(section: string): string | undefined {
       );
     case 'queues':
       return tableOf(
-        ['Tier', 'Concurrency', 'Timeout in seconds'],
-        [...defaultQueues].map(([tier, { concurrency, timeout }]) => [
+        ['Tier', 'Concurrency', 'Timeout in seconds', 'Nice'],
+        [...defaultQueues].map(([tier, { concurrency, timeout, nice }]) => [
           `\`${tier}\``,
           String(concurrency),
           String(timeout),
+          String(nice),
         ]),
       );
     case 'models':

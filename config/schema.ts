@@ -44,13 +44,14 @@ export const defaultTierModels = {
 };
 
 /** The queues of the default tiers, timeouts in seconds; any other tier's has the default of each field. */
-export const defaultQueues: ReadonlyMap<string, { concurrency: number; timeout: number }> = new Map([
-  ['tiny', { concurrency: 10, timeout: 60 }],
-  ['small', { concurrency: 5, timeout: 120 }],
-  ['large', { concurrency: 2, timeout: 300 }],
-  ['coding', { concurrency: 2, timeout: 300 }],
-  ['frontier', { concurrency: 1, timeout: 600 }],
-]);
+export const defaultQueues: ReadonlyMap<string, { concurrency: number; timeout: number; nice: number }> =
+  new Map([
+    ['tiny', { concurrency: 10, timeout: 60, nice: 0 }],
+    ['small', { concurrency: 5, timeout: 120, nice: 0 }],
+    ['large', { concurrency: 2, timeout: 300, nice: 10 }],
+    ['coding', { concurrency: 2, timeout: 300, nice: 10 }],
+    ['frontier', { concurrency: 1, timeout: 600, nice: 10 }],
+  ]);
 
 /** Share of a model's context window that its output may take when `max_output_tokens` is not set. */
 export const outputShare = 0.3;
@@ -240,6 +241,13 @@ const Queue = Type.Object(
       minimum: 1,
       maximum: 64,
       description: 'Threads for assembly, counting and validation.',
+    }),
+    nice: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 19,
+      description:
+        'How far these threads stand back, on Linux, when the cores are all busy (nice(2)): large outputs of a patient tier then hold up neither the event loop nor the tiers that are in a hurry. Default: see the table.',
     }),
   },
   { additionalProperties: false },

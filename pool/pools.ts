@@ -53,12 +53,13 @@ export async function openPools(config: Config): Promise<Pools> {
     loaded.set(name, buffer);
     return buffer;
   };
-  const open = (name: string, threads: number, data: ThreadData) => {
+  const open = (name: string, { threads, nice }: { threads: number; nice: number }, data: ThreadData) => {
     const piscina = new Piscina({
       filename: new URL('thread.bundle.cjs', import.meta.url).href,
       name: 'warm',
       minThreads: threads,
       maxThreads: threads,
+      niceIncrement: nice,
       // A thread reads as many streams at once as its tier runs: it only holds them, the work is short.
       concurrentTasksPerWorker: 1024,
       maxQueue: Number.POSITIVE_INFINITY,
@@ -68,12 +69,12 @@ export async function openPools(config: Config): Promise<Pools> {
     piscina.on('error', (error: Error) => events.emit('threadDied', name, error));
     return piscina;
   };
-  const edge = open('edge', 1, { vocabularies: {} });
+  const edge = open('edge', { threads: 1, nice: 0 }, { vocabularies: {} });
   const piscinas = [edge];
   const tiers = new Map(
     Object.entries(config.tier_models).map(([tier, { model }]) => {
       const name = config.models[model]!.tokenizer;
-      const piscina = open(tier, config.queues[tier]!.threads, {
+      const piscina = open(tier, config.queues[tier]!, {
         vocabularies: { [name]: vocabularyOf(name) },
       });
       piscinas.push(piscina);

@@ -15,6 +15,7 @@ const queue = {
   timeout: 60,
   max_waiting: 10_000,
   threads: 1,
+  nice: 0,
   events_share: 0.2,
   ...fixed,
 };

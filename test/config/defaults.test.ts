@@ -64,6 +64,7 @@ test('an empty file has the documented defaults', () => {
     max_waiting: 256,
     events_share: 0.2,
     threads: 1,
+    nice: 10,
     adaptive: false,
     min_concurrency: 1,
   });
@@ -73,6 +74,7 @@ test('an empty file has the documented defaults', () => {
     max_waiting: 256,
     events_share: 0.2,
     threads: 1,
+    nice: 10,
     adaptive: false,
     min_concurrency: 1,
   });
@@ -160,6 +162,7 @@ server: {port: 0}
     max_waiting: 256,
     events_share: 0.2,
     threads: 1,
+    nice: 0,
     adaptive: false,
     min_concurrency: 1,
   });
@@ -198,6 +201,7 @@ test('the tiers of a file are all tiers, and only they have queues, models and e
     max_waiting: 256,
     events_share: 0.2,
     threads: 1,
+    nice: 0,
     adaptive: false,
     min_concurrency: 1,
   });

@@ -9,7 +9,7 @@ const fixed = { adaptive: false, min_concurrency: 1 };
 
 test('no more run at once than the tier allows, and the earliest deadline goes first', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 10, threads: 1, events_share: 0.25, ...fixed },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 10, threads: 1, nice: 0, events_share: 0.25, ...fixed },
   });
   const first = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
   const order: string[] = [];
@@ -29,7 +29,7 @@ test('no more run at once than the tier allows, and the earliest deadline goes f
 
 test('a full wait queue is saturated, with a time to come again', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1, events_share: 0.25, ...fixed },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1, nice: 0, events_share: 0.25, ...fixed },
   });
   await slots.acquire('tiny', deadline(1000), 'http');
   const answer = await slots.acquire('tiny', deadline(1000), 'http');
@@ -38,7 +38,7 @@ test('a full wait queue is saturated, with a time to come again', async () => {
 
 test('who is cancelled while waiting leaves the queue', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 5, threads: 1, events_share: 0.25, ...fixed },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 5, threads: 1, nice: 0, events_share: 0.25, ...fixed },
   });
   await slots.acquire('tiny', deadline(1000), 'http');
   const waiting = deadline(1000);
@@ -50,7 +50,7 @@ test('who is cancelled while waiting leaves the queue', async () => {
 
 test('HTTP callers go before events, which get their share all the same', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 50, threads: 1, events_share: 0.25, ...fixed },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 50, threads: 1, nice: 0, events_share: 0.25, ...fixed },
   });
   const first = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
   const order: string[] = [];
@@ -67,7 +67,7 @@ test('HTTP callers go before events, which get their share all the same', async 
 
 test('who could not be served before his deadline is told so at once; an event waits', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 50, threads: 1, events_share: 0.25, ...fixed },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 50, threads: 1, nice: 0, events_share: 0.25, ...fixed },
   });
   const slow = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
   await new Promise((resolve) => setTimeout(resolve, 60));
@@ -83,7 +83,7 @@ test('who could not be served before his deadline is told so at once; an event w
 
 test('events are not bounded by max_waiting: the consumer bounds them', async () => {
   const slots = new LocalSlots({
-    tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1, events_share: 0.25, ...fixed },
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 0, threads: 1, nice: 0, events_share: 0.25, ...fixed },
   });
   const holder = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
   const event = slots.acquire('tiny', deadline(1000), 'events');
@@ -100,6 +100,7 @@ test('a limit that falls takes slots away when their tasks end, and one that ris
       timeout: 1,
       max_waiting: 50,
       threads: 1,
+      nice: 0,
       events_share: 0,
       adaptive: true,
     },

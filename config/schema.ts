@@ -590,7 +590,7 @@ const Rabbitmq = Type.Object(
       minimum: 1,
       maximum: 1_000,
       description:
-        'Times that a message may come back without an answer, because its process died, before it is dead-lettered. An argument of the queues: to change it, delete them when they are empty.',
+        'Times that a message may come back without an answer, because its process died, before its task fails and it is dead-lettered. An argument of the queues: to change it, delete them when they are empty.',
     }),
     max_message_bytes: Type.Integer({
       default: 9 * mib,

@@ -33,6 +33,8 @@ export interface Entry {
   /** When the sender no longer wants the task, in milliseconds since the epoch. */
   readonly expiresAt?: number;
   readonly origin?: TaskOrigin | undefined;
+  /** Not to be executed any more, and why: it fails, unless it runs or has ended. */
+  readonly givenUp?: string;
 }
 
 /** A message that names a task_id and is not a task. */
@@ -120,7 +122,7 @@ export class Tasks {
     }
     const timeoutMs = this.#parts.config.queues[resolved.tier]!.timeout * 1000;
     const leftMs = leftOf(entry);
-    const started = new RunningTask(resolved, Math.min(timeoutMs, leftMs));
+    const started = new RunningTask(resolved, Math.min(timeoutMs, leftMs), entry.givenUp);
     if (leftMs === 0) started.deadline.cancel(expired);
     this.#running.set(taskId, started);
     const before = running?.ended.then(
@@ -176,33 +178,13 @@ export class Tasks {
     if (this.#running.has(taskId) || (await this.#leases.isHeld(taskId))) return false;
     const stored = await this.#store.find(taskId);
     if (stored?.final) return stored.requestHash === requestHash;
-    const finishedAt = Date.now();
-    const outcome: Failed = {
-      task_id: taskId,
-      status: 'failed',
-      code,
-      detail,
-      retryable: false,
-      tokens_used: 0,
-    };
-    const at = new Date(finishedAt).toISOString();
-    const receipt: Receipt = {
-      task_id: taskId,
-      request_hash: requestHash,
-      accepted_at: at,
-      finished_at: at,
-      context: { status: 'none', tokens: 0, sources_used: [], sources_dropped: [] },
-      attempts: [],
-      tokens_used: 0,
-      notes: [],
-      outcome: { status: 'failed', code },
-    };
+    const { outcome, receipt } = unexecuted(taskId, requestHash, code, detail);
     const record: TaskRecord = {
       taskId,
       requestHash,
       final: true,
       domain,
-      finishedAt,
+      finishedAt: Date.now(),
       outcome,
       ...(origin !== undefined && { origin }),
     };
@@ -308,7 +290,10 @@ export class Tasks {
     task.trace = trace;
     let executed: Executed | undefined;
     try {
-      executed = await execute(this.#parts, resolved, task.deadline, task);
+      executed =
+        task.givenUp === undefined
+          ? await execute(this.#parts, resolved, task.deadline, task)
+          : unexecuted(resolved.task.task_id, resolved.requestHash, 'internal_error', task.givenUp);
       return await this.#conclude(task, executed);
     } finally {
       trace?.end(executed);
@@ -432,6 +417,31 @@ function asFinal(outcome: CompletedHead | Failed): CompletedHead | Failed {
   return outcome.status === 'failed' && outcome.retryable ? { ...outcome, retryable: false } : outcome;
 }
 
+/** The end of what never was executed, or not to any end. */
+function unexecuted(
+  taskId: string,
+  requestHash: string,
+  code: Failed['code'],
+  detail: string,
+): Executed & { outcome: Failed } {
+  const at = new Date().toISOString();
+  return {
+    outcome: { task_id: taskId, status: 'failed', code, detail, retryable: false, tokens_used: 0 },
+    output: undefined,
+    receipt: {
+      task_id: taskId,
+      request_hash: requestHash,
+      accepted_at: at,
+      finished_at: at,
+      context: { status: 'none', tokens: 0, sources_used: [], sources_dropped: [] },
+      attempts: [],
+      tokens_used: 0,
+      notes: [],
+      outcome: { status: 'failed', code },
+    },
+  };
+}
+
 /** A failure that is not recorded: nobody may rely on it. */
 function failedWith(taskId: string, code: Failed['code'], detail: string): TaskOutcome {
   const outcome: Failed = {
@@ -454,6 +464,7 @@ class RunningTask implements ExecutionWatcher {
   open!: () => void;
   /** See Entry. */
   lastAttempt = false;
+  readonly givenUp: string | undefined;
   /** Somebody waits who can wait as long as it takes: the broker holds his message. */
   patient = false;
   from: 'http' | 'events' = 'events';
@@ -465,8 +476,9 @@ class RunningTask implements ExecutionWatcher {
   #caughtUp: (() => void) | undefined;
   #caughtUpPromise: Promise<void> | undefined;
 
-  constructor(resolved: ResolvedTask, timeoutMs: number) {
+  constructor(resolved: ResolvedTask, timeoutMs: number, givenUp: string | undefined) {
     this.resolved = resolved;
+    this.givenUp = givenUp;
     this.deadline = new Deadline(timeoutMs);
     this.opened = new Promise((resolve) => {
       this.open = resolve;

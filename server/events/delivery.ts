@@ -79,6 +79,7 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
     origin,
     lastAttempt: expired || attempt >= config.rabbitmq.max_attempts,
     ...(expiresAt !== undefined && { expiresAt }),
+    ...(isConvicted(parts, delivery) && { givenUp: CONVICTED }),
   });
   const conflict = 'task_id was used before with another body';
   if ('conflict' in submission) return deadLetter(parts, delivery, 'task_conflict', conflict);
@@ -168,6 +169,13 @@ async function isSuspicious(
 }
 
 const SUSPECT_DELIVERIES = 2;
+
+/** It came back from the queue in which nothing is beside it, once more than it may. */
+function isConvicted({ config }: DeliveryParts, { suspect, message }: Delivery): boolean {
+  return suspect && numberIn(message, 'x-delivery-count') > config.rabbitmq.delivery_limit;
+}
+
+const CONVICTED = 'each process that executed the task ended before it had an outcome';
 
 async function quarantine(
   parts: DeliveryParts,

@@ -86,7 +86,10 @@ export function topologyOf(config: Config): Topology {
       { name: names.unrouted, arguments: kept },
       ...tiers.flatMap((tier) => [
         { name: names.ready(tier), arguments: { ...toDead, 'x-delivery-limit': readyLimit(delivery_limit) } },
-        { name: names.suspect(tier), arguments: { ...toDead, 'x-delivery-limit': delivery_limit } },
+        {
+          name: names.suspect(tier),
+          arguments: { ...toDead, 'x-delivery-limit': suspectLimit(delivery_limit) },
+        },
       ]),
       // Back to the queue that the routing key names, through the default exchange.
       ...delays.map((ms) => ({
@@ -113,6 +116,11 @@ export function topologyOf(config: Config): Topology {
  */
 function readyLimit(deliveryLimit: number): number {
   return deliveryLimit + 16;
+}
+
+/** The service itself gives a suspect up at `delivery_limit`; the broker does when no process lives to do so. */
+function suspectLimit(deliveryLimit: number): number {
+  return deliveryLimit + 4;
 }
 
 /**

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
-import { sleep } from '../service/at-service.js';
+import { call, sleep } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
 
@@ -47,12 +47,23 @@ test('the task becomes a dead letter, and those beside it succeed', async () => 
     watching = false;
     await watched;
   }
-  await under.orchestrator.outcomes(innocent.length);
+  await under.orchestrator.outcomes(innocent.length + 1);
   await queuesAreEmpty(rabbit, under, ['dead']);
   const [letter, ...others] = await under.orchestrator.take(`${under.names.queuePrefix}.dead`);
   assert.equal(others.length, 0);
   assert.equal(JSON.parse(letter!.content.toString()).data.task_id, killer.task_id);
-  assert.match(JSON.stringify(letter!.properties.headers), /delivery_limit/);
+  const { 'x-reason': reason, 'x-detail': detail } = letter!.properties.headers!;
+  assert.deepEqual(
+    [reason, detail],
+    ['internal_error', 'each process that executed the task ended before it had an outcome'],
+  );
+  const ends = under.orchestrator.seen.filter(({ event }) => event.data.task_id === killer.task_id);
+  assert.deepEqual(
+    ends.map(({ event, routingKey }) => [routingKey, event.data.code, event.data.retryable]),
+    [['task.failed', 'internal_error', false]],
+  );
+  const { body } = await call(`${node.url}/tasks/${killer.task_id}`, 'GET');
+  assert.deepEqual([body.status, body.outcome.code], ['failed', 'internal_error']);
   const found = await account(under, idsOf(innocent));
   tell(`a task that killed its process ${deaths} times, beside:`, found);
   assert.deepEqual([found.outcomes, found.distinctIds], [innocent.length, innocent.length]);

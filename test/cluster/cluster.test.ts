@@ -161,7 +161,7 @@ test('a reload replaces a worker that is just starting, too, and leaves none bes
 });
 
 test('SIGTERM to all processes at once lets what runs end, and the exit code is 0', async () => {
-  await under.knobs({ ttftMs: 700 });
+  await under.knobs({ ttftMs: 2_000 });
   const answers = Promise.all(Array.from({ length: 4 }, () => execute(tiny())));
   await until(async () => (await under.stats()).open === 4, 'all slots taken');
   // As a supervisor does that signals the whole group.

@@ -279,7 +279,7 @@ test('task.cancelled stops a running task: one task.failed with cancelled', asyn
 });
 
 test('task.cancelled stops a task that waits in the broker before it costs anything', async () => {
-  await under.knobs({ ttftMs: 700 });
+  await under.knobs({ ttftMs: 3_000 });
   const running = Array.from({ length: 4 }, () => aTinyTask());
   const waiting = aTinyTask();
   for (const task of [...running, waiting]) await under.orchestrator.ready(task);

@@ -54,6 +54,12 @@ export function openTelemetry(config: Config, endpoint: string, gatewayUrl: stri
     ],
   });
   const tracer = provider.getTracer('worker-service', version);
+  const endpoints: Endpoints = new Map(
+    Object.entries(config.endpoints).map(([name, { url, protocol }]) => [
+      name,
+      { url: new URL(url ?? gatewayUrl), protocol },
+    ]),
+  );
   return {
     begin: (task, from, origin) => {
       const kind = from === 'http' ? SpanKind.SERVER : SpanKind.CONSUMER;
@@ -63,10 +69,7 @@ export function openTelemetry(config: Config, endpoint: string, gatewayUrl: stri
       const startTime = performance.now();
       const span = tracer.startSpan(`execute ${task.task.domain}`, { kind, attributes, startTime }, under);
       if (!span.isRecording()) return untold(contextOf(span, origin?.tracestate));
-      return new SpannedTask(tracer, span, origin?.tracestate, (name) => {
-        const { url, protocol } = config.endpoints[name]!;
-        return { url: new URL(url ?? gatewayUrl), protocol };
-      });
+      return new SpannedTask(tracer, span, origin?.tracestate, endpoints);
     },
     // A collector that does not answer must not hold up the stop.
     close: () => Promise.race([provider.shutdown().catch(() => {}), passed(LAST_EXPORT_MS)]),
@@ -80,20 +83,20 @@ const BATCH_DELAY_MS = 1_000;
 const BATCH_SPANS = 128;
 const QUEUE_SPANS = 4_096;
 
-type EndpointOf = (name: string) => { readonly url: URL; readonly protocol: string };
+type Endpoints = ReadonlyMap<string, { readonly url: URL; readonly protocol: string }>;
 
 class SpannedTask implements TaskTrace {
   readonly context: TraceContext;
   readonly #tracer: Tracer;
   readonly #span: Span;
   readonly #tracestate: string | undefined;
-  readonly #endpointOf: EndpointOf;
+  readonly #endpoints: Endpoints;
 
-  constructor(tracer: Tracer, span: Span, tracestate: string | undefined, endpointOf: EndpointOf) {
+  constructor(tracer: Tracer, span: Span, tracestate: string | undefined, endpoints: Endpoints) {
     this.#tracer = tracer;
     this.#span = span;
     this.#tracestate = tracestate;
-    this.#endpointOf = endpointOf;
+    this.#endpoints = endpoints;
     this.context = this.#contextOf(span);
   }
 
@@ -104,7 +107,7 @@ class SpannedTask implements TaskTrace {
 
   beginCall(call: Parameters<TaskTrace['beginCall']>[0]): CallTrace {
     const startedAt = performance.now();
-    const attributes = callAttributes(call, this.#endpointOf(call.endpoint));
+    const attributes = callAttributes(call, this.#endpoints.get(call.endpoint)!);
     const span = this.#start(this.#span, `chat ${call.model}`, startedAt, SpanKind.CLIENT, attributes);
     return {
       context: this.#contextOf(span),

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { type CollectedSpan, type Collector, startCollector } from '../servers/collector.js';
-import { aTask, atService, type ServiceUnderTest, sleep, until } from './at-service.js';
+import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('traces');
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -189,7 +189,6 @@ test('OpenTelemetry is loaded only where traces are taken', async () => {
       for await (const text of child.stdout) if (String(text).includes('"listening"')) break;
       child.kill('SIGTERM');
       await new Promise((resolve) => child.once('exit', resolve));
-      await sleep(0);
       return readdirSync(directory)
         .filter((name) => name.startsWith('coverage-'))
         .some((name) => readFileSync(join(directory, name), 'utf8').includes('@opentelemetry/sdk-trace/'));

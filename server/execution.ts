@@ -2,14 +2,15 @@ import type { Config } from '../config/schema.js';
 import type { TaskFailureCode } from '../contracts/failures.js';
 import { failures } from '../contracts/failures.js';
 import type { Attempt, ContextStatus, Failed, Note, Receipt, Timings } from '../contracts/outcome.js';
-import type { FittedContext, LargeText, RetrievedContext } from '../contracts/threads.js';
+import type { FittedContext } from '../contracts/threads.js';
 import type { TraceContext } from '../contracts/trace-context.js';
 import type { Pools } from '../pool/pools.js';
 import type { Deadline, Interruption } from './deadline.js';
 import type { Gateway } from './gateway/gateway.js';
 import { type Generated, type Generation, generate } from './generation.js';
 import type { Rag } from './rag.js';
-import { type ResolvedTask, targetOf } from './resolution.js';
+import type { ResolvedTask } from './resolution.js';
+import { type Retrieved, retrieveContext } from './retrieval.js';
 import type { Slots } from './slots.js';
 import { beginStage } from './stages.js';
 import type { CompletedHead } from './store/store.js';
@@ -152,41 +153,6 @@ export async function execute(
 
 export function interrupted(interruption: Interruption): Generated {
   return { kind: 'failed', code: interruption.code, detail: interruption.message, final: interruption.final };
-}
-
-export interface Retrieved {
-  readonly status: ContextStatus;
-  readonly provided: LargeText | undefined;
-  readonly context: RetrievedContext | undefined;
-  readonly detail?: string;
-}
-
-async function retrieveContext(
-  { config, pools, rag, templates }: ExecutionParts,
-  { task, context }: ResolvedTask,
-  tier: string,
-  deadline: Deadline,
-  trace: TraceContext | undefined,
-): Promise<Retrieved> {
-  const mode = task.context_mode ?? (context === undefined ? 'retrieved' : 'provided');
-  const provided = mode === 'retrieved' ? undefined : context;
-  const none = {
-    status: provided === undefined ? ('none' as const) : ('provided' as const),
-    provided,
-    context: undefined,
-  };
-  if (mode === 'provided') return none;
-  const template = templates.of(task.domain);
-  const target = targetOf(config, tier, task);
-  const room = await pools.tier(tier).measure({ task, provided, tier, target, template });
-  const maxTokens = Math.min(room, config.rag.max_context_tokens);
-  if (maxTokens === 0) return none;
-  const query = { query: task.description, domain: task.domain, projectId: task.project_id, maxTokens };
-  const answer = await rag.retrieve(query, deadline, trace);
-  if ('degraded' in answer)
-    return { status: 'degraded', provided, context: undefined, detail: answer.degraded };
-  if (answer.text.trim() === '') return none;
-  return { status: provided === undefined ? 'retrieved' : 'both', provided, context: answer };
 }
 
 interface Course {

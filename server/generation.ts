@@ -3,16 +3,11 @@ import type { Attempt, TokenUse } from '../contracts/outcome.js';
 import type { Assembled, ModelTarget, Reading, RepairRequest, Verdict } from '../contracts/threads.js';
 import type { Violation } from '../contracts/validator.js';
 import type { Deadline } from './deadline.js';
-import {
-  type ExecutionParts,
-  type ExecutionWatcher,
-  interrupted,
-  type Journal,
-  type Retrieved,
-} from './execution.js';
+import { type ExecutionParts, type ExecutionWatcher, interrupted, type Journal } from './execution.js';
 import type { CallStart } from './gateway/gateway.js';
 import { StreamReading } from './reading.js';
 import { type ResolvedTask, targetOf } from './resolution.js';
+import type { Retrieved } from './retrieval.js';
 import { beginStage } from './stages.js';
 
 /** What became of a task in one tier. */

@@ -41,6 +41,9 @@ const MAX_UNDER_WAY = 512;
 const MAX_BYTES_UNDER_WAY = 16 * 1024 * 1024;
 const PAGE = 256;
 const SWEEP_MS = 2000;
+// A mark costs a transaction, and nobody waits for it. A process that dies before publishes again, under the same id.
+const MARK_AFTER_MS = 50;
+const MARKS_AT_ONCE = 128;
 const MARK_RETRY_MS = 500;
 
 class StoreOutbox implements Outbox {
@@ -52,6 +55,7 @@ class StoreOutbox implements Outbox {
   readonly #timer: NodeJS.Timeout;
   #bytes = 0;
   #marking = false;
+  #nextMarks: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
   #roomy: (() => void) | undefined;
   #closed = false;
@@ -89,6 +93,7 @@ class StoreOutbox implements Outbox {
     while (this.#parts.publisher.open && performance.now() < until) {
       this.#sweep(0);
       await this.#sweeping;
+      void this.#markAll();
       if (this.#held.size === 0) return;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -97,6 +102,7 @@ class StoreOutbox implements Outbox {
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#nextMarks);
     this.#roomy?.();
   }
 
@@ -138,25 +144,33 @@ class StoreOutbox implements Outbox {
   /** Clears marks in batches; an id is held until its mark is cleared, or the sweep would find it again. */
   #mark(taskId: string): void {
     this.#toMark.push(taskId);
-    if (!this.#marking) void this.#markAll();
+    this.#markSoon();
+  }
+
+  #markSoon(): void {
+    if (this.#toMark.length >= MARKS_AT_ONCE) void this.#markAll();
+    else if (this.#toMark.length > 0) this.#nextMarks ??= setTimeout(() => this.#markAll(), MARK_AFTER_MS);
   }
 
   async #markAll(): Promise<void> {
+    clearTimeout(this.#nextMarks);
+    this.#nextMarks = undefined;
+    if (this.#marking || this.#closed || this.#toMark.length === 0) return;
     this.#marking = true;
-    while (this.#toMark.length > 0) {
-      const ids = this.#toMark.splice(0);
-      try {
-        await this.#parts.store.markPublished(ids);
-        for (const id of ids) this.#held.delete(id);
-        this.#lookForRoom();
-      } catch (error) {
-        if (this.#closed) break;
+    const ids = this.#toMark.splice(0);
+    try {
+      await this.#parts.store.markPublished(ids);
+      for (const id of ids) this.#held.delete(id);
+      this.#lookForRoom();
+    } catch (error) {
+      this.#toMark.unshift(...ids);
+      if (!this.#closed) {
         this.#parts.log.warn({ event: 'mark_failed', tasks: ids.length, error: (error as Error).message });
-        this.#toMark.unshift(...ids);
         await new Promise((resolve) => setTimeout(resolve, MARK_RETRY_MS));
       }
     }
     this.#marking = false;
+    this.#markSoon();
   }
 
   #sweep(graceMs = this.#parts.graceMs): void {

@@ -30,6 +30,7 @@ function aRecord(taskId: string): TaskRecord {
 /** A store of outcomes that wait, whose marks are cleared only after `release`. */
 function aStore(records: readonly TaskRecord[]) {
   const waiting = new Map(records.map((record) => [record.taskId, record]));
+  const cleared: number[] = [];
   let release: () => void = () => {};
   const released = new Promise<void>((resolve) => {
     release = resolve;
@@ -39,10 +40,11 @@ function aStore(records: readonly TaskRecord[]) {
     isPublished: async (taskId: string) => !waiting.has(taskId),
     markPublished: async (ids: readonly string[]) => {
       await released;
+      cleared.push(ids.length);
       for (const id of ids) waiting.delete(id);
     },
   } as unknown as ArtifactStore;
-  return { store, waiting, release };
+  return { store, waiting, release, cleared };
 }
 
 /** A broker that confirms everything that waits at once. */
@@ -84,6 +86,36 @@ test('a backlog larger than what may be under way drains, also when marks are cl
     return waiting.size === 0;
   }, 'all published');
   assert.equal(sent.length, 1500);
+  outbox.close();
+});
+
+test('marks are cleared together, also those of confirms that come one by one', async () => {
+  const records = Array.from({ length: 200 }, (_, n) => aRecord(`t-${n}`));
+  const { store, waiting, release, cleared } = aStore(records);
+  const { publisher, confirmAll } = aPublisher();
+  const outbox = openOutbox({ store, publisher, names, log, graceMs: 0 });
+  release();
+  for (const record of records) {
+    outbox.offer(record, undefined);
+    confirmAll();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await until(() => waiting.size === 0 && outbox.underWay === 0, 'all marks cleared');
+  assert.ok(cleared.length <= 20, `${cleared.length} transactions for 200 marks`);
+  outbox.close();
+});
+
+test('a drain does not wait for the next time that marks are due', async () => {
+  const record = aRecord('t-1');
+  const { store, waiting, release } = aStore([record]);
+  const { publisher, confirmAll } = aPublisher();
+  const outbox = openOutbox({ store, publisher, names, log, graceMs: 0 });
+  release();
+  outbox.offer(record, undefined);
+  confirmAll();
+  await outbox.drain(5000);
+  assert.equal(waiting.size, 0);
+  assert.equal(outbox.underWay, 0);
   outbox.close();
 });
 

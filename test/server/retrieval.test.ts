@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { loadConfig } from '../../config/load.js';
+import type { TaskBody } from '../../contracts/task.js';
+import type { MeasureJob } from '../../contracts/threads.js';
+import { domainNames } from '../../domains/registry.js';
+import { openPools, type Pools } from '../../pool/pools.js';
+import { Deadline } from '../../server/deadline.js';
+import type { ExecutionParts } from '../../server/execution.js';
+import type { Log } from '../../server/log.js';
+import type { RagQuery } from '../../server/rag.js';
+import { targetOf } from '../../server/resolution.js';
+import { retrieveContext } from '../../server/retrieval.js';
+import { openTemplates, type Templates } from '../../server/templates.js';
+
+const test = suite('retrieval of context');
+const config = loadConfig({ env: {}, argv: [], domains: domainNames });
+const log = { debug() {}, info() {}, warn() {}, error() {} } as unknown as Log;
+let pools: Pools;
+let templates: Templates;
+
+test.before(async () => {
+  pools = await openPools(config);
+  templates = openTemplates(config, log);
+});
+test.after(async () => {
+  templates.close();
+  await pools.close();
+});
+
+/** What the RAG service is asked for, and how often a thread was asked before. */
+async function asked(task: TaskBody, tier: string): Promise<{ maxTokens: number; measured: number }> {
+  let maxTokens = 0;
+  let measured = 0;
+  const parts = {
+    config,
+    templates,
+    pools: {
+      tier: (name: string) => ({
+        measure: (job: MeasureJob) => {
+          measured++;
+          return pools.tier(name).measure(job);
+        },
+      }),
+    },
+    rag: {
+      retrieve: async (query: RagQuery) => {
+        maxTokens = query.maxTokens;
+        return { text: '', sources: [] };
+      },
+    },
+  } as unknown as ExecutionParts;
+  const deadline = new Deadline(5000);
+  const resolved = { task, context: undefined, requestHash: 'h', tier, artifactId: 'a' };
+  await retrieveContext(parts, resolved, tier, deadline, undefined);
+  deadline.clear();
+  return { maxTokens, measured };
+}
+
+test('as many tokens are asked for as the window leaves, for a task of any length', async () => {
+  for (const tier of ['tiny', 'coding']) {
+    const letters = ['word ', '<task>', '語', 'é', '🙂', '\n'];
+    for (const [n, length] of [10, 500, 2_000, 10_000, 30_000, 60_000].entries()) {
+      const task: TaskBody = {
+        task_id: 't-1',
+        domain: 'code-general',
+        description: 'Do this. '.repeat(4),
+        acceptance_criteria: ['it works', 'it is short'],
+        inputs: [{ content: letters[n]!.repeat(length / letters[n]!.length), path: 'a.txt' }],
+      };
+      const room = await pools.tier(tier).measure({
+        task,
+        provided: undefined,
+        tier,
+        target: targetOf(config, tier, task),
+        template: templates.of(task.domain),
+      });
+      const { maxTokens } = await asked(task, tier);
+      assert.equal(maxTokens, Math.min(room, config.rag.max_context_tokens), `${tier}, ${length} characters`);
+    }
+  }
+});
+
+test('a short task costs no trip to a thread', async () => {
+  const task: TaskBody = { task_id: 't-1', domain: 'ui-design', description: 'A form to log in.' };
+  assert.deepEqual(await asked(task, 'small'), { maxTokens: 8192, measured: 0 });
+});
+
+test.run();

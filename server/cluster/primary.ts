@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { type AddressInfo, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../config/schema.js';
 import {
   type LogLevel,
@@ -11,6 +12,7 @@ import {
 import { AdaptiveLimit, type CallWindow } from '../adaptive-limit.js';
 import type { Log } from '../log.js';
 import { openStandIns } from '../stand-ins.js';
+import { Deaths } from './deaths.js';
 import { ReportRounds } from './report-rounds.js';
 import { SlotLedger } from './slot-ledger.js';
 import { TaskLedger } from './task-ledger.js';
@@ -62,7 +64,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   const slots = new SlotLedger(limits, send);
   const tasks = new TaskLedger();
   const rounds = new ReportRounds(send);
-  const deaths: number[] = [];
+  const deaths = new Deaths();
   const seats: (Worker | undefined)[] = [];
   /** Workers that do not listen yet: nobody else begins one for the same seat. */
   const starting = new Map<number, Promise<Worker>>();
@@ -92,7 +94,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         resolve(worker);
       });
       worker.once('exit', (code, signal) => {
-        reject(new Error(`worker ${index} ended before it listened: ${signal ?? code}`));
+        reject(new EndedBeforeItListened(index, code, signal));
         // What it had open is closed by now, but the other ends may still have to notice: a moment later no two
         // processes are in the same slot.
         setTimeout(() => {
@@ -163,20 +165,17 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   function died(index: number, code: number | null, signal: string | null): void {
     seats[index] = undefined;
     if (phase !== 'open') return;
-    const now = Date.now();
-    deaths.push(now);
-    while (deaths[0]! < now - CRASH_WINDOW_MS) deaths.shift();
-    log.error({ event: 'worker_died', worker: index, code, signal, deaths: deaths.length });
-    if (deaths.length > MAX_DEATHS) {
-      log.fatal({
-        event: 'crash_loop',
-        message: `${deaths.length} workers died within ${CRASH_WINDOW_MS / 1000} s: the service ends`,
-      });
-      void close().then(onCrashLoop);
-      return;
-    }
-    const backoff = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (deaths.length - 1));
-    setTimeout(() => respawn(index), backoff);
+    const backoff = backoffAfter(index, code, signal);
+    if (backoff === undefined) void close().then(onCrashLoop);
+    else setTimeout(() => respawn(index), backoff);
+  }
+
+  /** How long to wait before the next one, in milliseconds; undefined in a crash loop. */
+  function backoffAfter(index: number, code: number | null, signal: string | null): number | undefined {
+    const { backoffMs, message } = deaths.add(Date.now());
+    log.error({ event: 'worker_died', worker: index, code, signal, deaths: deaths.count });
+    if (backoffMs === undefined) log.fatal({ event: 'crash_loop', message });
+    return backoffMs;
   }
 
   function respawn(index: number): void {
@@ -189,6 +188,22 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         died(index, null, null);
       },
     );
+  }
+
+  /** The first start of a seat. One that ends by itself says what is wrong; one that was killed is tried again. */
+  async function begin(index: number): Promise<void> {
+    for (;;) {
+      try {
+        await start(index);
+        return;
+      } catch (error) {
+        if (!(error instanceof EndedBeforeItListened) || error.signal === null || phase !== 'open')
+          throw error;
+        const backoff = backoffAfter(index, error.code, error.signal);
+        if (backoff === undefined) throw error;
+        await sleep(backoff);
+      }
+    }
   }
 
   async function retire(worker: Worker, replaced: boolean): Promise<void> {
@@ -228,9 +243,9 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
 
   try {
     // The first one chooses the port when that is left to it.
-    if (port === 0) await start(0);
+    if (port === 0) await begin(0);
     await Promise.all(
-      Array.from({ length: count }, (_, at) => (seats[at] === undefined ? start(at) : undefined)),
+      Array.from({ length: count }, (_, at) => (seats[at] === undefined ? begin(at) : undefined)),
     );
   } catch (error) {
     await close();
@@ -240,11 +255,17 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   return { port, reload, close };
 }
 
+class EndedBeforeItListened extends Error {
+  readonly code: number | null;
+  readonly signal: string | null;
+  constructor(index: number, code: number | null, signal: string | null) {
+    super(`worker ${index} ended before it listened: ${signal ?? code}`);
+    this.code = code;
+    this.signal = signal;
+  }
+}
+
 const FREE_AFTER_MS = 50;
-const CRASH_WINDOW_MS = 60_000;
-const MAX_DEATHS = 10;
-const FIRST_BACKOFF_MS = 100;
-const MAX_BACKOFF_MS = 5_000;
 /** Beyond the grace period, for what comes after it. */
 const STUCK_MS = 15_000;
 

@@ -26,7 +26,12 @@ export interface ClusterUnderTest {
 
 const main = fileURLToPath(new URL('../../server/main.js', import.meta.url));
 
-export async function atCluster(yaml = '', env: Record<string, string> = {}): Promise<ClusterUnderTest> {
+/** @param whileStarting sees the primary before any worker listens. */
+export async function atCluster(
+  yaml = '',
+  env: Record<string, string> = {},
+  whileStarting: (primary: ChildProcess) => void = () => {},
+): Promise<ClusterUnderTest> {
   const directory = mkdtempSync(join(tmpdir(), 'worker-cluster-'));
   const config = join(directory, 'config.yaml');
   writeFileSync(config, yaml);
@@ -56,6 +61,7 @@ export async function atCluster(yaml = '', env: Record<string, string> = {}): Pr
   };
   primary.stdout.on('data', collect);
   primary.stderr.on('data', collect);
+  whileStarting(primary);
   const port = () => /"event":"listening"[^\n]*?"port":(\d+)[^\n]*"workers"/.exec(output)?.[1];
   await until(() => {
     if (primary.exitCode !== null) throw new Error(`the primary ended: ${output}`);

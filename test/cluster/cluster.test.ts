@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Agent, request } from 'undici';
 import { suite } from 'uvu';
+import { childrenOf } from '../../bench/servers/processes.js';
 import { aTask, call, sleep, until } from '../service/at-service.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 
@@ -174,6 +175,28 @@ test('SIGTERM to all processes at once lets what runs end, and the exit code is 
   assert.equal(await under.exited, 0);
   await sleep(50);
   assert.deepEqual(under.workers(), []);
+});
+
+test('a worker that is killed while the service starts is replaced, and the service comes up', async () => {
+  let killed = 0;
+  const started = await atCluster('', {}, (primary) => {
+    const watch = setInterval(() => {
+      const [victim] = childrenOf(primary.pid!);
+      if (victim === undefined) return;
+      process.kill(victim, 'SIGKILL');
+      killed = victim;
+      clearInterval(watch);
+    }, 5);
+  });
+  try {
+    assert.equal(started.workers().length, 2);
+    assert.ok(!started.workers().includes(killed));
+    assert.match(started.log(), /"event":"worker_died"[^\n]*"signal":"SIGKILL"/);
+    const { status } = await call(`${started.url}/execute`, 'POST', JSON.stringify(tiny()), json);
+    assert.equal(status, 200);
+  } finally {
+    await started.close();
+  }
 });
 
 test('workers that die as fast as they start end the service, with a clear error', async () => {

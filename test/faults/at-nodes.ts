@@ -100,9 +100,10 @@ async function startNode(env: Record<string, string>): Promise<ServiceNode> {
   process.once('exit', end);
   void exited.then(() => process.off('exit', end));
   const port = () => /"event":"listening".*?"port":(\d+)/.exec(output)?.[1];
+  const connections = 2 * Number(env.WORKERS ?? 1);
   await until(() => {
     if (child.exitCode !== null) throw new Error(`the node ended: ${output}`);
-    return port() !== undefined && output.split('"event":"broker_connected"').length === 3;
+    return port() !== undefined && output.split('"event":"broker_connected"').length > connections;
   }, 'a node that listens and is connected');
   return {
     url: `http://127.0.0.1:${port()}`,

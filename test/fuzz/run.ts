@@ -3,9 +3,10 @@ import { once } from 'node:events';
 
 /**
  * `npm run fuzz [-- EFFORT]`: what the tests generate, EFFORT times as much of it, from a seed of its own: requests from
- * openapi.yaml, hostile bodies, messages from asyncapi.yaml, streams of a gateway. A finding becomes a test.
+ * openapi.yaml, hostile bodies, messages from asyncapi.yaml, streams of a gateway, faults. A finding becomes a test.
  */
 const files = [
+  'fuzz/faults',
   'fuzz/messages',
   'fuzz/streams',
   'pool/wire',

@@ -2,7 +2,6 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Config } from '../config/schema.js';
 import type { Receipt } from '../contracts/outcome.js';
 import type { Pools } from '../pool/pools.js';
-import type { Events } from './events/events.js';
 import type { Gateway } from './gateway/gateway.js';
 import type { Rag } from './rag.js';
 import { CounterSeries, HistogramSeries } from './series.js';
@@ -27,7 +26,8 @@ export interface MetricsParts {
   readonly rag: Rag;
   readonly queues: Config['queues'];
   readonly tiers: readonly string[];
-  events(): Events | undefined;
+  /** What is known of the broker; undefined when none is configured. */
+  events(): { readonly underWay: number; state(): { readonly ok: boolean } } | undefined;
 }
 
 /** Seconds; the limits of the tiers are among them, so that what is within a limit can be told from what is not. */

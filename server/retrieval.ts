@@ -3,7 +3,7 @@ import type { LargeText, MeasureJob, RetrievedContext } from '../contracts/threa
 import type { TraceContext } from '../contracts/trace-context.js';
 import { sizeOfText } from '../pool/large-text.js';
 import type { Deadline } from './deadline.js';
-import type { ExecutionParts } from './execution.js';
+import type { ExecutionParts } from './execution-parts.js';
 import { type ResolvedTask, targetOf } from './resolution.js';
 
 /** The context of a task, before it is fitted into the model's window. */

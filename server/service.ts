@@ -6,7 +6,7 @@ import type { Link } from './cluster/link.js';
 import { nodeReports } from './cluster/node-reports.js';
 import { PrimaryLeases } from './cluster/primary-leases.js';
 import { type Events, openEvents } from './events/events.js';
-import type { ExecutionParts } from './execution.js';
+import type { ExecutionParts } from './execution-parts.js';
 import { openGateway } from './gateway/gateway.js';
 import { openHealth } from './health.js';
 import { openHttp } from './http/server.js';

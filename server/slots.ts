@@ -1,12 +1,7 @@
 import type { Config } from '../config/schema.js';
 import { AdaptiveLimit, CallMeter } from './adaptive-limit.js';
 import type { Deadline } from './deadline.js';
-import { type Waiter, WaitQueue } from './wait-queue.js';
-
-/** Leave to run one task of a tier; `release` gives it back, once. */
-export interface Slot {
-  release(): void;
-}
+import { type Slot, type Waiter, WaitQueue } from './wait-queue.js';
 
 /** There is no room: the wait queue is full, or the wait alone would pass the deadline. */
 export interface Saturated {

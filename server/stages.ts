@@ -1,5 +1,6 @@
 import type { TraceContext } from '../contracts/trace-context.js';
-import type { ExecutionWatcher, Journal } from './execution.js';
+import type { ExecutionWatcher } from './execution-watcher.js';
+import type { Journal } from './journal.js';
 import type { Stage } from './tracing/tracing.js';
 
 /** A stage under way: its time goes into the outcome, and into the trace where one is taken. */

@@ -1,5 +1,9 @@
 import type { Deadline } from './deadline.js';
-import type { Slot } from './slots.js';
+
+/** Leave to run one task of a tier; `release` gives it back, once. */
+export interface Slot {
+  release(): void;
+}
 
 /** Somebody who waits for a slot. */
 export interface Waiter {

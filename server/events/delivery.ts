@@ -7,8 +7,9 @@ import type { EventAttributes, ParsedEvent, ParsedTask } from '../../contracts/t
 import type { Pools } from '../../pool/pools.js';
 import type { Log } from '../log.js';
 import { type ResolvedTask, resolve } from '../resolution.js';
+import type { TaskOutcome } from '../running-task.js';
 import { type ArtifactStore, StoreUnavailable, type TaskOrigin } from '../store/store.js';
-import { Conflict, type TaskOutcome, type Tasks } from '../tasks.js';
+import { Conflict, type Tasks } from '../tasks.js';
 import { again, ownHeaders, plainHeaders } from './message.js';
 import type { Outbox } from './outbox.js';
 import type { Publisher } from './publisher.js';

@@ -7,7 +7,7 @@ import {
 } from 'cockatiel';
 import type { Config } from '../../config/schema.js';
 import type { Deadline } from '../deadline.js';
-import type { CallStart } from './gateway.js';
+import type { CallStart } from './call-start.js';
 
 export interface EndpointState {
   readonly breaker: 'closed' | 'half_open' | 'open';

@@ -4,9 +4,9 @@ import type { StreamEnd } from '../../contracts/threads.js';
 import type { TraceContext } from '../../contracts/trace-context.js';
 import type { Deadline } from '../deadline.js';
 import { version } from '../version.js';
+import { type CallStart, rejectionOf, unreachableOf } from './call-start.js';
 import { decoderOf } from './decoding.js';
 import { Endpoint, type EndpointState } from './endpoint.js';
-import { rejectionOf, unreachableOf } from './rejection.js';
 
 /** A request to the model gateway, made ready by a thread. */
 export interface GatewayRequest {
@@ -34,21 +34,6 @@ export interface StreamSink {
   data(chunk: Uint8Array): void;
   end(ended: StreamEnd, detail?: string): void;
 }
-
-/** How a call began. */
-export type CallStart =
-  | { readonly kind: 'streaming' }
-  | {
-      readonly kind: 'failed';
-      readonly ended: 'rejected' | 'unreachable';
-      readonly code: 'gateway_error' | 'gateway_unavailable';
-      readonly detail: string;
-      readonly retryable: boolean;
-      readonly retryAfterMs: number | undefined;
-      /** Whether it says that the endpoint is down, rather than busy or asked wrongly. */
-      readonly unhealthy: boolean;
-    }
-  | { readonly kind: 'interrupted' };
 
 export interface Gateway {
   /**

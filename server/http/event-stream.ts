@@ -1,5 +1,5 @@
 import type { HttpResponse } from 'uWebSockets.js';
-import type { Caller, TaskOutcome } from '../tasks.js';
+import type { Caller, TaskOutcome } from '../running-task.js';
 import { completedJson, problemOfFailure } from './reply.js';
 
 /**

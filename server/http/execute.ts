@@ -11,8 +11,8 @@ import { authorize } from './authorization.js';
 import { type Body, readBody } from './body.js';
 import type { CallerLimits } from './caller-limits.js';
 import { streamEvents } from './event-stream.js';
+import type { HttpParts } from './parts.js';
 import { json, problem, type Reply, replyOf, send } from './reply.js';
-import type { HttpParts } from './server.js';
 
 /** `POST /execute`: reads, checks and submits a task, and answers with its outcome. */
 export function handleExecute(

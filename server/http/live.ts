@@ -1,8 +1,8 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { authorize } from './authorization.js';
 import { beginEvents } from './event-stream.js';
+import type { HttpParts } from './parts.js';
 import { send } from './reply.js';
-import type { HttpParts } from './server.js';
 
 /**
  * `GET /live`: a snapshot of the node every second, as server-sent events (WHATWG HTML, 9.2). It is made once for

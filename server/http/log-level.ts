@@ -4,8 +4,8 @@ import { readJson } from '../../contracts/parse-task.js';
 import { problemOf } from '../../contracts/problem.js';
 import { authorize } from './authorization.js';
 import { readBody } from './body.js';
+import type { HttpParts } from './parts.js';
 import { json, problem, type Reply, send } from './reply.js';
-import type { HttpParts } from './server.js';
 
 /** `PUT /log-level`: changes the least severity that is logged, in all processes of the node, until they end. */
 export function changeLogLevel(parts: HttpParts, res: HttpResponse, req: HttpRequest): void {

@@ -1,7 +1,8 @@
 import type { HttpResponse } from 'uWebSockets.js';
+import type { FailureCode } from '../../contracts/failures.js';
 import type { Failed } from '../../contracts/outcome.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
-import type { TaskOutcome } from '../tasks.js';
+import type { TaskOutcome } from '../running-task.js';
 
 /** An answer, ready to be written. */
 export interface Reply {
@@ -101,3 +102,8 @@ const reasons: Record<number, string> = {
   503: 'Service Unavailable',
   504: 'Gateway Timeout',
 };
+
+/** A problem that has nothing to add to its code. */
+export function refusal(code: FailureCode, detail: string): Reply {
+  return problem(problemOf(code, detail));
+}

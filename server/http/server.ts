@@ -4,56 +4,18 @@ import uWS, {
   type TemplatedApp,
   type us_listen_socket,
 } from 'uWebSockets.js';
-import { Registry } from 'prom-client';
-import type { Config } from '../../config/schema.js';
-import type { LogLevel } from '../../contracts/cluster.js';
-import type { FailureCode } from '../../contracts/failures.js';
 import { problemOf } from '../../contracts/problem.js';
-import { idPattern, taskLimits } from '../../contracts/task.js';
-import type { Pools } from '../../pool/pools.js';
 import { openApiDocument } from '../documents/openapi.js';
-import type { Events } from '../events/events.js';
-import type { Health } from '../health.js';
-import type { Leases } from '../leases.js';
-import type { Log } from '../log.js';
-import type { Metrics } from '../metrics.js';
-import { type ArtifactStore, StoreUnavailable } from '../store/store.js';
-import type { Tasks } from '../tasks.js';
-import type { Tokens } from '../tokens/tokens.js';
+import { StoreUnavailable } from '../store/store.js';
 import { type Access, authorize } from './authorization.js';
 import { CallerLimits, limitConnections } from './caller-limits.js';
 import { handleExecute } from './execute.js';
 import { openLive } from './live.js';
 import { changeLogLevel } from './log-level.js';
 import { docsFiles, pageFiles } from './page.js';
-import { completedJson, json, problem, type Reply, send } from './reply.js';
-
-/** What the HTTP edge needs of the service. */
-export interface HttpParts {
-  /** Port to listen on; 0 is any free one. */
-  readonly port: number;
-  readonly config: Config;
-  readonly pools: Pools;
-  readonly tasks: Tasks;
-  readonly store: ArtifactStore;
-  readonly leases: Leases;
-  /** Undefined when no broker is configured. */
-  readonly events: Events | undefined;
-  readonly health: Health;
-  readonly metrics: Pick<Metrics, 'answered'>;
-  /** The metrics of the node, in the Prometheus text format. */
-  readonly metricsText: () => Promise<string>;
-  /** The node as it is now, for who watches. */
-  readonly snapshot: () => Promise<object>;
-  readonly log: Log;
-  /** Undefined when no token is asked for. */
-  readonly tokens: Tokens | undefined;
-  /** In all processes of the node. */
-  setLogLevel(level: LogLevel): void;
-  isClosing(): boolean;
-  /** Whether each connection is to be closed with its next answer. */
-  isLeaving(): boolean;
-}
+import type { HttpParts } from './parts.js';
+import { json, problem, type Reply, refusal, send } from './reply.js';
+import { artifact, cancelTask, metrics, ready, receipt, taskStatus } from './resources.js';
 
 export interface HttpServer {
   readonly port: number;
@@ -197,80 +159,4 @@ function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string)
       answer(parts, path, 'open', () => reply),
     );
   }
-}
-
-async function taskStatus({ tasks, store, leases }: HttpParts, id: string): Promise<Reply> {
-  if (!isId(id)) return notFound('task', id);
-  if (tasks.isRunning(id) || (await leases.isHeld(id))) return json({ task_id: id, status: 'running' });
-  const record = await store.find(id);
-  if (record?.final !== true) {
-    // A failure that is tried again waits in the broker like a task that was never tried.
-    const pending = await store.pending(id);
-    if (pending?.queuedHash !== undefined) return json({ task_id: id, status: 'queued' });
-  }
-  if (record === undefined) return notFound('task', id);
-  const { outcome, final } = record;
-  if (outcome.status === 'failed') return json({ task_id: id, status: 'failed', outcome });
-  const stored = await store.artifact(outcome.artifact_id);
-  const body = Buffer.concat([
-    Buffer.from(`${JSON.stringify({ task_id: id, status: 'completed' }).slice(0, -1)},"outcome":`),
-    completedJson({ outcome, output: stored?.output, final }),
-    Buffer.from('}'),
-  ]);
-  return { status: 200, contentType: 'application/json', body };
-}
-
-async function cancelTask({ tasks, store, leases }: HttpParts, id: string): Promise<Reply> {
-  if (!isId(id)) return notFound('task', id);
-  const cancelling = json({ task_id: id, status: 'cancelling' }, 202);
-  if (tasks.cancel(id)) return cancelling;
-  const record = await store.find(id);
-  const pending = record?.final === true ? undefined : await store.pending(id);
-  if (pending?.queuedHash !== undefined || (await leases.isHeld(id))) {
-    await tasks.cancelWherever(id, '');
-    return cancelling;
-  }
-  if (record === undefined) return notFound('task', id);
-  return refusal('task_conflict', `the task has ended: ${record.outcome.status}`);
-}
-
-async function receipt({ store }: HttpParts, id: string): Promise<Reply> {
-  const found = isId(id) ? await store.receipt(id) : undefined;
-  return found === undefined ? notFound('task', id) : json(found);
-}
-
-async function artifact({ store }: HttpParts, id: string): Promise<Reply> {
-  const found = isId(id) ? await store.artifact(id) : undefined;
-  if (found === undefined) return notFound('artifact', id);
-  const head = JSON.stringify({
-    artifact_id: found.artifactId,
-    task_id: found.taskId,
-    domain: found.domain,
-    created_at: new Date(found.createdAt).toISOString(),
-  });
-  const body = Buffer.concat([Buffer.from(`${head.slice(0, -1)},"output":`), found.output, Buffer.from('}')]);
-  return { status: 200, contentType: 'application/json', body };
-}
-
-async function metrics({ metricsText }: HttpParts): Promise<Reply> {
-  return { status: 200, contentType: Registry.PROMETHEUS_CONTENT_TYPE, body: await metricsText() };
-}
-
-async function ready({ health }: HttpParts): Promise<Reply> {
-  const state = await health.ready();
-  return json(state, state.ready ? 200 : 503);
-}
-
-function notFound(what: string, id: string): Reply {
-  return refusal('not_found', isId(id) ? `there is no ${what} ${id}` : `there is no such ${what}`);
-}
-
-function refusal(code: FailureCode, detail: string): Reply {
-  return problem(problemOf(code, detail));
-}
-
-const id = new RegExp(idPattern);
-
-function isId(text: string): boolean {
-  return text.length <= taskLimits.idCharacters && id.test(text);
 }

@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api';
 import type { Attempt } from '../../contracts/outcome.js';
-import type { Executed } from '../execution.js';
+import type { Executed } from '../outcome.js';
 import type { ResolvedTask } from '../resolution.js';
 import type { TracedCall } from './tracing.js';
 

@@ -1,6 +1,6 @@
 import type { Attempt } from '../../contracts/outcome.js';
 import type { TraceContext } from '../../contracts/trace-context.js';
-import type { Executed } from '../execution.js';
+import type { Executed } from '../outcome.js';
 import type { ResolvedTask } from '../resolution.js';
 
 /** Tells a collector of traces where the time of each task goes. Never throws, and nothing waits for it. */

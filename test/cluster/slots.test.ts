@@ -4,7 +4,7 @@ import type { ToPrimary, ToWorker } from '../../contracts/cluster.js';
 import { LeasedSlots } from '../../server/cluster/leased-slots.js';
 import { SlotLedger } from '../../server/cluster/slot-ledger.js';
 import { Deadline } from '../../server/deadline.js';
-import type { Slot } from '../../server/slots.js';
+import type { Slot } from '../../server/wait-queue.js';
 import { sleep, until } from '../service/at-service.js';
 
 const test = suite('slots leased from the primary');

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { request } from 'undici';
 import { suite } from 'uvu';
 import type { Problem } from '../../contracts/problem.js';
-import { type HttpParts, openHttp } from '../../server/http/server.js';
+import type { HttpParts } from '../../server/http/parts.js';
+import { openHttp } from '../../server/http/server.js';
 import { StoreUnavailable } from '../../server/store/store.js';
 
 const test = suite('what a route without a body makes of an error');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { suite } from 'uvu';
 import { openLive } from '../../server/http/live.js';
-import type { HttpParts } from '../../server/http/server.js';
+import type { HttpParts } from '../../server/http/parts.js';
 import { sleep, until } from '../service/at-service.js';
 
 const test = suite('the stream of the live page');

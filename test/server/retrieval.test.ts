@@ -6,7 +6,7 @@ import type { MeasureJob } from '../../contracts/threads.js';
 import { domainNames } from '../../domains/registry.js';
 import { openPools, type Pools } from '../../pool/pools.js';
 import { Deadline } from '../../server/deadline.js';
-import type { ExecutionParts } from '../../server/execution.js';
+import type { ExecutionParts } from '../../server/execution-parts.js';
 import type { Log } from '../../server/log.js';
 import type { RagQuery } from '../../server/rag.js';
 import { targetOf } from '../../server/resolution.js';

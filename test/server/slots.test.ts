@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { Deadline, Interruption } from '../../server/deadline.js';
-import { LocalSlots, type Slot } from '../../server/slots.js';
+import { LocalSlots } from '../../server/slots.js';
+import type { Slot } from '../../server/wait-queue.js';
 
 const test = suite('slots');
 

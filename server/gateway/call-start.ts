@@ -1,4 +1,17 @@
-import type { CallStart } from './gateway.js';
+/** How a call began. */
+export type CallStart =
+  | { readonly kind: 'streaming' }
+  | {
+      readonly kind: 'failed';
+      readonly ended: 'rejected' | 'unreachable';
+      readonly code: 'gateway_error' | 'gateway_unavailable';
+      readonly detail: string;
+      readonly retryable: boolean;
+      readonly retryAfterMs: number | undefined;
+      /** Whether it says that the endpoint is down, rather than busy or asked wrongly. */
+      readonly unhealthy: boolean;
+    }
+  | { readonly kind: 'interrupted' };
 
 type Failure = CallStart & { kind: 'failed' };
 

@@ -1,0 +1,173 @@
+import type { Attempt, TokenUse } from '../contracts/outcome.js';
+import type { Assembled, ModelTarget, Reading, Verdict } from '../contracts/threads.js';
+import type { Deadline } from './deadline.js';
+import type { ExecutionParts } from './execution-parts.js';
+import type { ExecutionWatcher } from './execution-watcher.js';
+import type { CallStart } from './gateway/call-start.js';
+import type { Journal } from './journal.js';
+import { StreamReading } from './reading.js';
+import type { ResolvedTask } from './resolution.js';
+
+/** What one call came to. */
+export type Called =
+  | { readonly kind: 'judged'; readonly verdict: Verdict; readonly finishReason: string | undefined }
+  | {
+      readonly kind: 'failed';
+      readonly code: 'gateway_error' | 'gateway_unavailable';
+      readonly detail: string;
+      readonly retryable: boolean;
+      readonly retryAfterMs: number | undefined;
+    };
+
+/** What a call needs of its execution. */
+export interface CallParts {
+  readonly parts: ExecutionParts;
+  readonly resolved: ResolvedTask;
+  readonly tier: string;
+  readonly deadline: Deadline;
+  readonly watcher: ExecutionWatcher;
+  readonly journal: Journal;
+  /** Whether another tier takes over when the endpoint of this one cannot be had. */
+  readonly hasFallback: boolean;
+}
+
+/** One call to the gateway, written down in the journal whatever becomes of it. */
+export async function callOnce(
+  { parts, resolved, tier, deadline, watcher, journal, hasFallback }: CallParts,
+  target: ModelTarget,
+  prompt: Assembled & { kind: 'assembled' },
+  kind: Attempt['kind'],
+): Promise<Called> {
+  const { endpoint } = parts.config.tier_models[tier]!;
+  const startedAt = performance.now();
+  const startedDate = new Date();
+  let headersMs: number | undefined;
+  let firstTokenMs: number | undefined;
+  let reading: StreamReading | undefined;
+  parts.onPrompt?.(resolved.task.task_id, prompt.body);
+  const { model, maxOutputTokens } = target;
+  const trace = watcher.trace?.beginCall({ tier, endpoint, model, maxOutputTokens });
+  const start = await parts.gateway.call(
+    {
+      endpoint,
+      taskId: resolved.task.task_id,
+      domain: resolved.task.domain,
+      body: prompt.body,
+      deadline,
+      trace: trace?.context ?? watcher.sender,
+      mayWait: !hasFallback,
+    },
+    (stream) => {
+      headersMs = since(startedAt);
+      reading = new StreamReading(
+        parts.pools.tier(tier),
+        {
+          domain: resolved.task.domain,
+          protocol: target.protocol,
+          tokenizer: target.tokenizer,
+          structured: target.responseFormat === 'json_schema',
+          maxOutputTokens: target.maxOutputTokens,
+          maxOutputBytes: parts.config.output.max_bytes,
+        },
+        stream,
+        {
+          get live() {
+            return watcher.live;
+          },
+          firstBytes: () => {
+            firstTokenMs = since(startedAt);
+          },
+          progress: (delta, tokens) => watcher.delta(delta, tokens),
+          ready: () => watcher.ready(),
+        },
+      );
+      return reading;
+    },
+  );
+  if (start.kind === 'failed' && start.code === 'gateway_unavailable') parts.slots.observe(tier, undefined);
+  const read = await reading?.result;
+  if (firstTokenMs !== undefined) parts.slots.observe(tier, firstTokenMs);
+  spend(journal.timings, startedAt, firstTokenMs, reading?.endedAt);
+  const written: Attempt = {
+    number: journal.attempts.length + 1,
+    tier,
+    model: read?.model ?? target.model,
+    endpoint,
+    kind,
+    started_at: startedDate.toISOString(),
+    ...(headersMs !== undefined && { headers_ms: headersMs }),
+    ...(firstTokenMs !== undefined && { first_token_ms: firstTokenMs }),
+    duration_ms: since(startedAt),
+    tokens: tokensOf(prompt, read),
+    ...(read !== undefined && read.counted.reasoning > 0 && { reasoning_tokens: read.counted.reasoning }),
+    max_output_tokens: target.maxOutputTokens,
+    ...(read?.finishReason !== undefined && { finish_reason: read.finishReason }),
+    ended: endOf(start, read, deadline),
+    ...errorOf(start, read, reading?.detail),
+  };
+  journal.attempts.push(written);
+  trace?.end(written, firstTokenMs === undefined ? undefined : startedAt + firstTokenMs, reading?.endedAt);
+  if (start.kind === 'failed') return start;
+  if (read === undefined) return brokenCall('the call was interrupted');
+  switch (read.end.kind) {
+    case 'judged':
+      return { kind: 'judged', verdict: read.end.verdict, finishReason: read.finishReason };
+    case 'broken':
+      return brokenCall(reading?.detail ?? read.end.detail);
+    case 'error':
+      return {
+        ...brokenCall(`the gateway reported an error in its stream: ${read.end.detail}`),
+        retryable: read.end.retryable,
+      };
+  }
+}
+
+/** Sorts the time of one call: to its first byte, to its last one, and what the thread still took then. */
+function spend(
+  timings: Journal['timings'],
+  startedAt: number,
+  firstTokenMs: number | undefined,
+  endedAt: number | undefined,
+): void {
+  const now = performance.now();
+  const last = endedAt ?? now;
+  const first = firstTokenMs === undefined ? last : startedAt + firstTokenMs;
+  timings.first_token += first - startedAt;
+  timings.stream += last - first;
+  timings.validate += now - last;
+}
+
+function brokenCall(detail: string): Called & { kind: 'failed' } {
+  return { kind: 'failed', code: 'gateway_error', detail, retryable: true, retryAfterMs: undefined };
+}
+
+/** The gateway's own usage counts; without it, ours. A call that was never answered has used nothing. */
+function tokensOf(prompt: Assembled & { kind: 'assembled' }, read: Reading | undefined): TokenUse {
+  const method = (read?.counted.exact ?? prompt.exact) ? 'exact' : 'approximate';
+  if (read === undefined) return { prompt: 0, completion: 0, counted_by: 'tokenizer', method };
+  if (read.usage !== undefined) return { ...read.usage, counted_by: 'gateway', method };
+  const completion = read.counted.content + read.counted.reasoning;
+  return { prompt: prompt.promptTokens, completion, counted_by: 'tokenizer', method };
+}
+
+function endOf(start: CallStart, read: Reading | undefined, deadline: Deadline): Attempt['ended'] {
+  if (start.kind === 'failed') return start.ended;
+  if (deadline.interruption !== undefined || read === undefined) return 'cancelled';
+  if (read.end.kind !== 'judged') return 'broken';
+  const { verdict } = read.end;
+  return verdict.kind === 'invalid' && verdict.early ? 'aborted' : 'finished';
+}
+
+function errorOf(
+  start: CallStart,
+  read: Reading | undefined,
+  detail: string | undefined,
+): { error?: string } {
+  if (start.kind === 'failed') return { error: start.detail };
+  if (read === undefined || read.end.kind === 'judged') return {};
+  return { error: detail ?? read.end.detail };
+}
+
+function since(startedAt: number): number {
+  return Math.round((performance.now() - startedAt) * 1000) / 1000;
+}

@@ -1,0 +1,145 @@
+import type { Config } from '../config/schema.js';
+import type { Failed, Receipt } from '../contracts/outcome.js';
+import { traceIdOf } from '../contracts/trace-context.js';
+import type { Log } from './log.js';
+import type { Metrics } from './metrics.js';
+import type { Executed } from './outcome.js';
+import type { RecentTasks } from './recent-tasks.js';
+import type { RunningTask, TaskOutcome } from './running-task.js';
+import { type ArtifactStore, type CompletedHead, StoreUnavailable, type TaskRecord } from './store/store.js';
+
+export interface EndingParts {
+  readonly config: Config['log'];
+  readonly store: ArtifactStore;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, 'ended'>;
+  readonly recent: Pick<RecentTasks, 'add'>;
+}
+
+/** Ends tasks that were executed: stores the outcome, then tells log, metrics and the outbox. */
+export class Ending {
+  /** Called with each outcome that is final and durable: its event is to be published. */
+  onFinal: ((record: TaskRecord, output: Uint8Array | undefined) => void) | undefined;
+  readonly #parts: EndingParts;
+  #stopping = false;
+
+  constructor(parts: EndingParts) {
+    this.#parts = parts;
+  }
+
+  /** Waits no longer for a store that is away. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  /** @throws StoreUnavailable when the outcome is not durable. */
+  async end(task: RunningTask, executed: Executed): Promise<TaskOutcome> {
+    const { metrics, recent } = this.#parts;
+    const { output, receipt } = executed;
+    const record = recordOf(task, executed);
+    const since = performance.now();
+    const stage = task.trace?.begin('record');
+    await this.#durable(task, () => this.#parts.store.record(record, receipt, output)).finally(() =>
+      stage?.end(),
+    );
+    const recordMs = performance.now() - since;
+    metrics.ended(record, receipt, recordMs);
+    recent.add(record);
+    this.#tell(record, output, recordMs);
+    if (record.final) this.onFinal?.(record, output);
+    return { outcome: record.outcome, output, final: record.final };
+  }
+
+  /**
+   * Ends for good what never was executed.
+   * @throws StoreUnavailable when that is not durable.
+   */
+  async reject(record: TaskRecord, receipt: Receipt): Promise<void> {
+    await this.#parts.store.record(record, receipt, undefined);
+    this.onFinal?.(record, undefined);
+  }
+
+  /**
+   * A task from the queue waits for a store that is away, with its outcome in hand: the model is not called again.
+   * An HTTP caller is told at once.
+   */
+  async #durable(task: RunningTask, record: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await record();
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable) || !task.patient || this.#stopping) throw error;
+        const { task_id } = task.resolved.task;
+        this.#parts.log.warn({ event: 'record_waits', task_id, error: error.message });
+        await new Promise((resolve) => setTimeout(resolve, RECORD_RETRY_MS));
+      }
+    }
+  }
+
+  #tell(
+    { taskId, domain, outcome, origin }: TaskRecord,
+    output: Uint8Array | undefined,
+    recordMs: number,
+  ): void {
+    const { log, config } = this.#parts;
+    log.info({
+      event: 'task_ended',
+      task_id: taskId,
+      domain,
+      tier: outcome.tier,
+      model: outcome.model,
+      status: outcome.status,
+      ...(outcome.status === 'failed' && { code: outcome.code, detail: this.#loggedDetail(outcome) }),
+      tokens_used: outcome.tokens_used,
+      execution_time_ms: outcome.execution_time_ms,
+      timings: outcome.timings,
+      record_ms: Math.round(recordMs * 1000) / 1000,
+      attempts: outcome.attempts,
+      trace_id: traceIdOf(origin?.traceparent),
+    });
+    if (config.prompts && output !== undefined)
+      log.info({ event: 'output', task_id: taskId, output: Buffer.from(output).toString() });
+  }
+
+  /** Without what may repeat the text of the task or of the model, unless prompts are logged. */
+  #loggedDetail({ code, detail }: Failed): string | undefined {
+    if (this.#parts.config.prompts) return detail;
+    if (tellsOfContent.has(code)) return undefined;
+    return quotesGateway.test(detail) ? detail.slice(0, detail.indexOf(':')) : detail;
+  }
+}
+
+const RECORD_RETRY_MS = 500;
+const tellsOfContent: ReadonlySet<Failed['code']> = new Set([
+  'refused',
+  'needs_clarification',
+  'output_invalid',
+]);
+const quotesGateway = /^the gateway (?:answered|reported)[^:]*:/;
+
+function recordOf(task: RunningTask, { outcome }: Executed): TaskRecord {
+  const { resolved, trace, origin } = task;
+  const final = isFinal(outcome, task.lastAttempt);
+  return {
+    taskId: resolved.task.task_id,
+    requestHash: resolved.requestHash,
+    final,
+    domain: resolved.task.domain,
+    finishedAt: Date.now(),
+    outcome: final ? asFinal(outcome) : outcome,
+    ...((origin ?? trace) !== undefined && { origin: { ...origin, ...trace?.context } }),
+  };
+}
+
+/** The last attempt is final, but for one that was no attempt: stopped from outside, or never begun. */
+function isFinal(outcome: CompletedHead | Failed, lastAttempt: boolean): boolean {
+  if (outcome.status === 'completed' || !outcome.retryable) return true;
+  return lastAttempt && !notAttempts.has(outcome.code);
+}
+
+const notAttempts: ReadonlySet<Failed['code']> = new Set(['shutting_down', 'cancelled', 'tier_saturated']);
+
+/** What is final is not executed again, whatever its code says of itself. */
+function asFinal(outcome: CompletedHead | Failed): CompletedHead | Failed {
+  return outcome.status === 'failed' && outcome.retryable ? { ...outcome, retryable: false } : outcome;
+}

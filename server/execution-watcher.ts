@@ -1,0 +1,19 @@
+import type { TraceContext } from '../contracts/trace-context.js';
+import type { TaskTrace } from './tracing/tracing.js';
+
+/** Sees an execution go on; both edges translate it to their callers. */
+export interface ExecutionWatcher {
+  /** True when somebody looks at the deltas. */
+  readonly live: boolean;
+  /** Who waits: a task that came both ways counts as one of HTTP. */
+  readonly from: 'http' | 'events';
+  started(tier: string, model: string): void;
+  delta(text: string, tokens: number): void;
+  /** What was shown so far is void: a new attempt begins. */
+  reset(reason: string, attempt: number): void;
+  ready(): Promise<void> | undefined;
+  /** Of who sent the task; passed on to whoever is asked for something where no trace is taken here. */
+  readonly sender: TraceContext | undefined;
+  /** Undefined when no traces are taken. */
+  readonly trace: TaskTrace | undefined;
+}

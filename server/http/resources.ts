@@ -1,0 +1,76 @@
+import { Registry } from 'prom-client';
+import { idPattern, taskLimits } from '../../contracts/task.js';
+import type { HttpParts } from './parts.js';
+import { completedJson, json, type Reply, refusal } from './reply.js';
+
+export async function taskStatus({ tasks, store, leases }: HttpParts, id: string): Promise<Reply> {
+  if (!isId(id)) return notFound('task', id);
+  if (tasks.isRunning(id) || (await leases.isHeld(id))) return json({ task_id: id, status: 'running' });
+  const record = await store.find(id);
+  if (record?.final !== true) {
+    // A failure that is tried again waits in the broker like a task that was never tried.
+    const pending = await store.pending(id);
+    if (pending?.queuedHash !== undefined) return json({ task_id: id, status: 'queued' });
+  }
+  if (record === undefined) return notFound('task', id);
+  const { outcome, final } = record;
+  if (outcome.status === 'failed') return json({ task_id: id, status: 'failed', outcome });
+  const stored = await store.artifact(outcome.artifact_id);
+  const body = Buffer.concat([
+    Buffer.from(`${JSON.stringify({ task_id: id, status: 'completed' }).slice(0, -1)},"outcome":`),
+    completedJson({ outcome, output: stored?.output, final }),
+    Buffer.from('}'),
+  ]);
+  return { status: 200, contentType: 'application/json', body };
+}
+
+export async function cancelTask({ tasks, store, leases }: HttpParts, id: string): Promise<Reply> {
+  if (!isId(id)) return notFound('task', id);
+  const cancelling = json({ task_id: id, status: 'cancelling' }, 202);
+  if (tasks.cancel(id)) return cancelling;
+  const record = await store.find(id);
+  const pending = record?.final === true ? undefined : await store.pending(id);
+  if (pending?.queuedHash !== undefined || (await leases.isHeld(id))) {
+    await tasks.cancelWherever(id, '');
+    return cancelling;
+  }
+  if (record === undefined) return notFound('task', id);
+  return refusal('task_conflict', `the task has ended: ${record.outcome.status}`);
+}
+
+export async function receipt({ store }: HttpParts, id: string): Promise<Reply> {
+  const found = isId(id) ? await store.receipt(id) : undefined;
+  return found === undefined ? notFound('task', id) : json(found);
+}
+
+export async function artifact({ store }: HttpParts, id: string): Promise<Reply> {
+  const found = isId(id) ? await store.artifact(id) : undefined;
+  if (found === undefined) return notFound('artifact', id);
+  const head = JSON.stringify({
+    artifact_id: found.artifactId,
+    task_id: found.taskId,
+    domain: found.domain,
+    created_at: new Date(found.createdAt).toISOString(),
+  });
+  const body = Buffer.concat([Buffer.from(`${head.slice(0, -1)},"output":`), found.output, Buffer.from('}')]);
+  return { status: 200, contentType: 'application/json', body };
+}
+
+export async function metrics({ metricsText }: HttpParts): Promise<Reply> {
+  return { status: 200, contentType: Registry.PROMETHEUS_CONTENT_TYPE, body: await metricsText() };
+}
+
+export async function ready({ health }: HttpParts): Promise<Reply> {
+  const state = await health.ready();
+  return json(state, state.ready ? 200 : 503);
+}
+
+function notFound(what: string, id: string): Reply {
+  return refusal('not_found', isId(id) ? `there is no ${what} ${id}` : `there is no such ${what}`);
+}
+
+const id = new RegExp(idPattern);
+
+function isId(text: string): boolean {
+  return text.length <= taskLimits.idCharacters && id.test(text);
+}

@@ -1,0 +1,183 @@
+import {
+  failures,
+  type Recommendation,
+  type RefusalReason,
+  type TaskFailureCode,
+} from '../contracts/failures.js';
+import type { Failed, Receipt, Timings } from '../contracts/outcome.js';
+import type { Violation } from '../contracts/validator.js';
+import type { Interruption } from './deadline.js';
+import type { ExecutionParts } from './execution-parts.js';
+import type { Journal } from './journal.js';
+import type { ResolvedTask } from './resolution.js';
+import type { CompletedHead } from './store/store.js';
+
+/** What became of a task in one tier. */
+export type Generated =
+  | { readonly kind: 'completed'; readonly output: Uint8Array; readonly finishReason: string | undefined }
+  | { readonly kind: 'escalate'; readonly tier: string }
+  | {
+      readonly kind: 'failed';
+      readonly code: TaskFailureCode;
+      readonly detail: string;
+      readonly final?: boolean;
+      readonly reason?: RefusalReason;
+      readonly recommendation?: Recommendation;
+      readonly questions?: readonly string[];
+      readonly errors?: readonly Violation[];
+      readonly retryAfterSeconds?: number;
+    };
+
+/** An execution that has come to its end; nothing of it is durable yet. */
+export interface Executed {
+  readonly outcome: CompletedHead | Failed;
+  /** JSON in UTF-8; present when completed. */
+  readonly output: Uint8Array | undefined;
+  readonly receipt: Receipt;
+}
+
+export function interrupted(interruption: Interruption): Generated {
+  return { kind: 'failed', code: interruption.code, detail: interruption.message, final: interruption.final };
+}
+
+/** An execution at its end. */
+export interface Course {
+  readonly parts: ExecutionParts;
+  readonly resolved: ResolvedTask;
+  readonly tier: string;
+  readonly journal: Journal;
+  readonly acceptedAt: Date;
+  readonly startedAt: number;
+}
+
+/** Makes outcome and receipt of what was written down on the way and its end. */
+export function conclude(course: Course, generated: Generated): Executed {
+  const { parts, resolved, tier, journal, acceptedAt, startedAt } = course;
+  const { task } = resolved;
+  const tokensUsed = journal.attempts.reduce((sum, { tokens }) => sum + tokens.prompt + tokens.completion, 0);
+  const last = journal.attempts.at(-1);
+  const totalMs = performance.now() - startedAt;
+  const common = {
+    task_id: task.task_id,
+    tokens_used: tokensUsed,
+    execution_time_ms: rounded(totalMs),
+    ...timesOf(journal.timings, totalMs),
+    domain: task.domain,
+    tier,
+    attempts: journal.attempts.length,
+    context: journal.contextStatus,
+    context_tokens: journal.context.tokens,
+    sources: [...journal.context.used],
+    ...(last !== undefined && { model: last.model, tokens: last.tokens }),
+    ...(parts.simulated && { simulated: true }),
+  };
+  const outcome = outcomeOf(common, resolved, journal, generated);
+  const receipt: Receipt = {
+    task_id: task.task_id,
+    request_hash: resolved.requestHash,
+    accepted_at: acceptedAt.toISOString(),
+    finished_at: new Date().toISOString(),
+    template: { name: parts.templates.of(task.domain).name, sha256: parts.templates.of(task.domain).sha256 },
+    context: {
+      status: journal.contextStatus,
+      tokens: journal.context.tokens,
+      sources_used: [...journal.context.used],
+      sources_dropped: [...journal.context.dropped],
+      ...(journal.contextDetail !== undefined && { detail: journal.contextDetail }),
+    },
+    attempts: journal.attempts,
+    tokens_used: tokensUsed,
+    notes: journal.notes,
+    outcome:
+      outcome.status === 'completed' ? { status: 'completed' } : { status: 'failed', code: outcome.code },
+  };
+  return { outcome, output: generated.kind === 'completed' ? generated.output : undefined, receipt };
+}
+
+/** What no stage has taken is `other`, so that the parts add up. */
+function timesOf(timings: Journal['timings'], totalMs: number): { timings: Timings; overhead_ms: number } {
+  const { wait, context, assemble, first_token, stream, validate } = timings;
+  const known = { wait, context, assemble, first_token, stream, validate };
+  const other = Math.max(0, totalMs - Object.values(known).reduce((sum, ms) => sum + ms, 0));
+  return {
+    timings: {
+      wait: rounded(wait),
+      context: rounded(context),
+      assemble: rounded(assemble),
+      first_token: rounded(first_token),
+      stream: rounded(stream),
+      validate: rounded(validate),
+      other: rounded(other),
+    },
+    overhead_ms: rounded(assemble + validate + other),
+  };
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
+
+function outcomeOf(
+  common: Omit<CompletedHead, 'artifact_id' | 'status'>,
+  resolved: ResolvedTask,
+  journal: Journal,
+  generated: Generated,
+): CompletedHead | Failed {
+  switch (generated.kind) {
+    case 'completed':
+      return {
+        ...common,
+        artifact_id: resolved.artifactId,
+        status: 'completed',
+        ...(generated.finishReason !== undefined && { finish_reason: generated.finishReason }),
+        ...(journal.notes.length > 0 && { notes: journal.notes }),
+      };
+    case 'failed':
+      return {
+        ...common,
+        status: 'failed',
+        code: generated.code,
+        detail: generated.detail,
+        retryable: isRetryable(generated.code, generated.final),
+        ...(generated.reason !== undefined && { reason: generated.reason }),
+        ...(generated.recommendation !== undefined && { recommendation: generated.recommendation }),
+        ...(generated.questions !== undefined && { questions: [...generated.questions] }),
+        ...(generated.errors !== undefined && { errors: [...generated.errors] }),
+        ...(generated.retryAfterSeconds !== undefined && {
+          retry_after_seconds: generated.retryAfterSeconds,
+        }),
+      };
+    case 'escalate':
+      throw new Error('an escalation is not an end');
+  }
+}
+
+/** A task that was only abandoned by its caller may come again, one that was cancelled may not. */
+function isRetryable(code: TaskFailureCode, final: boolean | undefined): boolean {
+  return code === 'cancelled' ? final === false : failures[code].retryable;
+}
+
+/** The end of what never was executed, or not to any end. */
+export function unexecuted(
+  taskId: string,
+  requestHash: string,
+  code: Failed['code'],
+  detail: string,
+): Executed & { outcome: Failed } {
+  const at = new Date().toISOString();
+  return {
+    outcome: { task_id: taskId, status: 'failed', code, detail, retryable: false, tokens_used: 0 },
+    output: undefined,
+    receipt: {
+      task_id: taskId,
+      request_hash: requestHash,
+      accepted_at: at,
+      finished_at: at,
+      context: { status: 'none', tokens: 0, sources_used: [], sources_dropped: [] },
+      attempts: [],
+      tokens_used: 0,
+      notes: [],
+      outcome: { status: 'failed', code },
+    },
+  };
+}

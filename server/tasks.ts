@@ -136,7 +136,7 @@ export class Tasks {
     const all = [...this.#running.values()];
     for (const { deadline } of all)
       deadline.cancel(new Interruption('shutting_down', 'the service is stopping'));
-    await Promise.all(all.map(({ ended }) => ended));
+    await Promise.all(all.map(({ over }) => over));
   }
 
   /** Waits until nothing runs, or for `ms`. */
@@ -144,7 +144,7 @@ export class Tasks {
     const until = performance.now() + ms;
     while (this.#running.size > 0 && performance.now() < until) {
       await Promise.race([
-        Promise.all([...this.#running.values()].map(({ ended }) => ended)),
+        Promise.all([...this.#running.values()].map(({ over }) => over)),
         new Promise((resolve) => setTimeout(resolve, Math.max(0, until - performance.now())).unref()),
       ]);
     }

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { loadConfig } from '../../config/load.js';
+import { domainNames } from '../../domains/registry.js';
+import type { ExecutionParts } from '../../server/execution-parts.js';
+import { LocalLeases } from '../../server/leases.js';
+import type { Log } from '../../server/log.js';
+import type { ResolvedTask } from '../../server/resolution.js';
+import type { ArtifactStore, TaskRecord } from '../../server/store/store.js';
+import { Conflict, Tasks } from '../../server/tasks.js';
+
+const test = suite('tasks that run');
+const config = loadConfig({ env: {}, argv: [], domains: domainNames });
+const resolved: ResolvedTask = {
+  task: { task_id: 'task-1', domain: 'code-general', description: 'anything' },
+  context: undefined,
+  requestHash: 'this body',
+  tier: 'tiny',
+  artifactId: 'art-1',
+};
+
+/** Whose store holds another body under every id, and tells so when it is let. */
+function conflicting() {
+  let tell!: () => void;
+  const told = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  const stored = { requestHash: 'another body', final: true, outcome: { status: 'completed' } } as TaskRecord;
+  const tasks = new Tasks({
+    parts: { config } as ExecutionParts,
+    store: { find: () => told.then(() => stored) } as unknown as ArtifactStore,
+    leases: new LocalLeases(),
+    log: { error() {} } as unknown as Log,
+    metrics: { ended() {} },
+    recent: { add() {} },
+    tracing: undefined,
+  });
+  return { tasks, tell };
+}
+
+test('a conflict that is found while the service stops is for its caller, and the stop goes on', async () => {
+  for (const stop of ['idle', 'stop'] as const) {
+    const { tasks, tell } = conflicting();
+    const caller = tasks.submit(resolved, { from: 'http' });
+    assert.ok('ended' in caller);
+    const stopped = tasks[stop](10_000);
+    tell();
+    await assert.rejects(caller.ended, Conflict);
+    await stopped;
+    assert.equal(tasks.running, 0);
+  }
+});
+
+test('one who comes while a task is being abandoned waits for its end', async () => {
+  const { tasks, tell } = conflicting();
+  const first = tasks.submit(resolved, { from: 'http' });
+  assert.ok('leave' in first);
+  first.leave();
+  const second = tasks.submit(resolved, { from: 'http' });
+  assert.ok('ended' in second);
+  assert.notEqual(second.ended, first.ended);
+  const order: string[] = [];
+  const ends = [first.ended.catch(() => order.push('first')), second.ended.catch(() => order.push('second'))];
+  tell();
+  await Promise.all(ends);
+  assert.deepEqual(order, ['first', 'second']);
+});
+
+test.run();

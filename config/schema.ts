@@ -132,6 +132,13 @@ const Server = Type.Object(
       maximum: 600_000,
       description: 'Longest time for a request body to arrive whole, in milliseconds.',
     }),
+    stream_keep_alive_ms: Type.Integer({
+      default: 15_000,
+      minimum: 10,
+      maximum: 600_000,
+      description:
+        'Longest silence on a stream of server-sent events, in milliseconds; then a comment is sent, so that no proxy takes the connection for a dead one.',
+    }),
     workers: Type.Integer({
       minimum: 1,
       maximum: 256,

@@ -284,6 +284,8 @@ With \`Accept: text/event-stream\` the answer is a stream of server-sent events:
 | \`completed\` | Completed | the last event: the answer that JSON callers get |
 | \`failed\` | Problem | the last event: the problem document that JSON callers get |
 
+A stream that has nothing to tell for a while (\`server.stream_keep_alive_ms\`) sends a comment, which clients pass over.
+
 With \`Prefer: respond-async\` (RFC 7240) the task is handed to the broker, and the answer, 202, comes when the
 broker has confirmed it. Where no broker is configured the preference is passed over.
 

@@ -2,11 +2,21 @@ import type { HttpResponse } from 'uWebSockets.js';
 import type { Caller, TaskOutcome } from '../running-task.js';
 import { completedJson, problemOfFailure } from './reply.js';
 
+export interface EventStreamOptions {
+  /** Longest silence on the stream, in milliseconds: then comes a comment, for proxies that close what is silent. */
+  readonly keepAliveMs: number;
+  isAborted(): boolean;
+}
+
 /**
  * Answers with server-sent events (WHATWG HTML, 9.2): `started`, `delta`, `usage`, `reset`, and at last
  * `completed` or `failed`. A reader that is slow stops the model stream instead of filling memory.
  */
-export function streamEvents(res: HttpResponse, caller: Caller, isAborted: () => boolean): Promise<void> {
+export function streamEvents(
+  res: HttpResponse,
+  caller: Caller,
+  { keepAliveMs, isAborted }: EventStreamOptions,
+): Promise<void> {
   let next = 0;
   let blocked = false;
   let lastUsage: string | undefined;
@@ -16,7 +26,17 @@ export function streamEvents(res: HttpResponse, caller: Caller, isAborted: () =>
     res.cork(() => {
       fits = res.write(text);
     });
+    silence.refresh();
     return fits;
+  };
+  const silence = setTimeout(() => {
+    if (isAborted()) return;
+    if (blocked || write(': still at work\n\n')) silence.refresh();
+    else fallBehind();
+  }, keepAliveMs).unref();
+  const fallBehind = () => {
+    blocked = true;
+    caller.setBehind(true);
   };
   const pump = () => {
     if (isAborted()) return;
@@ -25,10 +45,7 @@ export function streamEvents(res: HttpResponse, caller: Caller, isAborted: () =>
       const frame = `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
       if (frame === lastUsage) continue;
       if (event === 'usage') lastUsage = frame;
-      if (!write(frame)) {
-        blocked = true;
-        caller.setBehind(true);
-      }
+      if (!write(frame)) fallBehind();
     }
   };
   beginEvents(res);
@@ -39,6 +56,7 @@ export function streamEvents(res: HttpResponse, caller: Caller, isAborted: () =>
       if (isAborted()) resolve();
       else if (!blocked && last !== undefined) {
         const end = last;
+        clearTimeout(silence);
         res.cork(() => {
           res.end(end);
         });
@@ -58,6 +76,26 @@ export function streamEvents(res: HttpResponse, caller: Caller, isAborted: () =>
       finish();
     });
   });
+}
+
+/**
+ * Whether a caller prefers a stream of events to JSON, by the weights of his Accept header (RFC 9110, 12.5.1); one
+ * who takes both alike gets the stream.
+ */
+export function prefersEvents(accept: string): boolean {
+  const weight = weightOf(accept, 'text/event-stream');
+  return weight > 0 && weight >= weightOf(accept, 'application/json');
+}
+
+/** 0 when the header does not name the type. */
+function weightOf(accept: string, type: string): number {
+  for (const range of accept.toLowerCase().split(',')) {
+    const [name, ...parameters] = range.split(';').map((part) => part.trim());
+    if (name !== type) continue;
+    const weight = parameters.find((parameter) => parameter.startsWith('q='));
+    return weight === undefined ? 1 : Number(weight.slice(2)) || 0;
+  }
+  return 0;
 }
 
 /** The head of a stream of events, and something for proxies to pass on at once. */

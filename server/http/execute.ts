@@ -10,7 +10,7 @@ import { Conflict } from '../tasks.js';
 import { authorize } from './authorization.js';
 import { type Body, readBody } from './body.js';
 import type { CallerLimits } from './caller-limits.js';
-import { streamEvents } from './event-stream.js';
+import { prefersEvents, streamEvents } from './event-stream.js';
 import type { HttpParts } from './parts.js';
 import { json, problem, type Reply, replyOf, send } from './reply.js';
 
@@ -24,11 +24,12 @@ export function handleExecute(
   const { config } = parts;
   let aborted = false;
   let leave: (() => void) | undefined;
-  const wantsEvents = /\btext\/event-stream\b/i.test(req.getHeader('accept'));
+  const wantsEvents = prefersEvents(req.getHeader('accept'));
   const wantsAsync = /(?:^|,)\s*respond-async\s*(?:[,;]|$)/i.test(req.getHeader('prefer'));
   const trace = traceContextOf(req.getHeader('traceparent'), req.getHeader('tracestate'));
   const path = req.getUrl();
   const contentType = req.getHeader('content-type');
+  const contentEncoding = req.getHeader('content-encoding');
   const declaredBytes = Number(req.getHeader('content-length') || 0);
   const startedAt = performance.now();
   const count = (status: number) =>
@@ -62,6 +63,8 @@ export function handleExecute(
     if (!/^application\/json\s*(?:;|$)/i.test(contentType)) {
       return refuse('unsupported_media_type', 'the content-type must be application/json');
     }
+    if (!/^(?:identity)?$/i.test(contentEncoding))
+      return refuse('unsupported_media_type', 'the body must not be compressed (content-encoding)');
     if (parts.isClosing()) return refuse('shutting_down', 'the service is stopping');
     return void submit(body.bytes).catch((error: Error) => {
       if (error instanceof Conflict) refuse('task_conflict', 'task_id was used before with another body');
@@ -107,7 +110,10 @@ export function handleExecute(
         // Whether the task conflicts with a stored one is known before its first event.
         await Promise.race([caller.ended, parts.tasks.opened(resolved.task.task_id)]);
         if (aborted) return;
-        await streamEvents(res, caller, () => aborted);
+        await streamEvents(res, caller, {
+          keepAliveMs: config.server.stream_keep_alive_ms,
+          isAborted: () => aborted,
+        });
         admission?.leave();
         count(200);
       } else {

@@ -10,6 +10,7 @@ let service: ServiceUnderTest;
 
 test.before(async () => {
   service = await atService(`
+server: {stream_keep_alive_ms: 40}
 gateway: {backoff_base_ms: 5, backoff_max_ms: 20}
 models: {"gemma3:12b": {context_window: 2000000, max_output_tokens: 1000000}}
 `);
@@ -83,6 +84,31 @@ test('a character outside the basic plane is never split between deltas, escaped
     assert.equal(deltasOf(all), all.at(-1)!.data.output.content);
   }
 });
+
+test('a stream that is silent says that it is still there, in comments', async () => {
+  await service.knobs({ ttftMs: 300 });
+  const { text } = await service.execute(aTask(), events);
+  const [before] = text.split('event: delta');
+  assert.ok(before!.split('\n\n').filter((frame) => frame === ': still at work').length >= 2, before);
+  assert.equal(eventsOf(text).at(-1)!.event, 'completed');
+});
+
+const accepted: [accept: string, type: string][] = [
+  ['text/event-stream', 'text/event-stream'],
+  ['application/json, Text/Event-Stream', 'text/event-stream'],
+  ['application/json;q=0.5, text/event-stream;q=0.6', 'text/event-stream'],
+  ['application/json, text/event-stream;q=0.9', 'application/json'],
+  ['text/event-stream; q=0', 'application/json'],
+  ['text/event-stream;q=many', 'application/json'],
+  ['text/event-streams', 'application/json'],
+  ['*/*', 'application/json'],
+];
+for (const [accept, type] of accepted) {
+  test(`who accepts ${accept} gets ${type}`, async () => {
+    const answer = await service.execute(aTask(), { accept });
+    assert.deepEqual([answer.status, answer.headers['content-type']], [200, type]);
+  });
+}
 
 test('a very large delta is cut between characters', async () => {
   const output = `{"content": "x${'😀'.repeat(40_000)}", "artifacts": [], "summary": "s"}`;

@@ -5,8 +5,8 @@ export type LogLevel = (typeof logLevels)[number];
 
 /** Worker → primary. */
 export type ToPrimary =
-  /** The worker listens. */
-  | { readonly kind: 'ready' }
+  /** The worker listens. A task of its takes at most so long, in milliseconds. */
+  | { readonly kind: 'ready'; readonly longestTaskMs: number }
   /** How many more slots of a tier the worker could use now; replaces what it said before. */
   | { readonly kind: 'want'; readonly tier: string; readonly slots: number }
   | { readonly kind: 'give'; readonly tier: string; readonly slots: number }

@@ -54,8 +54,10 @@ async function runPrimary(config: Config, log: Log): Promise<void> {
 
 async function runWorker(config: Config, log: Log, seat: WorkerSeat): Promise<void> {
   const link = openLink();
-  const service = await startService(config, log, { ...seat, link });
+  // A signal that comes while it starts is obeyed when it has.
+  const starting = startService(config, log, { ...seat, link });
   const stop = async (replaced: boolean) => {
+    const service = await starting;
     if (replaced) await service.leave();
     await service.close();
     process.exit(0);
@@ -67,8 +69,8 @@ async function runWorker(config: Config, log: Log, seat: WorkerSeat): Promise<vo
   // A terminal sends its signals to the whole group: the primary alone decides when its workers stop.
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
-  process.once('SIGTERM', () => stop(false));
-  link.send({ kind: 'ready' });
+  process.once('SIGTERM', () => void stop(false));
+  link.send({ kind: 'ready', longestTaskMs: (await starting).longestTaskMs });
 }
 
 function onSignals(signals: readonly NodeJS.Signals[], stop: () => Promise<void>): void {

@@ -30,9 +30,11 @@ import { openTokens } from './tokens/tokens.js';
 /** A service that listens. */
 export interface Service {
   readonly port: number;
+  /** The longest limit of its tiers, in milliseconds. */
+  readonly longestTaskMs: number;
   /**
    * Leaves the port to others: takes no new connections and no messages, answers what comes on the open
-   * connections and closes each with its answer.
+   * connections and closes each with its answer. Resolves when nothing runs any more, however long that takes.
    */
   leave(): Promise<void>;
   /**
@@ -160,13 +162,16 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
     state = 'open';
     log.info({ event: 'listening', host: config.server.host, port: http.port, stand_ins: standIns.names });
     let closed: Promise<void> | undefined;
+    const longestTaskMs = Math.max(...Object.values(config.queues).map(({ timeout }) => timeout)) * 1000;
     return {
       port: http.port,
+      longestTaskMs,
       leave: async () => {
         leaving = true;
         http.stopListening();
         await events?.stopIntake();
         await new Promise((resolve) => setTimeout(resolve, LEAVE_MS));
+        await tasks.idle(longestTaskMs);
       },
       close: () => {
         closed ??= close();

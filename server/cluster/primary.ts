@@ -20,7 +20,7 @@ import { TaskLedger } from './task-ledger.js';
 /** The process that forks the workers, and owns what is the node's. */
 export interface Primary {
   readonly port: number;
-  /** Replaces the workers one by one; no request fails. */
+  /** Replaces the workers one by one; no request fails. Resolves when the old ones have ended. */
   reload(): Promise<void>;
   /** Drains all workers; resolves when they have ended. */
   close(): Promise<void>;
@@ -66,6 +66,8 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   const rounds = new ReportRounds(send);
   const deaths = new Deaths();
   const seats: (Worker | undefined)[] = [];
+  /** By worker; each has the configuration of its own start. */
+  const longestTaskMs = new Map<number, number>();
   /** Workers that do not listen yet: nobody else begins one for the same seat. */
   const starting = new Map<number, Promise<Worker>>();
   let phase: 'open' | 'closing' = 'open';
@@ -88,6 +90,9 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     return new Promise((resolve, reject) => {
       worker.on('message', (message: ToPrimary) => {
         if (message.kind !== 'ready') return hear(worker.id, message);
+        longestTaskMs.set(worker.id, message.longestTaskMs);
+        // What it was told before it listened to the primary is lost.
+        if (phase === 'closing') send(worker.id, { kind: 'stop', replaced: false });
         seats[index] = worker;
         send(worker.id, { kind: 'log_level', level: log.level as LogLevel });
         for (const [tier, { limit }] of adaptive) send(worker.id, { kind: 'limit', tier, limit });
@@ -101,6 +106,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
           slots.gone(worker.id);
           tasks.gone(worker.id);
         }, FREE_AFTER_MS);
+        longestTaskMs.delete(worker.id);
         if (seats[index] === worker) died(index, code, signal);
       });
     });
@@ -206,11 +212,14 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     }
   }
 
+  /** Resolves when it has ended. One that was replaced ends what it runs, whatever the grace period. */
   async function retire(worker: Worker, replaced: boolean): Promise<void> {
     if (worker.isDead()) return;
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     send(worker.id, { kind: 'stop', replaced });
-    const timer = setTimeout(() => worker.process.kill('SIGKILL'), config.server.grace_period_ms + STUCK_MS);
+    const longestMs = replaced ? (longestTaskMs.get(worker.id) ?? 0) : 0;
+    const limitMs = longestMs + config.server.grace_period_ms + STUCK_MS;
+    const timer = setTimeout(() => worker.process.kill('SIGKILL'), limitMs);
     await ended;
     clearTimeout(timer);
   }
@@ -227,18 +236,25 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
 
   async function reload(): Promise<void> {
     log.info({ event: 'reloading', workers: count });
+    const retiring: Promise<void>[] = [];
     for (let index = 0; index < count && phase === 'open'; index++) {
       await starting.get(index)?.catch(() => {});
       const old = seats[index];
       try {
         await start(index);
       } catch (error) {
-        log.error({ event: 'reload_failed', worker: index, error: (error as Error).message });
+        if (phase === 'open')
+          log.error({ event: 'reload_failed', worker: index, error: (error as Error).message });
         return;
       }
-      if (old !== undefined) await retire(old, true);
+      if (old === undefined) continue;
+      const retired = retire(old, true);
+      retiring.push(retired);
+      // Not all workers twice at a time, unless their tasks are long ones.
+      await Promise.race([retired, sleep(config.server.grace_period_ms)]);
     }
-    log.info({ event: 'reloaded', workers: count });
+    await Promise.all(retiring);
+    if (phase === 'open') log.info({ event: 'reloaded', workers: count });
   }
 
   try {

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { aTask, call, until } from '../service/at-service.js';
+import { atCluster, type ClusterUnderTest } from './at-cluster.js';
+
+/** With tasks that take longer than the grace period. */
+const test = suite('a reload while long tasks run');
+const GRACE_PERIOD_MS = 200;
+const TASK_MS = 4000;
+let under: ClusterUnderTest;
+
+test.before.each(async () => {
+  under = await atCluster('queues: {tiny: {concurrency: 4, timeout: 30}}', {
+    GRACE_PERIOD_MS: String(GRACE_PERIOD_MS),
+  });
+  await under.knobs({ ttftMs: TASK_MS });
+});
+test.after.each(() => under.close());
+
+/** Takes all slots of the tier. */
+async function fourTasks(): Promise<ReturnType<typeof call>[]> {
+  const headers = { 'content-type': 'application/json' };
+  const answers = Array.from({ length: 4 }, () =>
+    call(`${under.url}/execute`, 'POST', JSON.stringify(aTask({ tier: 'tiny' })), headers),
+  );
+  await until(async () => (await under.stats()).open === 4, 'all slots taken');
+  return answers;
+}
+
+test('the old workers end them, and new ones are there meanwhile', async () => {
+  const before = under.workers();
+  const answers = await fourTasks();
+  under.primary.kill('SIGHUP');
+  await until(
+    () => under.log().split('"event":"listening","host":"127.0.0.1"').length - 1 >= 2 * before.length + 1,
+    'the new workers',
+  );
+  assert.ok(before.some((pid) => under.workers().includes(pid)));
+  const ended = await Promise.all(answers);
+  assert.deepEqual(
+    ended.map(({ status }) => status),
+    [200, 200, 200, 200],
+  );
+  await until(() => under.log().includes('"event":"reloaded"'), 'the end of the reload');
+  assert.deepEqual(
+    under.workers().filter((pid) => before.includes(pid)),
+    [],
+  );
+});
+
+test('SIGTERM meanwhile ends them after the grace period', async () => {
+  const before = under.workers().length;
+  const answers = await fourTasks();
+  under.primary.kill('SIGHUP');
+  await until(() => under.workers().length > before, 'a new worker');
+  under.primary.kill('SIGTERM');
+  const ended = await Promise.all(answers);
+  assert.deepEqual([...new Set(ended.map(({ body }) => body.code))], ['shutting_down']);
+  assert.equal(await under.exited, 0);
+});
+
+test('SIGTERM while a worker starts does not have to wait until it is killed', async () => {
+  const before = under.workers();
+  under.primary.kill('SIGHUP');
+  await until(() => under.workers().length > before.length, 'a new worker');
+  under.primary.kill('SIGTERM');
+  assert.equal(await under.exited, 0);
+  const stops = under.log().split('"event":"stopped"').length - 1;
+  assert.equal(
+    stops,
+    before.length + 2,
+    'the old workers, the new one and the primary say that they stopped',
+  );
+});
+
+test.run();

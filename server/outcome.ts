@@ -153,7 +153,7 @@ function outcomeOf(
 }
 
 /** A task that was only abandoned by its caller may come again, one that was cancelled may not. */
-function isRetryable(code: TaskFailureCode, final: boolean | undefined): boolean {
+export function isRetryable(code: TaskFailureCode, final: boolean | undefined): boolean {
   return code === 'cancelled' ? final === false : failures[code].retryable;
 }
 

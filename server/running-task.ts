@@ -36,6 +36,8 @@ export type TaskEvent =
 /** Somebody who waits for a task. One who reads its events takes them from `events`, at his own pace. */
 export interface Caller {
   readonly ended: Promise<TaskOutcome>;
+  /** Resolves when the rules of idempotency let the task be executed here; never, when it ends without. */
+  readonly opened: Promise<void>;
   /** The events from the very beginning; it grows until the task has ended. */
   readonly events: readonly TaskEvent[];
   /** Called when there are new events; for readers only. */
@@ -59,8 +61,8 @@ export class RunningTask implements ExecutionWatcher {
   ended!: Promise<TaskOutcome>;
   /** Resolves when it has ended, however. */
   over!: Promise<void>;
+  /** See Caller. */
   readonly opened: Promise<void>;
-  open!: () => void;
   /** See Entry. */
   lastAttempt = false;
   readonly givenUp: string | undefined;
@@ -71,6 +73,9 @@ export class RunningTask implements ExecutionWatcher {
   trace: TaskTrace | undefined;
   origin: TaskOrigin | undefined;
   readonly #callers = new Set<JoinedCaller>();
+  #isOpen = false;
+  #resolveOpened!: () => void;
+  #cancelReason: string | undefined;
   #shown = false;
   #caughtUp: (() => void) | undefined;
   #caughtUpPromise: Promise<void> | undefined;
@@ -80,8 +85,30 @@ export class RunningTask implements ExecutionWatcher {
     this.givenUp = givenUp;
     this.deadline = new Deadline(timeoutMs);
     this.opened = new Promise((resolve) => {
-      this.open = resolve;
+      this.#resolveOpened = resolve;
     });
+  }
+
+  /** Whether it is this process that executes it; until then, another body may turn out to be the right one. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Nothing stands against its execution here. */
+  open(): void {
+    this.#isOpen = true;
+    this.#resolveOpened();
+    if (this.#cancelReason !== undefined) this.cancel(this.#cancelReason);
+  }
+
+  /**
+   * Cancels its execution for good: now, or once it begins. True when it had begun; else it may have an end already,
+   * or be executed by another process, and whoever waits here waits for that.
+   */
+  cancel(reason: string): boolean {
+    if (this.#isOpen) this.deadline.cancel(cancellation(reason));
+    else this.#cancelReason = reason;
+    return this.#isOpen;
   }
 
   get requestHash(): string {
@@ -200,6 +227,10 @@ class JoinedCaller implements Caller {
     return this.#task.ended;
   }
 
+  get opened(): Promise<void> {
+    return this.#task.opened;
+  }
+
   get events(): readonly TaskEvent[] {
     return this.#task.events;
   }
@@ -212,4 +243,59 @@ class JoinedCaller implements Caller {
   leave(): void {
     this.#task.left(this);
   }
+}
+
+/** Somebody who came while it was open whether his body or another one is that of the task. */
+export class PostponedCaller implements Caller {
+  readonly ended: Promise<TaskOutcome>;
+  readonly opened: Promise<void>;
+  #caller: Caller | undefined;
+  #onEvents: (() => void) | undefined;
+  #behind = false;
+  #left = false;
+
+  /** @param submit joins the task, unless the caller has left by then; rejects when it is another one. */
+  constructor(submit: (hasLeft: () => boolean) => Promise<Caller>) {
+    const joined = submit(() => this.#left).then((caller) => {
+      this.#caller = caller;
+      caller.onEvents = this.#onEvents;
+      if (this.#behind) caller.setBehind(true);
+      if (this.#left) caller.leave();
+      return caller;
+    });
+    this.ended = joined.then(({ ended }) => ended);
+    this.opened = joined.then(({ opened }) => opened);
+    for (const promise of [this.ended, this.opened]) promise.catch(() => {});
+  }
+
+  get events(): readonly TaskEvent[] {
+    return this.#caller?.events ?? [];
+  }
+
+  get onEvents() {
+    return this.#onEvents;
+  }
+
+  set onEvents(listener: (() => void) | undefined) {
+    this.#onEvents = listener;
+    if (this.#caller !== undefined) this.#caller.onEvents = listener;
+  }
+
+  setBehind(behind: boolean): void {
+    this.#behind = behind;
+    this.#caller?.setBehind(behind);
+  }
+
+  leave(): void {
+    this.#left = true;
+    this.#caller?.leave();
+  }
+}
+
+export function cancellation(reason: string): Interruption {
+  return new Interruption(
+    'cancelled',
+    reason === '' ? 'the task was cancelled' : `the task was cancelled: ${reason}`,
+    true,
+  );
 }

@@ -1,13 +1,22 @@
 import { hash } from 'node:crypto';
+import { failures } from '../contracts/failures.js';
 import type { Failed } from '../contracts/outcome.js';
 import { Interruption } from './deadline.js';
 import { Ending, type EndingParts } from './ending.js';
 import { execute } from './execution.js';
 import type { ExecutionParts } from './execution-parts.js';
 import type { Leases } from './leases.js';
-import { type Executed, unexecuted } from './outcome.js';
+import { type Executed, isRetryable, unexecuted } from './outcome.js';
 import type { ResolvedTask } from './resolution.js';
-import { type Caller, type Entry, RunningTask, replayOf, type TaskOutcome } from './running-task.js';
+import {
+  type Caller,
+  cancellation,
+  type Entry,
+  PostponedCaller,
+  RunningTask,
+  replayOf,
+  type TaskOutcome,
+} from './running-task.js';
 import { StoreUnavailable, type TaskOrigin, type TaskRecord } from './store/store.js';
 import type { Tracing } from './tracing/tracing.js';
 
@@ -39,7 +48,7 @@ export class Tasks {
   constructor(parts: TasksParts) {
     this.#parts = parts;
     this.#ending = new Ending({ ...parts, config: parts.parts.config.log });
-    parts.leases.onCancelRequested = (taskId) => this.cancel(taskId);
+    parts.leases.onCancelRequested = (taskId) => this.#running.get(taskId)?.cancel('');
   }
 
   /** Called with each outcome that is final and durable: its event is to be published. */
@@ -51,7 +60,13 @@ export class Tasks {
     return this.#running.size;
   }
 
+  /** Whether it is this process that executes it. */
   isRunning(taskId: string): boolean {
+    return this.#running.get(taskId)?.isOpen ?? false;
+  }
+
+  /** Whether somebody here waits for it, wherever it is executed. */
+  isAwaited(taskId: string): boolean {
     return this.#running.has(taskId);
   }
 
@@ -60,7 +75,8 @@ export class Tasks {
     const taskId = resolved.task.task_id;
     const running = this.#running.get(taskId);
     if (running !== undefined && !running.abandoned && replayOf(entry) <= replayOf(running)) {
-      return running.requestHash === resolved.requestHash ? running.join(entry) : { conflict: true };
+      if (running.requestHash === resolved.requestHash) return running.join(entry);
+      return running.isOpen ? { conflict: true } : this.#postponed(running, resolved, entry);
     }
     const timeoutMs = this.#parts.parts.config.queues[resolved.tier]!.timeout * 1000;
     const leftMs = leftOf(entry);
@@ -79,19 +95,12 @@ export class Tasks {
   /** Whether another body runs here under the task_id. */
   conflicts({ task, requestHash }: ResolvedTask): boolean {
     const running = this.#running.get(task.task_id);
-    return running !== undefined && running.requestHash !== requestHash;
+    return running?.isOpen === true && running.requestHash !== requestHash;
   }
 
-  /** Resolves when a task has passed the rules of idempotency, or has ended. */
-  async opened(taskId: string): Promise<void> {
-    await this.#running.get(taskId)?.opened;
-  }
-
-  /** Cancels a task for good. False when it does not run here. */
+  /** Cancels a task for good. False, and without effect, when it does not run here. */
   cancel(taskId: string): boolean {
-    const running = this.#running.get(taskId);
-    running?.deadline.cancel(cancelled(''));
-    return running !== undefined;
+    return this.isRunning(taskId) && this.#running.get(taskId)!.cancel('');
   }
 
   /**
@@ -100,11 +109,11 @@ export class Tasks {
    * @throws StoreUnavailable when the cancellation cannot be noted; nothing was cancelled.
    */
   async cancelWherever(taskId: string, reason: string): Promise<void> {
-    if (this.cancel(taskId)) return;
+    if (this.#running.get(taskId)?.cancel(reason)) return;
     await this.#parts.store.noteCancelled(taskId, reason);
     await this.#parts.leases.requestCancel(taskId);
-    // It may have begun after the first look and before the note.
-    this.cancel(taskId);
+    // It may have come after the first look and before the note.
+    this.#running.get(taskId)?.cancel(reason);
   }
 
   /**
@@ -157,7 +166,7 @@ export class Tasks {
       const kept = (await this.#claim(task)) ?? (await this.#recall(task));
       if (kept !== undefined) return kept;
       const pending = await this.#parts.store.pending(taskId);
-      if (pending?.cancelReason !== undefined) deadline.cancel(cancelled(pending.cancelReason));
+      if (pending?.cancelReason !== undefined) deadline.cancel(cancellation(pending.cancelReason));
       task.open();
       return await this.#execute(task);
     } catch (error) {
@@ -171,32 +180,48 @@ export class Tasks {
     }
   }
 
-  /** Waits until no other process executes the task; an outcome when that is not to be waited for any longer. */
-  async #claim({ resolved, deadline }: RunningTask): Promise<TaskOutcome | undefined> {
+  /** A caller who is told of a conflict only when it is known which body is that of the task. */
+  #postponed(running: RunningTask, resolved: ResolvedTask, entry: Entry): Caller {
+    return new PostponedCaller(async (hasLeft) => {
+      await Promise.race([running.opened, running.over]);
+      if (hasLeft()) return nobody(resolved.task.task_id);
+      const submission = this.submit(resolved, entry);
+      if ('conflict' in submission) throw new Conflict();
+      return submission;
+    });
+  }
+
+  /**
+   * Waits until no other process has the task; an outcome when that one has ended it, or when it is not to be waited
+   * for any longer. Another body may hold the lease only to find out that it is a conflict itself.
+   */
+  async #claim(task: RunningTask): Promise<TaskOutcome | undefined> {
+    const { resolved, deadline } = task;
     const taskId = resolved.task.task_id;
     for (;;) {
       const claim = await this.#parts.leases.claim(taskId, resolved.requestHash);
       if (claim === 'granted') return undefined;
-      if (claim === 'conflict') throw new Conflict();
+      const stored = await this.#parts.store.find(taskId);
+      const standing = standingOf(task, stored);
+      if (standing === 'stands') return await this.#outcomeOf(stored!);
+      if (claim === 'conflict' && stored?.requestHash !== resolved.requestHash) throw new Conflict();
       await deadline.sleep(HELD_POLL_MS);
-      const { interruption } = deadline;
-      if (interruption !== undefined) return failedWith(taskId, interruption.code, interruption.message);
+      if (deadline.interruption !== undefined) return interruptedBefore(taskId, deadline.interruption);
     }
   }
 
   /** What stands of a task; undefined when it is to be executed. */
   async #recall(task: RunningTask): Promise<TaskOutcome | undefined> {
-    const { resolved } = task;
-    const stored = await this.#parts.store.find(resolved.task.task_id);
-    if (stored === undefined) return undefined;
-    const begins = stored.outcome.status === 'failed' && replayOf(task) > replayOf(stored);
-    const wasRejected = stored.requestHash.startsWith(REJECTED);
-    // A message that once was no task may have become one, by another configuration.
-    const mayDiffer = wasRejected && (begins || !stored.final);
-    if (stored.requestHash !== resolved.requestHash && !mayDiffer) throw new Conflict();
-    if (stored.final) return begins ? await this.#reopen(task) : await this.#outcomeOf(stored);
-    task.resume(replayOf(stored));
-    return undefined;
+    const stored = await this.#parts.store.find(task.resolved.task.task_id);
+    switch (standingOf(task, stored)) {
+      case 'stands':
+        return await this.#outcomeOf(stored!);
+      case 'begins anew':
+        return await this.#reopen(task);
+      case 'open':
+        if (stored !== undefined) task.resume(replayOf(stored));
+        return undefined;
+    }
   }
 
   /**
@@ -207,8 +232,7 @@ export class Tasks {
     const taskId = resolved.task.task_id;
     while (!(await this.#parts.store.isPublished(taskId))) {
       await deadline.sleep(HELD_POLL_MS);
-      const { interruption } = deadline;
-      if (interruption !== undefined) return failedWith(taskId, interruption.code, interruption.message);
+      if (deadline.interruption !== undefined) return interruptedBefore(taskId, deadline.interruption);
     }
     await this.#parts.store.reopen(taskId);
     return undefined;
@@ -245,14 +269,6 @@ const REJECTED = 'rejected:';
 /** The same task_id with another body. */
 export class Conflict extends Error {}
 
-function cancelled(reason: string): Interruption {
-  return new Interruption(
-    'cancelled',
-    reason === '' ? 'the task was cancelled' : `the task was cancelled: ${reason}`,
-    true,
-  );
-}
-
 const expired = new Interruption('deadline_exceeded', 'the task expired before it was executed');
 
 /** Milliseconds until the sender no longer wants the task. */
@@ -260,15 +276,45 @@ function leftOf({ expiresAt }: Entry): number {
   return expiresAt === undefined ? Number.POSITIVE_INFINITY : Math.max(0, expiresAt - Date.now());
 }
 
-/** A failure that is not recorded: nobody may rely on it. */
-function failedWith(taskId: string, code: Failed['code'], detail: string): TaskOutcome {
-  const outcome: Failed = {
-    task_id: taskId,
-    status: 'failed',
-    code,
-    detail,
-    retryable: true,
-    tokens_used: 0,
+/** In place of a caller who went away before his task was one. */
+function nobody(taskId: string): Caller {
+  const left = new Interruption('cancelled', 'every caller went away');
+  return {
+    ended: Promise.resolve(interruptedBefore(taskId, left)),
+    opened: new Promise(() => {}),
+    events: [],
+    onEvents: undefined,
+    setBehind() {},
+    leave() {},
   };
+}
+
+/**
+ * What a record means for a task: it `stands`; the task `begins anew`, in another life; or it is `open`, to be executed.
+ * @throws Conflict when it is that of another body.
+ */
+function standingOf(task: RunningTask, stored: TaskRecord | undefined): 'stands' | 'begins anew' | 'open' {
+  if (stored === undefined) return 'open';
+  const begins = stored.outcome.status === 'failed' && replayOf(task) > replayOf(stored);
+  const wasRejected = stored.requestHash.startsWith(REJECTED);
+  // A message that once was no task may have become one, by another configuration.
+  const mayDiffer = wasRejected && (begins || !stored.final);
+  if (stored.requestHash !== task.requestHash && !mayDiffer) throw new Conflict();
+  if (!stored.final) return 'open';
+  return begins ? 'begins anew' : 'stands';
+}
+
+/** A failure that is not recorded: nobody may rely on it. */
+function failedWith(
+  taskId: string,
+  code: Failed['code'],
+  detail: string,
+  retryable: boolean = failures[code].retryable,
+): TaskOutcome {
+  const outcome: Failed = { task_id: taskId, status: 'failed', code, detail, retryable, tokens_used: 0 };
   return { outcome, output: undefined, final: false };
+}
+
+function interruptedBefore(taskId: string, { code, message, final }: Interruption): TaskOutcome {
+  return failedWith(taskId, code, message, isRetryable(code, final));
 }

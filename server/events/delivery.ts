@@ -137,7 +137,7 @@ function isWornOut(
   { task }: ResolvedTask,
 ): boolean {
   const deliveries = suspect ? WORN_OUT_SUSPECT_DELIVERIES : WORN_OUT_DELIVERIES;
-  return numberIn(message, 'x-delivery-count') >= deliveries && tasks.isRunning(task.task_id);
+  return numberIn(message, 'x-delivery-count') >= deliveries && tasks.isAwaited(task.task_id);
 }
 
 const WORN_OUT_DELIVERIES = 8;
@@ -165,7 +165,7 @@ async function isSuspicious(
   { task }: ResolvedTask,
 ): Promise<boolean> {
   if (suspect || numberIn(message, 'x-delivery-count') < SUSPECT_DELIVERIES) return false;
-  if (tasks.isRunning(task.task_id)) return false;
+  if (tasks.isAwaited(task.task_id)) return false;
   return (await store.find(task.task_id))?.final !== true;
 }
 

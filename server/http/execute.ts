@@ -108,7 +108,7 @@ export function handleExecute(
     try {
       if (wantsEvents) {
         // Whether the task conflicts with a stored one is known before its first event.
-        await Promise.race([caller.ended, parts.tasks.opened(resolved.task.task_id)]);
+        await Promise.race([caller.ended, caller.opened]);
         if (aborted) return;
         await streamEvents(res, caller, {
           keepAliveMs: config.server.stream_keep_alive_ms,

@@ -5,8 +5,13 @@ import { completedJson, json, type Reply, refusal } from './reply.js';
 
 export async function taskStatus({ tasks, store, leases }: HttpParts, id: string): Promise<Reply> {
   if (!isId(id)) return notFound('task', id);
-  if (tasks.isRunning(id) || (await leases.isHeld(id))) return json({ task_id: id, status: 'running' });
-  const record = await store.find(id);
+  let record = await store.find(id);
+  if (record?.final !== true) {
+    // Who repeats a task that has ended holds its lease for a moment, too: the record was asked first.
+    if (tasks.isRunning(id) || (await leases.isHeld(id))) return json({ task_id: id, status: 'running' });
+    // It may have ended since.
+    record = await store.find(id);
+  }
   if (record?.final !== true) {
     // A failure that is tried again waits in the broker like a task that was never tried.
     const pending = await store.pending(id);
@@ -29,10 +34,13 @@ export async function cancelTask({ tasks, store, leases }: HttpParts, id: string
   const cancelling = json({ task_id: id, status: 'cancelling' }, 202);
   if (tasks.cancel(id)) return cancelling;
   const record = await store.find(id);
-  const pending = record?.final === true ? undefined : await store.pending(id);
-  if (pending?.queuedHash !== undefined || (await leases.isHeld(id))) {
-    await tasks.cancelWherever(id, '');
-    return cancelling;
+  if (record?.final !== true) {
+    const isSomewhere = async () =>
+      (await store.pending(id))?.queuedHash !== undefined || (await leases.isHeld(id));
+    if (tasks.isAwaited(id) || (await isSomewhere())) {
+      await tasks.cancelWherever(id, '');
+      return cancelling;
+    }
   }
   if (record === undefined) return notFound('task', id);
   return refusal('task_conflict', `the task has ended: ${record.outcome.status}`);

@@ -19,7 +19,7 @@ const resolved: ResolvedTask = {
   artifactId: 'art-1',
 };
 
-/** Whose store holds another body under every id, and tells so when it is let. */
+/** Whose store holds a body under every id, and tells so when it is let. */
 function conflicting() {
   let tell!: () => void;
   const told = new Promise<void>((resolve) => {
@@ -28,7 +28,10 @@ function conflicting() {
   const stored = { requestHash: 'another body', final: true, outcome: { status: 'completed' } } as TaskRecord;
   const tasks = new Tasks({
     parts: { config } as ExecutionParts,
-    store: { find: () => told.then(() => stored) } as unknown as ArtifactStore,
+    store: {
+      find: () => told.then(() => stored),
+      artifact: async () => undefined,
+    } as unknown as ArtifactStore,
     leases: new LocalLeases(),
     log: { error() {} } as unknown as Log,
     metrics: { ended() {} },
@@ -64,6 +67,33 @@ test('one who comes while a task is being abandoned waits for its end', async ()
   tell();
   await Promise.all(ends);
   assert.deepEqual(order, ['first', 'second']);
+});
+
+test('who has the right body is not told of a conflict because a wrong one came first', async () => {
+  const { tasks, tell } = conflicting();
+  const wrong = tasks.submit(resolved, { from: 'http' });
+  const right = tasks.submit({ ...resolved, requestHash: 'another body' }, { from: 'http' });
+  assert.ok('ended' in wrong && 'ended' in right);
+  tell();
+  await assert.rejects(wrong.ended, Conflict);
+  assert.equal((await right.ended).outcome.status, 'completed');
+  assert.equal(tasks.running, 0);
+});
+
+test('who goes away before that is known leaves nothing behind', async () => {
+  const { tasks, tell } = conflicting();
+  const wrong = tasks.submit(resolved, { from: 'http' });
+  const right = tasks.submit({ ...resolved, requestHash: 'another body' }, { from: 'http' });
+  assert.ok('ended' in wrong && 'leave' in right);
+  right.leave();
+  tell();
+  await assert.rejects(wrong.ended, Conflict);
+  const { outcome, final } = await right.ended;
+  assert.deepEqual(
+    [outcome.status, 'code' in outcome && outcome.code, final],
+    ['failed', 'cancelled', false],
+  );
+  assert.equal(tasks.running, 0);
 });
 
 test.run();

@@ -80,6 +80,31 @@ test('a message means the same, whatever came before it in its stream', () => {
   );
 });
 
+test('messages mean the same when they come together, or cut anywhere', () => {
+  const joined = (deltas: readonly Delta[]) =>
+    Object.assign({}, ...deltas, { content: deltas.map(({ content }) => content ?? '').join('') });
+  const prefix = fc.constantFrom('data: ', 'data:');
+  fc.assert(
+    fc.property(
+      fc.array(message, { minLength: 1, maxLength: 30 }),
+      prefix,
+      fc.array(fc.nat(3000), { maxLength: 6 }),
+      (messages, data, cuts) => {
+        const deltas: Delta[] = [];
+        const wire = openWire('chat_completions', (delta) => deltas.push(delta));
+        const bytes = Buffer.from(messages.map((each) => `${data}${each}\n\n`).join(''));
+        const ends = [...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length];
+        ends.forEach((end, i) => {
+          wire.push(bytes.subarray(ends[i - 1] ?? 0, end));
+        });
+        assert.deepEqual(joined(deltas), joined(deltasOf(messages)));
+        assert.equal(wire.unread, 0);
+      },
+    ),
+    { numRuns: 2000 * effort, seed },
+  );
+});
+
 test('an error object in the stream is an error, and one of the caller is not retried', () => {
   const deltas: Delta[] = [];
   const wire = openWire('chat_completions', (delta) => deltas.push(delta));

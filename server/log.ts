@@ -16,7 +16,10 @@ export function openLog(config: Config): Log {
     formatters: { level: (label: string) => ({ level: label }) },
   };
   // Written in the background: a line per task must not cost each task a write of its own.
-  if (!process.stdout.isTTY) return pino(options, pino.destination({ dest: 1, sync: false, ...inBatches }));
+  if (!process.stdout.isTTY) {
+    const batches = config.server.workers > 1 ? whole : large;
+    return pino(options, pino.destination({ dest: 1, sync: false, periodicFlush: 100, ...batches }));
+  }
   return pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' }));
 }
 
@@ -32,6 +35,8 @@ const secretPaths = [
 
 /**
  * The workers of a node write into one pipe: what is not longer than PIPE_BUF (4096 bytes, pipe(7)) stays in one piece
- * there, so that no line ends in the middle of another. Bytes; milliseconds.
+ * there, so that no line ends in the middle of another. In bytes.
  */
-const inBatches = { minLength: 4095, maxWrite: 4096, periodicFlush: 100 };
+const whole = { minLength: 4095, maxWrite: 4096 };
+/** Of a process that has its pipe to itself. */
+const large = { minLength: 32_768, maxWrite: 65_536 };

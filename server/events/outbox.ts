@@ -1,5 +1,5 @@
 import type { Log } from '../log.js';
-import type { ArtifactStore, TaskRecord } from '../store/store.js';
+import type { ArtifactStore, MarkedRecord, TaskRecord } from '../store/store.js';
 import { outcomeEvent } from './outcome-event.js';
 import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
@@ -51,7 +51,7 @@ class StoreOutbox implements Outbox {
   /** Task ids whose event is under way, or confirmed and not yet marked so in the store. */
   readonly #held = new Map<string, 'under way' | 'confirmed'>();
   readonly #waiters = new Map<string, (() => void)[]>();
-  readonly #toMark: string[] = [];
+  readonly #toMark: MarkedRecord[] = [];
   readonly #timer: NodeJS.Timeout;
   #bytes = 0;
   #marking = false;
@@ -125,7 +125,7 @@ class StoreOutbox implements Outbox {
       }
       this.#held.set(taskId, 'confirmed');
       this.#announce(taskId);
-      this.#mark(taskId);
+      this.#mark(record);
     } catch (error) {
       this.#held.delete(taskId);
       if (!this.#closed)
@@ -142,8 +142,8 @@ class StoreOutbox implements Outbox {
   }
 
   /** Clears marks in batches; an id is held until its mark is cleared, or the sweep would find it again. */
-  #mark(taskId: string): void {
-    this.#toMark.push(taskId);
+  #mark({ taskId, finishedAt }: TaskRecord): void {
+    this.#toMark.push({ taskId, finishedAt });
     this.#markSoon();
   }
 
@@ -157,15 +157,19 @@ class StoreOutbox implements Outbox {
     this.#nextMarks = undefined;
     if (this.#marking || this.#closed || this.#toMark.length === 0) return;
     this.#marking = true;
-    const ids = this.#toMark.splice(0);
+    const records = this.#toMark.splice(0);
     try {
-      await this.#parts.store.markPublished(ids);
-      for (const id of ids) this.#held.delete(id);
+      await this.#parts.store.markPublished(records);
+      for (const { taskId } of records) this.#held.delete(taskId);
       this.#lookForRoom();
     } catch (error) {
-      this.#toMark.unshift(...ids);
+      this.#toMark.unshift(...records);
       if (!this.#closed) {
-        this.#parts.log.warn({ event: 'mark_failed', tasks: ids.length, error: (error as Error).message });
+        this.#parts.log.warn({
+          event: 'mark_failed',
+          tasks: records.length,
+          error: (error as Error).message,
+        });
         await new Promise((resolve) => setTimeout(resolve, MARK_RETRY_MS));
       }
     }

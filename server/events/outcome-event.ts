@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { cloudEventsMediaType, eventSource, eventTypes } from '../../contracts/events.js';
+import { outcomeJson } from '../outcome-json.js';
 import type { TaskRecord } from '../store/store.js';
 import type { Outgoing } from './publisher.js';
 import type { Names } from './topology.js';
@@ -24,12 +25,11 @@ export function outcomeEvent(record: TaskRecord, output: Uint8Array | undefined,
     datacontenttype: 'application/json',
     ...trace,
     ...(origin?.correlationId !== undefined && { correlationid: origin.correlationId }),
-    data: outcome,
   });
   return {
     exchange: names.exchange,
     routingKey: completed ? names.routing.outputCreated : names.routing.failed,
-    content: withOutput(envelope, completed ? output : undefined),
+    content: withData(envelope, outcomeJson(outcome), completed ? output : undefined),
     options: {
       messageId: id,
       type,
@@ -51,9 +51,11 @@ export function terminalEventId(taskId: string, replay = 0): string {
   return `outcome-${digest}`;
 }
 
-/** The output is JSON already: it goes into the data as it is, without being parsed. */
-function withOutput(envelope: string, output: Uint8Array | undefined): Buffer {
-  if (output === undefined) return Buffer.from(envelope);
-  // The data is the last field of the envelope.
-  return Buffer.concat([Buffer.from(`${envelope.slice(0, -2)},"output":`), output, Buffer.from('}}')]);
+/** Data and output are JSON already: they go into the envelope as they are. */
+function withData(envelope: string, data: string, output: Uint8Array | undefined): Buffer {
+  const opening = `${envelope.slice(0, -1)},"data":${data.slice(0, -1)}`;
+  if (output === undefined) return Buffer.from(`${opening}}}`);
+  return Buffer.concat([Buffer.from(`${opening},"output":`), output, CLOSE]);
 }
+
+const CLOSE = Buffer.from('}}');

@@ -2,6 +2,7 @@ import type { HttpResponse } from 'uWebSockets.js';
 import type { FailureCode } from '../../contracts/failures.js';
 import type { Failed } from '../../contracts/outcome.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
+import { outcomeJson } from '../outcome-json.js';
 import type { TaskOutcome } from '../running-task.js';
 
 /** An answer, ready to be written. */
@@ -54,7 +55,7 @@ export function replyOf(ended: TaskOutcome): Reply {
 
 /** The completed outcome as JSON; the output is spliced in as the bytes that a thread has written. */
 export function completedJson({ outcome, output }: TaskOutcome): Uint8Array {
-  const head = JSON.stringify(outcome);
+  const head = outcomeJson(outcome);
   return Buffer.concat([Buffer.from(`${head.slice(0, -1)},"output":`), output ?? Buffer.from('null'), CLOSE]);
 }
 

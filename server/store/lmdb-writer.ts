@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { Applied, Write } from './lmdb-writes.js';
+import type { Applied, NewArtifact, RecordWrite, Write } from './lmdb-writes.js';
 import { type ArtifactStore, StoreUnavailable } from './store.js';
 
 export interface ThreadSettings {
@@ -13,7 +13,7 @@ export interface WriterSettings extends ThreadSettings {
   readonly probeMs: number;
 }
 
-/** Plain data, and the outputs' buffers change hands. */
+/** Plain data; the memory of its artifacts changes hands. */
 export type ToThread =
   | { readonly kind: 'commit'; readonly writes: readonly Write[] }
   | { readonly kind: 'close' };
@@ -33,12 +33,9 @@ export interface Writer {
   close(): Promise<void>;
 }
 
-/**
- * Bounds of one transaction: how long it keeps other processes waiting, and how many callers it wakes in one turn,
- * each of which may copy its next output.
- */
+/** Bounds of one transaction: how long it keeps other processes waiting, and how much is copied in one turn. */
 const maxWrites = 256;
-const maxBytes = 4 * 2 ** 20;
+const maxBytes = 2 * 2 ** 20;
 
 interface Waiting {
   readonly write: Write;
@@ -108,11 +105,8 @@ export function startWriter(settings: WriterSettings, onCommit: () => void): Wri
     queue = queue.slice(batch.length);
     underWay = { batch, startedAt: Date.now() };
     thread ??= start();
-    const message: ToThread = { kind: 'commit', writes: batch.map(({ write }) => write) };
-    thread.postMessage(
-      message,
-      batch.flatMap(({ write }) => transferable(write)),
-    );
+    const { writes, handedOver } = packed(batch);
+    thread.postMessage({ kind: 'commit', writes } satisfies ToThread, handedOver);
   }
 
   function start(): Worker {
@@ -178,5 +172,34 @@ function takeBatch(queue: readonly Waiting[]): Waiting[] {
   return queue.slice(0, end === -1 ? queue.length : end);
 }
 
-const transferable = (write: Write): ArrayBuffer[] =>
-  write.kind === 'record' && write.artifact ? [write.artifact.stored.buffer] : [];
+/**
+ * The writes, and the memory that goes with them. Small artifacts are put into one block: to hand over a buffer for
+ * each costs more than to copy it (bench: execute).
+ */
+function packed(batch: readonly Waiting[]): { readonly writes: Write[]; readonly handedOver: ArrayBuffer[] } {
+  const small = batch.reduce(
+    (sum, { write }) => sum + (isSmall(write) ? write.artifact.stored.length : 0),
+    0,
+  );
+  const block = Buffer.allocUnsafeSlow(small);
+  const handedOver = [block.buffer];
+  let at = 0;
+  const writes = batch.map(({ write }): Write => {
+    if (write.kind !== 'record' || write.artifact === undefined) return write;
+    const { stored, ...artifact } = write.artifact;
+    if (!isSmall(write)) {
+      handedOver.push(stored.buffer);
+      return write;
+    }
+    block.set(stored, at);
+    at += stored.length;
+    return { ...write, artifact: { ...artifact, stored: block.subarray(at - stored.length, at) } };
+  });
+  return { writes, handedOver };
+}
+
+/** Whether its artifact lies in memory that it shares with others. */
+function isSmall(write: Write): write is RecordWrite & { artifact: NewArtifact } {
+  if (write.kind !== 'record' || write.artifact === undefined) return false;
+  return write.artifact.stored.length < write.artifact.stored.buffer.byteLength;
+}

@@ -4,18 +4,9 @@ import type { TaskRecord } from './store.js';
 
 /** One call's part of a transaction, as it is posted to the writing thread. */
 export type Write =
-  | {
-      readonly kind: 'record';
-      readonly taskId: string;
-      readonly final: boolean;
-      readonly marked: boolean;
-      readonly finishedAt: number;
-      /** What the table of tasks holds of it. */
-      readonly stored: string;
-      readonly artifact: NewArtifact | undefined;
-    }
+  | RecordWrite
   | { readonly kind: 'reopen'; readonly taskId: string }
-  | { readonly kind: 'published'; readonly taskIds: readonly string[] }
+  | { readonly kind: 'published'; readonly ages: readonly AgeKey[] }
   | {
       readonly kind: 'prune';
       /** Milliseconds since the epoch: what finished earlier goes. */
@@ -35,6 +26,17 @@ export type Write =
   | { readonly kind: 'pruneNotes'; readonly before: number }
   | { readonly kind: 'touch' }
   | { readonly kind: 'probe' };
+
+export interface RecordWrite {
+  readonly kind: 'record';
+  readonly taskId: string;
+  readonly final: boolean;
+  readonly marked: boolean;
+  readonly finishedAt: number;
+  /** What the table of tasks holds of it. */
+  readonly stored: string;
+  readonly artifact: NewArtifact | undefined;
+}
 
 export interface NewArtifact {
   readonly id: string;
@@ -57,7 +59,7 @@ export function apply(tables: Tables, write: Write): Applied {
     case 'reopen':
       return applyReopen(tables, write.taskId);
     case 'published':
-      return applyPublished(tables, write.taskIds);
+      return applyPublished(tables, write.ages);
     case 'prune':
       return applyPrune(tables, write);
     case 'note':
@@ -103,13 +105,8 @@ function applyReopen(tables: Tables, taskId: string): Applied {
   return { changed: 1 };
 }
 
-function applyPublished(tables: Tables, taskIds: readonly string[]): Applied {
-  let changed = 0;
-  for (const taskId of taskIds) {
-    const record = find(tables, taskId);
-    if (record && tables.unpublished.removeSync([record.finishedAt, taskId])) changed += 1;
-  }
-  return { changed };
+function applyPublished(tables: Tables, ages: readonly AgeKey[]): Applied {
+  return { changed: ages.filter((age) => tables.unpublished.removeSync(age)).length };
 }
 
 /** Bounds how long a step of prune keeps other writers of the directory waiting. */

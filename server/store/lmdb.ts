@@ -1,5 +1,6 @@
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { recordJson } from '../outcome-json.js';
 import { requireKey } from './key.js';
 import { findNotes } from './lmdb-notes.js';
 import {
@@ -85,7 +86,7 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
         final: record.final,
         marked: record.final && outbox,
         finishedAt: record.finishedAt,
-        stored: `${JSON.stringify(record)}\n${JSON.stringify(receipt)}`,
+        stored: `${recordJson(record)}\n${JSON.stringify(receipt)}`,
         artifact: newArtifact(record, output),
       });
     },
@@ -135,9 +136,10 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
       return (await writer.write({ kind: 'reopen', taskId: requireKey(taskId) })).changed > 0;
     },
 
-    async markPublished(taskIds) {
+    async markPublished(records) {
       refuseWhenClosed();
-      if (taskIds.length > 0) await writer.write({ kind: 'published', taskIds: taskIds.map(requireKey) });
+      const ages = records.map(({ finishedAt, taskId }): AgeKey => [finishedAt, requireKey(taskId)]);
+      if (ages.length > 0) await writer.write({ kind: 'published', ages });
     },
 
     async prune(now, { maxAgeMs, maxBytes }) {
@@ -205,19 +207,16 @@ function refuseForeignFile(path: string): void {
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-const utf8 = new TextEncoder();
-
 function newArtifact(record: TaskRecord, output: Uint8Array | undefined): NewArtifact | undefined {
   if (!output) return undefined;
   const { outcome, taskId, domain, finishedAt } = record;
   if (outcome.status !== 'completed') throw new TypeError(`a failed task has no output: ${taskId}`);
   const head: ArtifactHead = { taskId, domain, createdAt: finishedAt, bytes: output.byteLength };
   const line = `${JSON.stringify(head)}\n`;
-  // A copy of its own, because posting a view would take along the whole buffer that it looks into.
-  const stored = new Uint8Array(Buffer.byteLength(line) + output.byteLength);
-  const outputAt = utf8.encodeInto(line, stored).written;
-  stored.set(output, outputAt);
-  return { id: requireKey(outcome.artifact_id), stored, outputBytes: output.byteLength };
+  // A copy, because its owner may change the output.
+  const stored = Buffer.allocUnsafe(Buffer.byteLength(line) + output.length);
+  stored.set(output, stored.write(line));
+  return { id: requireKey(outcome.artifact_id), stored, outputBytes: output.length };
 }
 
 function oldestUnpublished(tables: Tables, limit: number, before: number | undefined): TaskRecord[] {

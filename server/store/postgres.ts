@@ -1,5 +1,6 @@
 import type { PendingQuery, Sql } from 'postgres';
 import type { Receipt } from '../../contracts/outcome.js';
+import { recordJson } from '../outcome-json.js';
 import { isKey, requireKey } from './key.js';
 import { type DatabaseOptions, openDatabase } from './postgres-database.js';
 import { readOutput, type SentOutput, sendOutput } from './postgres-outputs.js';
@@ -127,8 +128,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       return reopened.length > 0;
     },
 
-    async markPublished(taskIds) {
-      const ids = taskIds.map(requireKey).join(' ');
+    async markPublished(records) {
+      const ids = records.map(({ taskId }) => requireKey(taskId)).join(' ');
       // In one order everywhere, or two callers could wait for each other.
       await run(
         (sql) => sql`
@@ -172,7 +173,7 @@ function recording(
   return (sql) => sql`
     with kept as (
       insert into tasks (task_id, final, finished_at, record, receipt, artifact_id, output_id, output_bytes)
-      values (${taskId}, ${final}, ${finishedAt}, ${JSON.stringify(record)}, ${JSON.stringify(receipt)},
+      values (${taskId}, ${final}, ${finishedAt}, ${recordJson(record)}, ${JSON.stringify(receipt)},
         ${artifactId}, ${outputId}, ${bytes})
       on conflict (task_id) do update set
         final = excluded.final, finished_at = excluded.finished_at, record = excluded.record,

@@ -27,6 +27,9 @@ export interface TaskOrigin {
   readonly replay?: number;
 }
 
+/** What names the mark `unpublished` of a record. */
+export type MarkedRecord = Pick<TaskRecord, 'taskId' | 'finishedAt'>;
+
 export interface Artifact {
   readonly artifactId: string;
   readonly taskId: string;
@@ -87,8 +90,8 @@ export interface ArtifactStore {
    * without effect, when the task did not fail for good.
    */
   reopen(taskId: string): Promise<boolean>;
-  /** Clears the mark; idempotent. */
-  markPublished(taskIds: readonly string[]): Promise<void>;
+  /** Clears the marks of records; idempotent. */
+  markPublished(records: readonly MarkedRecord[]): Promise<void>;
   /**
    * Drops ended tasks, and notes, older than `maxAgeMs`, then the oldest until artifacts take at most `maxBytes`. Work
    * that is still unpublished stays. Returns how many tasks went. Works in small transactions and yields to

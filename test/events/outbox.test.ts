@@ -4,7 +4,7 @@ import { openOutbox } from '../../server/events/outbox.js';
 import type { Outgoing, Publisher } from '../../server/events/publisher.js';
 import { namesOf } from '../../server/events/topology.js';
 import type { Log } from '../../server/log.js';
-import type { ArtifactStore, TaskRecord } from '../../server/store/store.js';
+import type { ArtifactStore, MarkedRecord, TaskRecord } from '../../server/store/store.js';
 import { until } from '../service/at-service.js';
 
 /**
@@ -38,10 +38,10 @@ function aStore(records: readonly TaskRecord[]) {
   const store = {
     unpublished: async (limit: number) => [...waiting.values()].slice(0, limit),
     isPublished: async (taskId: string) => !waiting.has(taskId),
-    markPublished: async (ids: readonly string[]) => {
+    markPublished: async (marked: readonly MarkedRecord[]) => {
       await released;
-      cleared.push(ids.length);
-      for (const id of ids) waiting.delete(id);
+      cleared.push(marked.length);
+      for (const { taskId } of marked) waiting.delete(taskId);
     },
   } as unknown as ArtifactStore;
   return { store, waiting, release, cleared };

@@ -237,7 +237,7 @@ test('a full disk is over when prune made room', async () => {
   await onSmallDisk('4m', async (directory) => {
     await withStore({ directory, probeMs: 20 }, async (store) => {
       const recorded = await fill(store);
-      await store.markPublished(Array.from({ length: recorded }, (_, at) => `f${at}`));
+      await store.markPublished(await store.unpublished(recorded));
       assert.ok((await store.prune(recorded, { maxAgeMs: recorded, maxBytes: 1_000_000 })) > 5);
       await waitFor(() => store.state().ok);
       const next = aCompleted({ taskId: 'next' });

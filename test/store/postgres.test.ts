@@ -88,7 +88,10 @@ test('an id that is not an id is refused, and is not found', async () => {
     const bad = aFailed({ taskId: 'x\u0000' });
     await assert.rejects(store.record(bad, aReceipt(bad), undefined), TypeError);
     await assert.rejects(store.noteQueued('{}', 'hash'), TypeError);
-    await assert.rejects(store.markPublished(['good', 'not good']), TypeError);
+    await assert.rejects(
+      store.markPublished([aFailed({ taskId: 'good' }), aFailed({ taskId: 'not good' })]),
+      TypeError,
+    );
     assert.equal(await store.find('x\u0000'), undefined);
     assert.equal(await store.artifact('\ud800'), undefined);
     assert.equal(await store.pending('x'.repeat(5_000)), undefined);
@@ -156,7 +159,7 @@ test('a server that is frozen is unavailable after a time, and is used again whe
         [
           store.record(record, aReceipt(record), anOutput('{}')),
           store.find('frozen'),
-          store.markPublished(['frozen']),
+          store.markPublished([record]),
         ].map((call) => assert.rejects(call, StoreUnavailable)),
       );
       assert.equal(store.state().ok, false);
@@ -342,7 +345,7 @@ test('nodes that prune at once drop each task once, and no more than one of them
   const [store] = stores as [ArtifactStore];
   const records = Array.from({ length: 400 }, (_, at) => aCompleted({ taskId: `p${at}`, finishedAt: at }));
   await Promise.all(records.map((record) => store.record(record, aReceipt(record), anOutput('{"n":1234}'))));
-  await store.markPublished(records.map(({ taskId }) => taskId));
+  await store.markPublished(records);
   const dropped = await Promise.all(
     stores.map((one) => one.prune(1_000, { maxAgeMs: 1_000, maxBytes: 1_000 })),
   );

@@ -52,7 +52,7 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.equal(await store.isPublished('announced'), false);
     await store.record(record, aReceipt(record), anOutput('{}'));
     assert.equal(await store.isPublished('announced'), false);
-    await store.markPublished(['announced']);
+    await store.markPublished([record]);
     assert.equal(await store.isPublished('announced'), true);
   });
 
@@ -189,12 +189,10 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
   });
 
   behaviour('a mark is cleared once and may be cleared again', async (store) => {
-    for (const taskId of ['p', 'q', 'r']) {
-      const record = aFailed({ taskId, finishedAt: 1 });
-      await store.record(record, aReceipt(record), undefined);
-    }
-    await store.markPublished(['p', 'r', 'unknown']);
-    await store.markPublished(['p']);
+    const [p, q, r, unknown] = ['p', 'q', 'r', 'unknown'].map((taskId) => aFailed({ taskId, finishedAt: 1 }));
+    for (const record of [p!, q!, r!]) await store.record(record, aReceipt(record), undefined);
+    await store.markPublished([p!, r!, unknown!]);
+    await store.markPublished([p!]);
     await store.markPublished([]);
     assert.deepEqual(await ids(store), ['q']);
     assert.ok(await store.find('p'));
@@ -291,15 +289,13 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
       '1e3',
       'null',
     ];
-    for (const taskId of all) {
-      const record = aFailed({ taskId, detail: `of ${taskId}` });
-      await store.record(record, aReceipt(record), undefined);
-    }
+    const records = all.map((taskId) => aFailed({ taskId, detail: `of ${taskId}` }));
+    for (const record of records) await store.record(record, aReceipt(record), undefined);
     for (const taskId of all) {
       const outcome = (await store.find(taskId))?.outcome;
       assert.equal(outcome?.status === 'failed' && outcome.detail, `of ${taskId}`);
     }
-    await store.markPublished(all);
+    await store.markPublished(records);
     assert.deepEqual(await ids(store), []);
   });
 
@@ -339,7 +335,7 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.deepEqual(await store.find('kept'), kept);
     assert.deepEqual(await ids(store), ['kept']);
     assert.equal((await store.artifact('art-kept'))?.output.length, 1_000);
-    await store.markPublished(['kept']);
+    await store.markPublished([kept]);
     assert.equal(await store.prune(1_000_000, { maxAgeMs: 1, maxBytes: 0 }), 1);
   });
 
@@ -355,7 +351,7 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
   behaviour('prune goes through many tasks and past unpublished ones', async (store) => {
     const records = Array.from({ length: 350 }, (_, at) => aCompleted({ taskId: `m${at}`, finishedAt: at }));
     await Promise.all(records.map((record) => store.record(record, aReceipt(record), anOutput('{}'))));
-    await store.markPublished(records.slice(130, 340).map(({ taskId }) => taskId));
+    await store.markPublished(records.slice(130, 340));
     assert.equal(await store.prune(10_000, { maxAgeMs: 1, maxBytes: 0 }), 210);
     assert.equal((await store.unpublished(1_000)).length, 140);
   });
@@ -387,7 +383,7 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     await assert.rejects(store.dropQueued('c1'), StoreUnavailable);
     await assert.rejects(store.noteCancelled('c1', 'why'), StoreUnavailable);
     await assert.rejects(store.pending('c1'), StoreUnavailable);
-    await assert.rejects(store.markPublished(['c1']), StoreUnavailable);
+    await assert.rejects(store.markPublished([{ taskId: 'c1', finishedAt: 1 }]), StoreUnavailable);
     await assert.rejects(store.prune(1, { maxAgeMs: 1, maxBytes: 1 }), StoreUnavailable);
     assert.equal(store.state().ok, false);
   });
@@ -456,7 +452,7 @@ export const anOutput = (json: string): Uint8Array => Buffer.from(json);
 
 async function recordPublished(store: ArtifactStore, record: TaskRecord, output: string): Promise<void> {
   await store.record(record, aReceipt(record), anOutput(output));
-  await store.markPublished([record.taskId]);
+  await store.markPublished([record]);
 }
 
 const ids = async (store: ArtifactStore): Promise<string[]> =>

@@ -146,10 +146,24 @@ export async function within(ms: number, work: Promise<unknown>): Promise<void> 
   }
 }
 
+/**
+ * What is sent on the connection now goes to its socket in one write. amqplib writes each frame on its own, in a later
+ * turn of the event loop, and such a write costs more than the frame, here and at the broker (bench: events).
+ */
+export function gatherWrites(model: ChannelModel): void {
+  const stream = socketOf(model);
+  stream.cork();
+  setImmediate(() => setImmediate(() => stream.uncork()));
+}
+
 /** amqplib only ends its side: towards a peer that is silent the socket, with all that it buffers, would stay. */
-function dropSocket({ connection }: ChannelModel): void {
-  const { stream } = connection as unknown as { stream: Socket };
+function dropSocket(model: ChannelModel): void {
+  const stream = socketOf(model);
   setTimeout(() => stream.destroy(), SOCKET_MS).unref();
+}
+
+function socketOf({ connection }: ChannelModel): Socket {
+  return (connection as unknown as { stream: Socket }).stream;
 }
 
 /** Enough for the last bytes of a good end. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { handleCancellation } from './cancellation.js';
 import type { BrokerState } from './connection.js';
-import { openConnection, within } from './connection.js';
+import { gatherWrites, openConnection, within } from './connection.js';
 import { type DeliveryParts, handleDelivery } from './delivery.js';
 import { declare, type Topology } from './topology.js';
 
@@ -68,6 +68,7 @@ export async function openConsumer({
     },
   });
   const inHand = new Set<Promise<void>>();
+  const moment = new Moment(GATHER_MS, () => current !== undefined && gatherWrites(current));
   /** The open channels of the present connection, with their consumer tags. */
   const open = new Map<Channel, string>();
   let current: ChannelModel | undefined;
@@ -138,7 +139,8 @@ export async function openConsumer({
         await new Promise((resolve) => setTimeout(resolve, phase === 'open' ? ERROR_PAUSE_MS : 0));
         return 'requeue' as const;
       })
-      .then((verdict) => {
+      .then(async (verdict) => {
+        await moment.over();
         // A delivery belongs to its channel: on any other one its tag means another message.
         if (!open.has(channel)) return;
         if (verdict === 'ack') channel.ack(message);
@@ -185,6 +187,32 @@ export async function openConsumer({
   };
 }
 
+/** Lets all who wait go on together. */
+class Moment {
+  readonly #ms: number;
+  readonly #onOver: () => void;
+  #present: Promise<void> | undefined;
+
+  constructor(ms: number, onOver: () => void) {
+    this.#ms = ms;
+    this.#onOver = onOver;
+  }
+
+  /** Resolves at the end of the present moment, which begins with the first who asks. */
+  over(): Promise<void> {
+    this.#present ??= new Promise((resolve) => {
+      setTimeout(() => {
+        this.#present = undefined;
+        this.#onOver();
+        resolve();
+      }, this.#ms);
+    });
+    return this.#present;
+  }
+}
+
+/** For answers of the same moment. */
+const GATHER_MS = 1;
 const REOPEN_MS = 200;
 const CLOSE_MS = 1000;
 /** A message that meets a fault of ours comes back, but not in a busy loop. */

@@ -1,7 +1,7 @@
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib';
 import type { Config } from '../../config/schema.js';
 import type { Log } from '../log.js';
-import { type BrokerState, openConnection } from './connection.js';
+import { type BrokerState, gatherWrites, openConnection } from './connection.js';
 import { declare, type Topology } from './topology.js';
 
 /** One message on its way out. */
@@ -110,6 +110,7 @@ class Line {
   readonly #watch: NodeJS.Timeout;
   readonly #watchMs: number;
   #watchedAt = performance.now();
+  #gathering: NodeJS.Timeout | undefined;
   #model: ChannelModel | undefined;
   #channel: ConfirmChannel | undefined;
   #blocked = false;
@@ -147,7 +148,11 @@ class Line {
         entry.timer = setTimeout(giveUp, limitMs);
       }
       this.#waiting.push(entry);
-      this.#send();
+      this.#gathering ??= setTimeout(() => {
+        this.#gathering = undefined;
+        if (this.#model !== undefined) gatherWrites(this.#model);
+        this.#send();
+      }, GATHER_MS);
     });
   }
 
@@ -218,6 +223,7 @@ class Line {
   close(): void {
     this.#closed = true;
     clearInterval(this.#watch);
+    clearTimeout(this.#gathering);
     for (const entry of [...this.#sent, ...this.#waiting])
       this.#giveUp(entry, new PublishGivenUp('the publisher is closed'));
   }
@@ -309,5 +315,7 @@ class Line {
   }
 }
 
+/** For messages of the same moment. */
+const GATHER_MS = 1;
 const REOPEN_MS = 100;
 const NACK_PAUSE_MS = 500;

@@ -11,7 +11,7 @@ import {
   rabbitmqSection,
   type SeenEvent,
 } from '../events/at-broker.js';
-import { atService, type GatewayStats, type ServiceUnderTest, sleep } from '../service/at-service.js';
+import { atService, type ServiceUnderTest, sleep } from '../service/at-service.js';
 import { tell } from '../tell.js';
 
 export type TinyTask = ReturnType<typeof aTinyTask>;
@@ -211,7 +211,7 @@ export async function eventually(
 }
 
 export async function callsByTask(under: ServiceUnderTest): Promise<Readonly<Record<string, number>>> {
-  return ((await under.stats()) as GatewayStats & { byTask: Record<string, number> }).byTask;
+  return (await under.stats()).byTask;
 }
 
 /**

@@ -19,6 +19,7 @@ export interface Answer {
 
 export interface GatewayStats {
   readonly calls: number;
+  readonly byTask: Readonly<Record<string, number>>;
   readonly open: number;
   readonly maxOpen: number;
   readonly clientClosedCalls: readonly { readonly task: string; readonly at: number }[];

@@ -129,7 +129,9 @@ function contextOf(answer: unknown): RetrievedContext {
   const known = (Array.isArray(sources) ? sources : []).flatMap((source): ContextSource[] => {
     const { artifact_id, relevance_score } = (source ?? {}) as Record<string, unknown>;
     if (typeof artifact_id !== 'string') return [];
-    return [typeof relevance_score === 'number' ? { artifact_id, relevance_score } : { artifact_id }];
+    // JSON has numbers that are infinite here, and could not be written again.
+    const isScore = typeof relevance_score === 'number' && Number.isFinite(relevance_score);
+    return [isScore ? { artifact_id, relevance_score } : { artifact_id }];
   });
   return { text: context, sources: known };
 }

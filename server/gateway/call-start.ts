@@ -3,7 +3,7 @@ export type CallStart =
   | { readonly kind: 'streaming' }
   | {
       readonly kind: 'failed';
-      readonly ended: 'rejected' | 'unreachable';
+      readonly ended: 'rejected' | 'unreachable' | 'not_called';
       readonly code: 'gateway_error' | 'gateway_unavailable';
       readonly detail: string;
       readonly retryable: boolean;
@@ -11,7 +11,7 @@ export type CallStart =
       /** Whether it says that the endpoint is down, rather than busy or asked wrongly. */
       readonly unhealthy: boolean;
     }
-  | { readonly kind: 'interrupted' };
+  | { readonly kind: 'interrupted'; readonly called: boolean };
 
 type Failure = CallStart & { kind: 'failed' };
 

@@ -54,7 +54,7 @@ export class Endpoint {
     for (let pauseMs = this.#pauseMs(); pauseMs > 0; pauseMs = this.#pauseMs()) {
       if (!mayWait || pauseMs >= deadline.left) return this.#refused('asked for a pause', pauseMs);
       await deadline.sleep(pauseMs);
-      if (deadline.interruption !== undefined) return { kind: 'interrupted' };
+      if (deadline.interruption !== undefined) return { kind: 'interrupted', called: false };
     }
     let start: CallStart;
     try {
@@ -78,7 +78,7 @@ export class Endpoint {
   #refused(why: string, retryAfterMs: number): CallStart {
     return {
       kind: 'failed',
-      ended: 'rejected',
+      ended: 'not_called',
       code: 'gateway_unavailable',
       detail: `the endpoint ${this.#name} ${why}, and was not called`,
       // Not in this tier: another call of the same endpoint would end as this one.

@@ -171,7 +171,7 @@ function dispatch(
       controller?.abort(new Error('interrupted'));
       // A body that has come whole, and is being decoded, is not ended by the abort.
       end('broken', 'interrupted');
-      resolve({ kind: 'interrupted' });
+      resolve({ kind: 'interrupted', called: true });
     });
     const rejection = () => rejectionOf(status, retryAfter, Buffer.concat(errorBody));
     agent.dispatch(options, {
@@ -230,7 +230,7 @@ function dispatch(
         const begun = sink !== undefined;
         end('broken', error.message);
         if (begun) return;
-        if (deadline.interruption !== undefined) resolve({ kind: 'interrupted' });
+        if (deadline.interruption !== undefined) resolve({ kind: 'interrupted', called: true });
         else resolve(status === 0 ? unreachableOf(error) : rejection());
       },
     });

@@ -145,7 +145,7 @@ function dispatch(
   open: (stream: GatewayStream) => StreamSink,
   maxStreamBytes: number,
 ): Promise<CallStart | Moved> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined;
     let sink: StreamSink | undefined;
     let decoder: ReturnType<typeof decoderOf>;
@@ -173,6 +173,15 @@ function dispatch(
       end('broken', 'interrupted');
       resolve({ kind: 'interrupted', called: true });
     });
+    /** What happens in here must end the call, whatever it is: undici tells nobody of what its handlers throw. */
+    const settle = (make: () => CallStart | Moved) => {
+      over();
+      try {
+        resolve(make());
+      } catch (error) {
+        reject(error as Error);
+      }
+    };
     const rejection = () => rejectionOf(status, retryAfter, Buffer.concat(errorBody));
     agent.dispatch(options, {
       onRequestStart: (started) => {
@@ -182,8 +191,8 @@ function dispatch(
       onResponseStart: (started, statusCode, headers) => {
         if (statusCode < 200) return;
         status = statusCode;
-        retryAfter = headers['retry-after'] as string | undefined;
-        if (status === 307 || status === 308) location = headers.location as string | undefined;
+        retryAfter = firstOf(headers['retry-after']);
+        if (status === 307 || status === 308) location = firstOf(headers.location);
         if (!bringsAnswer(status)) return;
         decoder = decoderOf(headers['content-encoding']);
         decoder
@@ -222,19 +231,27 @@ function dispatch(
         if (decoder !== undefined) decoder.end();
         else if (sink !== undefined) end('clean');
         else {
-          over();
-          resolve(location === undefined ? rejection() : { kind: 'moved', location, otherwise: rejection() });
+          settle(() =>
+            location === undefined ? rejection() : { kind: 'moved', location, otherwise: rejection() },
+          );
         }
       },
       onResponseError: (_controller, error) => {
         const begun = sink !== undefined;
         end('broken', error.message);
         if (begun) return;
-        if (deadline.interruption !== undefined) resolve({ kind: 'interrupted', called: true });
-        else resolve(status === 0 ? unreachableOf(error) : rejection());
+        settle(() => {
+          if (deadline.interruption !== undefined) return { kind: 'interrupted', called: true };
+          return status === 0 ? unreachableOf(error) : rejection();
+        });
       },
     });
   });
+}
+
+/** A field that should stand there once, and may come more often. */
+function firstOf(field: string | string[] | undefined): string | undefined {
+  return Array.isArray(field) ? field[0] : field;
 }
 
 /** Any success but those that have no body. */

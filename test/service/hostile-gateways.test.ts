@@ -136,6 +136,13 @@ const understood: [name: string, play: typeof play][] = [
         ? streamed(res, frames())
         : void res.writeHead(307, { location: '/elsewhere' }).end(),
   ],
+  [
+    'a redirect that names two places',
+    (res, req) =>
+      req.url === '/elsewhere'
+        ? streamed(res, frames())
+        : void res.setHeader('location', ['/elsewhere', '/nowhere']).writeHead(307).end(),
+  ],
   ['201 Created', (res) => void res.writeHead(201, { 'content-type': 'text/event-stream' }).end(frames())],
   [
     'error: null in every event',
@@ -223,6 +230,13 @@ const refused: [name: string, play: typeof play, status: number, code: string, a
     2,
   ],
   ['an event that is no JSON', (res) => streamed(res, 'data: {"choices":\n\n'), 502, 'gateway_error', 2],
+  [
+    'Retry-After twice',
+    (res) => void res.setHeader('retry-after', ['0', '3600']).writeHead(429).end(),
+    503,
+    'gateway_unavailable',
+    2,
+  ],
   ['401', (res) => void res.writeHead(401).end(), 502, 'gateway_error', 1],
   ['403', (res) => void res.writeHead(403).end('<html>'), 502, 'gateway_error', 1],
   ['404', (res) => document(res, { detail: 'Not Found' }, 404), 502, 'gateway_error', 1],

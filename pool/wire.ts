@@ -192,10 +192,10 @@ class JsonDocument implements Wire {
 
 function readChat(message: Record<string, unknown>): Delta {
   const delta: Delta = {};
-  const error = errorOf(message.error);
-  if (error !== undefined) return { error };
   const choices = Array.isArray(message.choices) ? message.choices : [];
   const choice = asObject(choices.find((c) => (asObject(c)?.index ?? 0) === 0));
+  const error = errorOf(message.error) ?? errorOf(choice?.error) ?? brokenOff(choice?.finish_reason);
+  if (error !== undefined) return { error };
   const part = asObject(choice?.delta) ?? asObject(choice?.message);
   const content = textOf(part?.content);
   if (content !== '') delta.content = content;
@@ -224,7 +224,7 @@ function generateReader(): Read {
 
 function readGenerate(message: Record<string, unknown>, content: string): Delta {
   const delta: Delta = {};
-  const error = errorOf(message.error);
+  const error = errorOf(message.error) ?? brokenOff(message.finish_reason);
   if (error !== undefined) return { error };
   if (content !== '') delta.content = content;
   const reasoning = textOf(message.reasoning_content) || textOf(message.reasoning);
@@ -253,11 +253,33 @@ function finishReasonOf(value: unknown): string | undefined {
 
 const otherFinishReasons = new Map([
   ['max_tokens', 'length'],
+  ['max_output_tokens', 'length'],
   ['model_length', 'length'],
   ['end_turn', 'stop'],
   ['stop_sequence', 'stop'],
   ['refusal', 'content_filter'],
   ['safety', 'content_filter'],
+  ['recitation', 'content_filter'],
+  ['blocklist', 'content_filter'],
+  ['prohibited_content', 'content_filter'],
+  ['sensitive', 'content_filter'],
+  ['spii', 'content_filter'],
+]);
+
+/** Some servers say by the finish reason alone that they could not go on: what they have sent is a part. */
+function brokenOff(finishReason: unknown): Delta['error'] {
+  if (typeof finishReason !== 'string' || !brokenReasons.has(finishReason.toLowerCase())) return undefined;
+  return { detail: `it ended with the finish reason ${finishReason}`, retryable: true };
+}
+
+// OpenRouter, Mistral; vLLM, SGLang; DeepSeek; Zhipu.
+const brokenReasons = new Set([
+  'error',
+  'abort',
+  'aborted',
+  'cancelled',
+  'insufficient_system_resource',
+  'network_error',
 ]);
 
 function errorOf(value: unknown): Delta['error'] {

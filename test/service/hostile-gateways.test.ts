@@ -237,6 +237,31 @@ const refused: [name: string, play: typeof play, status: number, code: string, a
     'gateway_unavailable',
     2,
   ],
+  [
+    'a finish reason that says that it broke off',
+    (res) => streamed(res, frames(['half an answer'], 'error')),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'an engine that gave up',
+    (res) => streamed(res, frames(['half an answer'], 'abort')),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'an error in the choice',
+    (res) =>
+      streamed(
+        res,
+        'data: {"choices":[{"index":0,"delta":{"content":"half"},"error":{"code":502,"message":"x"}}]}\n\ndata: [DONE]\n\n',
+      ),
+    502,
+    'gateway_error',
+    2,
+  ],
   ['401', (res) => void res.writeHead(401).end(), 502, 'gateway_error', 1],
   ['403', (res) => void res.writeHead(403).end('<html>'), 502, 'gateway_error', 1],
   ['404', (res) => document(res, { detail: 'Not Found' }, 404), 502, 'gateway_error', 1],

@@ -116,6 +116,7 @@ class EventStream implements Wire {
           return;
         }
         const message = parseObject(data);
+        if (message === undefined && isHeartbeat(event, data)) return;
         // An event that the end of the body cut is a broken stream, and not what the gateway meant to say.
         if (message === undefined) {
           this.fault = this.#ending ? undefined : 'an event of the stream is not a JSON object';
@@ -143,6 +144,11 @@ class EventStream implements Wire {
     this.#ending = true;
     this.#parser.feed(`${this.#decoder.end()}\n\n`);
   }
+}
+
+/** Some servers keep a connection open with events that say nothing, in place of comments. */
+function isHeartbeat(event: string | undefined, data: string): boolean {
+  return data.trim() === '' || (event !== undefined && event !== 'message' && event !== 'error');
 }
 
 /** Where the bytes after the last blank line begin, or -1. */
@@ -283,7 +289,7 @@ const brokenReasons = new Set([
 ]);
 
 function errorOf(value: unknown): Delta['error'] {
-  if (value === undefined || value === null) return undefined;
+  if (value === undefined || value === null || value === false || value === '') return undefined;
   const error = asObject(value);
   const message = error === undefined ? String(value) : textOf(error.message) || JSON.stringify(error);
   const status = Number(error?.code ?? error?.status);

@@ -148,6 +148,11 @@ const understood: [name: string, play: typeof play][] = [
     'error: null in every event',
     (res) => streamed(res, frames().replaceAll('data: {', 'data: {"error":null,')),
   ],
+  ['error: "" in every event', (res) => streamed(res, frames().replaceAll('data: {', 'data: {"error":"",'))],
+  [
+    'events without data, and some of another kind that are no JSON',
+    (res) => streamed(res, `data:\n\nevent: ping\ndata: ping\n\n${frames()}`),
+  ],
   [
     'usage null, then twice',
     (res) =>

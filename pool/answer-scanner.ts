@@ -1,3 +1,4 @@
+import { excerpt } from '../contracts/excerpt.js';
 import type { Violation } from '../contracts/validator.js';
 
 /** Looks at a finished top-level field; violations mean that the answer can no longer become valid. */
@@ -241,7 +242,7 @@ export class AnswerScanner {
   }
 
   #die(path: string, message: string): void {
-    this.dead = [{ path, message }];
+    this.dead = [{ path: excerpt(path, PATH_CHARACTERS), message }];
   }
 }
 
@@ -292,6 +293,7 @@ function isSpace(c: number): boolean {
 // A lone backslash, an unfinished \uXXXX, or the first half of a surrogate pair.
 const INCOMPLETE_ESCAPE =
   /\\(?:u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)?$/;
+const PATH_CHARACTERS = 256;
 const THINK_END = '</think>';
 // What is nothing but space for so long is no JSON object.
 const UNDECIDED_CHARACTERS = 4096;

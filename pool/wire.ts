@@ -1,5 +1,6 @@
 import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
+import { excerpt } from '../contracts/excerpt.js';
 import type { Protocol, Usage } from '../contracts/threads.js';
 import { Envelope } from './envelope.js';
 
@@ -210,7 +211,7 @@ function readChat(message: Record<string, unknown>): Delta {
   if (typeof part?.refusal === 'string' && part.refusal !== '') delta.refusal = part.refusal;
   const finishReason = finishReasonOf(choice?.finish_reason);
   if (finishReason !== undefined) delta.finishReason = finishReason;
-  if (typeof message.model === 'string') delta.model = message.model;
+  if (typeof message.model === 'string') delta.model = excerpt(message.model, NAME_CHARACTERS);
   const usage = asObject(message.usage);
   const prompt = tokenCount(usage?.prompt_tokens);
   const completion = tokenCount(usage?.completion_tokens);
@@ -237,24 +238,30 @@ function readGenerate(message: Record<string, unknown>, content: string): Delta 
   if (reasoning !== '') delta.reasoning = reasoning;
   const finishReason = finishReasonOf(message.finish_reason);
   if (finishReason !== undefined) delta.finishReason = finishReason;
-  if (typeof message.model === 'string') delta.model = message.model;
+  if (typeof message.model === 'string') delta.model = excerpt(message.model, NAME_CHARACTERS);
   const prompt = tokenCount(message.tokens_input);
   const completion = tokenCount(message.tokens_output);
   if (prompt !== undefined && completion !== undefined) delta.usage = { prompt, completion };
   return delta;
 }
 
+// Names of models and reasons stand in outcomes and metrics.
+const NAME_CHARACTERS = 256;
+
 /** Content is a text, or (some servers) a list of parts with texts. */
 function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return '';
-  return value.map((part) => textOf(asObject(part)?.text)).join('');
+  return value
+    .map((part) => asObject(part)?.text)
+    .filter((text) => typeof text === 'string')
+    .join('');
 }
 
 /** The reason in OpenAI's words; gateways hand on those of other providers. */
 function finishReasonOf(value: unknown): string | undefined {
   if (typeof value !== 'string' || value === '') return undefined;
-  return otherFinishReasons.get(value.toLowerCase()) ?? value;
+  return otherFinishReasons.get(value.toLowerCase()) ?? excerpt(value, NAME_CHARACTERS);
 }
 
 const otherFinishReasons = new Map([
@@ -291,12 +298,20 @@ const brokenReasons = new Set([
 function errorOf(value: unknown): Delta['error'] {
   if (value === undefined || value === null || value === false || value === '') return undefined;
   const error = asObject(value);
-  const message = error === undefined ? String(value) : textOf(error.message) || JSON.stringify(error);
+  const message = textOf(value) || textOf(error?.message) || written(value);
   const status = Number(error?.code ?? error?.status);
   const isClientFault =
     (status >= 400 && status < 500 && status !== 429 && status !== 408) ||
     error?.type === 'invalid_request_error';
-  return { detail: message.slice(0, 500), retryable: !isClientFault };
+  return { detail: excerpt(message, 500), retryable: !isClientFault };
+}
+
+function written(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return 'it cannot be written, because it is nested too deep';
+  }
 }
 
 function tokenCount(value: unknown): number | undefined {

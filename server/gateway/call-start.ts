@@ -1,3 +1,5 @@
+import { excerpt } from '../../contracts/excerpt.js';
+
 /** How a call began. */
 export type CallStart =
   | { readonly kind: 'streaming' }
@@ -56,7 +58,7 @@ function messageOf(body: Uint8Array): string {
       error?: { message?: unknown } | string;
     };
     const message = typeof error === 'string' ? error : error?.message;
-    return typeof message === 'string' ? `: ${message.slice(0, 300)}` : '';
+    return typeof message === 'string' ? `: ${excerpt(message, 300)}` : '';
   } catch {
     return '';
   }

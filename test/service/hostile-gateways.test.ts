@@ -267,6 +267,20 @@ const refused: [name: string, play: typeof play, status: number, code: string, a
     'gateway_error',
     2,
   ],
+  [
+    'an error that is nested too deep to be written again',
+    (res) => sent(res, 'application/json', `{"error":{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'a very long name of a field, and no colon behind it',
+    (res) => streamed(res, frames([`{"${'k'.repeat(100_000)}" x`])),
+    502,
+    'output_invalid',
+    2,
+  ],
   ['401', (res) => void res.writeHead(401).end(), 502, 'gateway_error', 1],
   ['403', (res) => void res.writeHead(403).end('<html>'), 502, 'gateway_error', 1],
   ['404', (res) => document(res, { detail: 'Not Found' }, 404), 502, 'gateway_error', 1],
@@ -364,6 +378,12 @@ test('Retry-After may be a date', async () => {
 test('the last usage counts', async () => {
   play = understood.find(([name]) => name.startsWith('usage null'))![1];
   assert.equal((await service.execute(aTask())).body.tokens_used, 33);
+});
+
+test('the names that a gateway gives are kept short', async () => {
+  play = (res) => document(res, { ...whole(output), model: 'm'.repeat(100_000) });
+  const { body } = await service.execute(aTask());
+  assert.equal(body.model, 'm'.repeat(256));
 });
 
 test('usage that cannot be is not taken', async () => {

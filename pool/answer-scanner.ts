@@ -246,8 +246,9 @@ export class AnswerScanner {
   }
 }
 
-/** Where the incomplete escape begins with which a raw string ends; its length when there is none. */
+/** Where the incomplete escape or character begins with which a raw string ends; its length when there is none. */
 function completeUpTo(raw: string): number {
+  if ((raw.charCodeAt(raw.length - 1) & 0xfc00) === 0xd800) return raw.length - 1;
   const tailFrom = Math.max(0, raw.length - 12);
   const open = INCOMPLETE_ESCAPE.exec(raw.slice(tailFrom));
   if (open === null || isEscapedBackslash(raw, tailFrom + open.index)) return raw.length;
@@ -258,7 +259,7 @@ function completeUpTo(raw: string): number {
 function decodeString(raw: string): string {
   if (!raw.includes('\\')) return raw;
   try {
-    return JSON.parse(`"${escapeControls(raw)}"`) as string;
+    return (JSON.parse(`"${escapeControls(raw)}"`) as string).toWellFormed();
   } catch {
     return raw; // a preview only: the answer is judged as a whole at its end
   }

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
-import { aTask, atService, type ServiceUnderTest, sleep } from './at-service.js';
+import { aTask, atService, eventsOf, type ServiceUnderTest, sleep } from './at-service.js';
 
 const test = suite('gateways that nobody has seen before');
 let service: ServiceUnderTest;
@@ -384,6 +384,22 @@ test('the names that a gateway gives are kept short', async () => {
   play = (res) => document(res, { ...whole(output), model: 'm'.repeat(100_000) });
   const { body } = await service.execute(aTask());
   assert.equal(body.model, 'm'.repeat(256));
+});
+
+test('a character that is cut between two messages is put together again, in the deltas too', async () => {
+  for (const text of [output, content]) {
+    const at = text.indexOf('😀') + 1;
+    play = async (res) => {
+      const [first, second] = frames([text.slice(0, at), text.slice(at)]).split(/(?<=\\ud83d.*\n\n)/);
+      begin(res).write(first);
+      await sleep(50);
+      res.end(second);
+    };
+    const all = eventsOf((await service.execute(aTask(), { accept: 'text/event-stream' })).text);
+    assert.equal(all.at(-1)!.data.output.content.trim(), content.trim());
+    const deltas: string[] = all.flatMap(({ event, data }) => (event === 'delta' ? [data.text] : []));
+    assert.ok(deltas.length > 1 && deltas.every((delta) => delta.isWellFormed()), JSON.stringify(deltas));
+  }
 });
 
 test('usage that cannot be is not taken', async () => {

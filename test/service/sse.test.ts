@@ -101,6 +101,17 @@ test('a character outside the basic plane is never split between deltas, escaped
   }
 });
 
+test('half of a surrogate pair is U+FFFD in deltas and output, escaped or not', async () => {
+  for (const half of ['\\ud83d', '\\ude00', '\ud83d', '\ude00']) {
+    const output = `{"content": "x ${half} y", "artifacts": [], "summary": "s"}`;
+    await service.knobs({ tokensPerSecond: 2000, chunkTokens: 0.25, output });
+    const { text } = await service.execute(aTask({ domain: 'documentation' }), events);
+    const all = eventsOf(text);
+    assert.equal(all.at(-1)!.data.output?.content, 'x \ufffd y', text);
+    assert.equal(deltasOf(all), 'x \ufffd y');
+  }
+});
+
 test('a stream that is silent says that it is still there, in comments', async () => {
   await service.knobs({ ttftMs: 300 });
   const { text } = await service.execute(aTask(), events);

@@ -123,7 +123,8 @@ async function follow(
     if (start.kind !== 'moved') return start;
     const from = new URL(to.path, String(to.origin));
     if (hop === MAX_HOPS || !URL.canParse(start.location, from.href)) return start.otherwise;
-    const { origin, pathname, search } = new URL(start.location, from);
+    const { protocol, origin, pathname, search } = new URL(start.location, from);
+    if (protocol !== 'http:' && protocol !== 'https:') return start.otherwise;
     const { authorization, ...headers } = to.headers as Record<string, string>;
     to = { ...to, origin, path: pathname + search, headers: origin === from.origin ? to.headers! : headers };
   }

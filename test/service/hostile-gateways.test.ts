@@ -300,6 +300,13 @@ const refused: [name: string, play: typeof play, status: number, code: string, a
     1,
   ],
   [
+    'a redirect to what is no HTTP',
+    (res) => void res.writeHead(308, { location: 'mailto:someone@example.com' }).end(),
+    502,
+    'gateway_error',
+    1,
+  ],
+  [
     '500 with an endless body',
     async (res) => {
       res.writeHead(500);

@@ -155,7 +155,12 @@ function dispatch(
     let location: string | undefined;
     let bytes = 0;
     const errorBody: Uint8Array[] = [];
-    let over = () => {};
+    let errorTimer: NodeJS.Timeout | undefined;
+    let forget = () => {};
+    const over = () => {
+      forget();
+      clearTimeout(errorTimer);
+    };
     const take = (started: Dispatcher.DispatchController, chunk: Uint8Array) => {
       bytes += chunk.length;
       if (bytes > maxStreamBytes)
@@ -168,7 +173,7 @@ function dispatch(
       sink = undefined;
       decoder?.destroy();
     };
-    over = deadline.onInterruption(() => {
+    forget = deadline.onInterruption(() => {
       controller?.abort(new Error('interrupted'));
       // A body that has come whole, and is being decoded, is not ended by the abort.
       end('broken', 'interrupted');
@@ -194,7 +199,13 @@ function dispatch(
         status = statusCode;
         retryAfter = firstOf(headers['retry-after']);
         if (status === 307 || status === 308) location = firstOf(headers.location);
-        if (!bringsAnswer(status)) return;
+        if (!bringsAnswer(status)) {
+          errorTimer = setTimeout(
+            () => started.abort(new Error('the error answer takes too long')),
+            ERROR_BODY_MS,
+          );
+          return;
+        }
         decoder = decoderOf(headers['content-encoding']);
         decoder
           ?.on('data', (chunk: Uint8Array) => take(started, chunk))
@@ -260,7 +271,9 @@ function bringsAnswer(status: number): boolean {
   return status >= 200 && status < 300 && status !== 204 && status !== 205;
 }
 
+// What an error says is worth no more: its status is known.
 const ERROR_BODY_BYTES = 65_536;
+const ERROR_BODY_MS = 1000;
 
 function headersOf(endpoint: string, apiKey: string | undefined): Record<string, string> {
   return {

@@ -300,6 +300,17 @@ const refused: [name: string, play: typeof play, status: number, code: string, a
     1,
   ],
   [
+    '503 with a body that drips',
+    (res) => {
+      res.writeHead(503);
+      const timer = setInterval(() => res.write('x'), 100);
+      res.on('close', () => clearInterval(timer));
+    },
+    503,
+    'gateway_unavailable',
+    2,
+  ],
+  [
     'a redirect to what is no HTTP',
     (res) => void res.writeHead(308, { location: 'mailto:someone@example.com' }).end(),
     502,

@@ -96,6 +96,7 @@ class EventStream implements Wire {
   // Several times faster than a TextDecoder with `stream`; both replace what is malformed.
   readonly #decoder = new StringDecoder('utf8');
   #tail = Buffer.alloc(0);
+  #afterCr = false;
   #ending = false;
   readonly #parser;
 
@@ -137,13 +138,20 @@ class EventStream implements Wire {
     const blank = lastBlankLine(joined);
     this.unread = blank < 0 ? this.unread + chunk.length : joined.length - blank;
     this.#tail = joined.subarray(Math.max(0, joined.length - 3));
-    this.#parser.feed(this.#decoder.write(chunk));
+    this.#parser.feed(this.#withLineFeeds(this.#decoder.write(chunk)));
   }
 
   end(): void {
     // Some servers leave out the last blank line.
     this.#ending = true;
-    this.#parser.feed(`${this.#decoder.end()}\n\n`);
+    this.#parser.feed(`${this.#withLineFeeds(this.#decoder.end())}\n\n`);
+  }
+
+  /** The parser looks for both kinds of line ends to the end of its text with each line that has another one. */
+  #withLineFeeds(text: string): string {
+    const lines = this.#afterCr && text.startsWith('\n') ? text.slice(1) : text;
+    if (text !== '') this.#afterCr = text.endsWith('\r');
+    return lines.includes('\r') ? lines.replace(/\r\n?/g, '\n') : lines;
   }
 }
 
@@ -155,10 +163,15 @@ function isHeartbeat(event: string | undefined, data: string): boolean {
 /** Where the bytes after the last blank line begin, or -1. */
 function lastBlankLine(chunk: Uint8Array): number {
   for (let at = chunk.length - 1; at > 0; at--) {
-    if (chunk[at] !== LF) continue;
-    if (chunk[at - 1] === LF || (at > 2 && chunk[at - 1] === CR && chunk[at - 2] === LF)) return at + 1;
+    if (!isLineEnd(chunk[at])) continue;
+    const isCrLf = chunk[at] === LF && chunk[at - 1] === CR;
+    if (isLineEnd(chunk[isCrLf ? at - 2 : at - 1])) return at + 1;
   }
   return -1;
+}
+
+function isLineEnd(byte: number | undefined): boolean {
+  return byte === LF || byte === CR;
 }
 
 const LF = 0x0a;

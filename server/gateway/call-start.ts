@@ -44,11 +44,12 @@ export function unreachableOf(error: Error & { code?: string }): Failure {
   };
 }
 
-/** Retry-After, RFC 9110 10.2.3: seconds, or a date. Returns ms from now. */
+/** Retry-After, RFC 9110 10.2.3: seconds (of some servers, with a fraction), or a date. Returns ms from now. */
 export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
   if (value === undefined) return undefined;
-  if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000;
-  const date = Date.parse(value);
+  if (/^\s*\d{1,9}(?:\.\d{1,9})?\s*$/.test(value)) return Math.ceil(Number(value) * 1000);
+  // Date.parse takes numbers for dates as well, of years ago.
+  const date = /[a-z]/i.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 

@@ -393,6 +393,12 @@ test('Retry-After may be a date', async () => {
   assert.ok(seconds > 7_000 && seconds <= 7_200, String(seconds));
 });
 
+test('Retry-After may have a fraction', async () => {
+  play = (res) => void res.writeHead(429, { 'retry-after': '7200.5' }).end();
+  const { body, headers } = await service.execute(aTask());
+  assert.deepEqual([body.attempts, headers['retry-after']], [1, '7201']);
+});
+
 test('the last usage counts', async () => {
   play = understood.find(([name]) => name.startsWith('usage null'))![1];
   assert.equal((await service.execute(aTask())).body.tokens_used, 33);

@@ -89,20 +89,29 @@ test('a short task costs no trip to a thread', async () => {
 });
 
 test('a score that is no finite number is left out', async () => {
-  const service = createServer((_req, res) => {
-    res.end('{"context": "c", "sources": [{"artifact_id": "a", "relevance_score": 1e999}]}');
+  const answer = '{"context": "c", "sources": [{"artifact_id": "a", "relevance_score": 1e999}]}';
+  assert.deepEqual(await retrievedFrom(answer), { text: 'c', sources: [{ artifact_id: 'a' }] });
+});
+
+test('half of a surrogate pair in what is retrieved is replaced', async () => {
+  const answer = String.raw`{"context": "c \ud83d", "sources": [{"artifact_id": "\ude00"}]}`;
+  assert.deepEqual(await retrievedFrom(answer), {
+    text: 'c \ufffd',
+    sources: [{ artifact_id: '\ufffd' }],
   });
+});
+
+test.run();
+
+async function retrievedFrom(answer: string): Promise<unknown> {
+  const service = createServer((_req, res) => res.end(answer));
   await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
   const rag = openRag(config, `http://127.0.0.1:${(service.address() as AddressInfo).port}`);
   const deadline = new Deadline(5000);
   const query = { query: 'q', domain: 'code-general', projectId: undefined, maxTokens: 10 };
-  assert.deepEqual(await rag.retrieve(query, deadline, undefined), {
-    text: 'c',
-    sources: [{ artifact_id: 'a' }],
-  });
+  const retrieved = await rag.retrieve(query, deadline, undefined);
   deadline.clear();
   await rag.close();
   service.close();
-});
-
-test.run();
+  return retrieved;
+}

@@ -106,7 +106,9 @@ const outcomeFields = {
   domain: Type.Optional(Type.String()),
   tier: Type.Optional(Type.String({ description: 'The tier that ran last (escalation may change it).' })),
   model: Type.Optional(Type.String({ description: 'The model that answered.' })),
-  attempts: Type.Optional(Type.Integer({ minimum: 0, description: 'Calls to the model gateway.' })),
+  attempts: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'Calls to the model gateway that were made.' }),
+  ),
   tokens: Type.Optional(TokenUse),
   context: Type.Optional(ContextStatus),
   context_tokens: Type.Optional(Tokens),
@@ -153,7 +155,7 @@ export const Failed = Type.Object(
 );
 export type Failed = Static<typeof Failed>;
 
-/** One call to the model gateway, as the receipt tells it. */
+/** One call to the model gateway, as the receipt tells it; or one that was not made. */
 export const Attempt = Type.Object(
   {
     number: Type.Integer({ minimum: 1 }),
@@ -169,7 +171,13 @@ export const Attempt = Type.Object(
     reasoning_tokens: Type.Optional(Tokens),
     max_output_tokens: Tokens,
     finish_reason: Type.Optional(Type.String()),
-    ended: Type.Enum(['finished', 'broken', 'aborted', 'cancelled', 'rejected', 'unreachable']),
+    ended: Type.Enum(
+      ['finished', 'broken', 'aborted', 'cancelled', 'rejected', 'unreachable', 'not_called'],
+      {
+        description:
+          'broken: the stream ended before the answer did; aborted: the answer could no longer become valid; not_called: the endpoint was known to be down, was being tried by another call, or had asked for a pause.',
+      },
+    ),
     error: Type.Optional(Type.String()),
     repair: Type.Optional(Type.String({ description: 'Why the output was not taken as it was.' })),
   },

@@ -67,6 +67,8 @@ export type Assembled =
       /** Whether the counts come from the model's own vocabulary. */
       readonly exact: boolean;
       readonly context: FittedContext;
+      /** The most output tokens that the window has room for, when all context is left out. */
+      readonly outputRoom: number;
     }
   | { readonly kind: 'overflow'; readonly promptTokens: number; readonly budgetTokens: number };
 

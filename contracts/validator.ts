@@ -1,3 +1,4 @@
+import { excerpt } from './excerpt.js';
 import { Compile, Settings, type Static, type TSchema } from './typebox.js';
 
 // TypeBox stops at 8 errors by default; a caller should see all that is wrong in one answer.
@@ -91,5 +92,5 @@ function violationsOf(error: SchemaError): Violation[] {
 }
 
 function escapePointer(name: string): string {
-  return name.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 128);
+  return excerpt(name.replaceAll('~', '~0').replaceAll('/', '~1'), 128);
 }

@@ -1,3 +1,4 @@
+import { excerpt } from '../contracts/excerpt.js';
 import type { Violation } from '../contracts/validator.js';
 
 /** Looks at a finished top-level field; violations mean that the answer can no longer become valid. */
@@ -241,12 +242,13 @@ export class AnswerScanner {
   }
 
   #die(path: string, message: string): void {
-    this.dead = [{ path, message }];
+    this.dead = [{ path: excerpt(path, PATH_CHARACTERS), message }];
   }
 }
 
-/** Where the incomplete escape begins with which a raw string ends; its length when there is none. */
+/** Where the incomplete escape or character begins with which a raw string ends; its length when there is none. */
 function completeUpTo(raw: string): number {
+  if ((raw.charCodeAt(raw.length - 1) & 0xfc00) === 0xd800) return raw.length - 1;
   const tailFrom = Math.max(0, raw.length - 12);
   const open = INCOMPLETE_ESCAPE.exec(raw.slice(tailFrom));
   if (open === null || isEscapedBackslash(raw, tailFrom + open.index)) return raw.length;
@@ -257,7 +259,7 @@ function completeUpTo(raw: string): number {
 function decodeString(raw: string): string {
   if (!raw.includes('\\')) return raw;
   try {
-    return JSON.parse(`"${escapeControls(raw)}"`) as string;
+    return (JSON.parse(`"${escapeControls(raw)}"`) as string).toWellFormed();
   } catch {
     return raw; // a preview only: the answer is judged as a whole at its end
   }
@@ -292,6 +294,7 @@ function isSpace(c: number): boolean {
 // A lone backslash, an unfinished \uXXXX, or the first half of a surrogate pair.
 const INCOMPLETE_ESCAPE =
   /\\(?:u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)?$/;
+const PATH_CHARACTERS = 256;
 const THINK_END = '</think>';
 // What is nothing but space for so long is no JSON object.
 const UNDECIDED_CHARACTERS = 4096;

@@ -41,6 +41,11 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
         maxOutputTokens: target.maxOutputTokens,
         exact: !tokenizer.approximate,
         context,
+        outputRoom:
+          target.contextWindow -
+          (promptTokens - repairTokens - context.tokens) -
+          RESERVED_TOKENS -
+          LIMIT_TOKENS,
       };
     }
     if (text === '') return { kind: 'overflow', promptTokens, budgetTokens: limit };
@@ -68,6 +73,8 @@ export function measure(job: MeasureJob, tokenizer: Tokenizer): number {
 const RESERVED_TOKENS = 32;
 // The context block's own tags.
 const BLOCK_TOKENS = 16;
+// What a prompt may grow by when it names a larger limit.
+const LIMIT_TOKENS = 8;
 
 /** Fits as what will stand in the prompt: to keep blocks closed may cost tokens of its own. */
 function fitInto(

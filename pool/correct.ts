@@ -1,3 +1,4 @@
+import { excerpt } from '../contracts/excerpt.js';
 import type { Note } from '../contracts/outcome.js';
 import type { SchemaError, Validator } from '../contracts/validator.js';
 
@@ -25,7 +26,7 @@ function correctOne(root: object, error: SchemaError, notes: Note[]): void {
       if (Reflect.deleteProperty(holder, name)) {
         notes.push({
           code: 'field_removed',
-          path: `${error.instancePath}/${name.slice(0, 64)}`,
+          path: `${error.instancePath}/${excerpt(name, 64)}`,
           message: 'not a known field',
         });
       }

@@ -3,6 +3,7 @@ import type { Domain } from '../domains/domain.js';
 import { AnswerScanner } from './answer-scanner.js';
 import type { TokenCounter, Tokenizer } from './tokenizers/index.js';
 import { cutOff, domainOf, fieldChecker, invalid, judge, judgeDead } from './verdict.js';
+import { WholeCharacters } from './whole-characters.js';
 import { type Delta, openWire, type Wire } from './wire.js';
 
 /**
@@ -17,6 +18,7 @@ export class StreamReader {
   readonly #contentCounter: TokenCounter;
   readonly #reasoningCounter: TokenCounter;
   readonly #exact: boolean;
+  readonly #content = new WholeCharacters();
   #newText = '';
   #newReasoning = '';
   #settled = 0;
@@ -80,6 +82,7 @@ export class StreamReader {
   finish(ended: StreamEnd | undefined): Reading {
     if (ended === 'clean') this.#wire.end();
     this.#digest();
+    this.#accept(this.#content.end());
     const early = this.#scanner.dead !== undefined || this.#overLimit() || this.#tooLarge;
     if (!early) this.#delta += this.#scanner.finish();
     const end = this.#judge(ended);
@@ -119,6 +122,11 @@ export class StreamReader {
     if (text === '') return;
     this.#newText = '';
     this.#text += text;
+    this.#accept(this.#content.push(text));
+  }
+
+  #accept(text: string): void {
+    if (text === '') return;
     this.#settled = this.#contentCounter.push(text);
     this.#bytes += text.length;
     this.#tooLarge ||= this.#bytes > this.#job.maxOutputBytes;

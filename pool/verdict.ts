@@ -1,3 +1,4 @@
+import { excerpt } from '../contracts/excerpt.js';
 import {
   type Recommendation,
   type RefusalReason,
@@ -31,7 +32,7 @@ export function judge(domain: Domain, answer: Answer): Verdict {
       kind: 'refused',
       reason: 'declined_by_model',
       recommendation: 'needs_clarification',
-      message: answer.refusal?.slice(0, 4096) || 'the provider filtered the answer',
+      message: excerpt(answer.refusal ?? '', 4096) || 'the provider filtered the answer',
     };
   }
   if (scanner.text.trim() === '') {
@@ -130,7 +131,7 @@ function judgeRefusal(reason: unknown, recommendation: unknown, message: unknown
     reason: why,
     recommendation:
       recommendations.find((known) => known === plain(recommendation)) ?? usualRecommendation[why],
-    message: typeof message === 'string' ? message.slice(0, 4096) : '',
+    message: typeof message === 'string' ? excerpt(message, 4096) : '',
   };
 }
 
@@ -146,14 +147,14 @@ function judgeQuestion(questions: unknown, message: unknown, text: string): Verd
   const asked = (Array.isArray(questions) ? questions : [questions]).filter(
     (q): q is string => typeof q === 'string' && q.trim() !== '',
   );
-  const said = typeof message === 'string' ? message.slice(0, 4096) : '';
+  const said = typeof message === 'string' ? excerpt(message, 4096) : '';
   if (asked.length === 0 && said === '') {
     return invalid('wrong_shape', text, [{ path: '/questions', message: 'must have at least 1 items' }]);
   }
   return {
     kind: 'needs_clarification',
-    questions: asked.slice(0, 32).map((q) => q.slice(0, 2048)),
-    message: said || asked[0]!.slice(0, 2048),
+    questions: asked.slice(0, 32).map((q) => excerpt(q, 2048)),
+    message: said || excerpt(asked[0]!, 2048),
   };
 }
 
@@ -254,5 +255,5 @@ function plain(name: unknown): string | undefined {
 }
 
 function shorten(text: string): string {
-  return text.length <= 8192 ? text : `${text.slice(0, 6144)}\n[…]\n${text.slice(-2000)}`;
+  return text.length <= 8192 ? text : `${text.slice(0, 6144)}\n[…]\n${text.slice(-2000)}`.toWellFormed();
 }

@@ -1,5 +1,6 @@
 import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
+import { excerpt } from '../contracts/excerpt.js';
 import type { Protocol, Usage } from '../contracts/threads.js';
 import { Envelope } from './envelope.js';
 
@@ -97,6 +98,7 @@ class EventStream implements Wire {
   readonly #envelope: Envelope<Delta>;
   readonly #onDelta: (delta: Delta) => void;
   #tail: Uint8Array = Buffer.alloc(0);
+  #afterCr = false;
   #ending = false;
   /** Nothing of an event has been read that is not complete. */
   #between = true;
@@ -116,6 +118,7 @@ class EventStream implements Wire {
           return;
         }
         const message = parseObject(data);
+        if (message === undefined && isHeartbeat(event, data)) return;
         // An event that the end of the body cut is a broken stream, and not what the gateway meant to say.
         if (message === undefined) {
           this.fault = this.#ending ? undefined : 'an event of the stream is not a JSON object';
@@ -132,13 +135,13 @@ class EventStream implements Wire {
   push(chunk: Uint8Array): void {
     this.unread = unreadAfter(this.#tail, this.unread, chunk);
     this.#tail = Buffer.concat([this.#tail, chunk.subarray(-BORDER)]).subarray(-BORDER);
-    this.#feed(this.#decoder.write(chunk));
+    this.#feed(this.#withLineFeeds(this.#decoder.write(chunk)));
   }
 
   end(): void {
     // Some servers leave out the last blank line.
     this.#ending = true;
-    this.#parser.feed(`${this.#decoder.end()}\n\n`);
+    this.#parser.feed(`${this.#withLineFeeds(this.#decoder.end())}\n\n`);
   }
 
   /** Event by event, so that those which are alike pass the parser by (bench: execute). */
@@ -157,9 +160,21 @@ class EventStream implements Wire {
     }
   }
 
+  /** The parser looks for both kinds of line ends to the end of its text with each line that has another one. */
+  #withLineFeeds(text: string): string {
+    const lines = this.#afterCr && text.startsWith('\n') ? text.slice(1) : text;
+    if (text !== '') this.#afterCr = text.endsWith('\r');
+    return lines.includes('\r') ? lines.replace(/\r\n?/g, '\n') : lines;
+  }
+
   #isOver(): boolean {
     return this.done || this.fault !== undefined;
   }
+}
+
+/** Some servers keep a connection open with events that say nothing, in place of comments. */
+function isHeartbeat(event: string | undefined, data: string): boolean {
+  return data.trim() === '' || (event !== undefined && event !== 'message' && event !== 'error');
 }
 
 /** How many bytes of a stream belong to an event that is not complete. `tail`: the last ones before the chunk. */
@@ -178,10 +193,15 @@ const BORDER = 3;
 /** Where the bytes after the last blank line begin, or -1. */
 function lastBlankLine(chunk: Uint8Array): number {
   for (let at = chunk.length - 1; at > 0; at--) {
-    if (chunk[at] !== LF) continue;
-    if (chunk[at - 1] === LF || (at > 2 && chunk[at - 1] === CR && chunk[at - 2] === LF)) return at + 1;
+    if (!isLineEnd(chunk[at])) continue;
+    const isCrLf = chunk[at] === LF && chunk[at - 1] === CR;
+    if (isLineEnd(chunk[isCrLf ? at - 2 : at - 1])) return at + 1;
   }
   return -1;
+}
+
+function isLineEnd(byte: number | undefined): boolean {
+  return byte === LF || byte === CR;
 }
 
 const LF = 0x0a;
@@ -222,10 +242,10 @@ class JsonDocument implements Wire {
 
 function readChat(message: Record<string, unknown>): Delta {
   const delta: Delta = {};
-  const error = errorOf(message.error);
-  if (error !== undefined) return { error };
   const choices = Array.isArray(message.choices) ? message.choices : [];
   const choice = asObject(choices.find((c) => (asObject(c)?.index ?? 0) === 0));
+  const error = errorOf(message.error) ?? errorOf(choice?.error) ?? brokenOff(choice?.finish_reason);
+  if (error !== undefined) return { error };
   const part = asObject(choice?.delta) ?? asObject(choice?.message);
   const content = textOf(part?.content);
   if (content !== '') delta.content = content;
@@ -234,7 +254,7 @@ function readChat(message: Record<string, unknown>): Delta {
   if (typeof part?.refusal === 'string' && part.refusal !== '') delta.refusal = part.refusal;
   const finishReason = finishReasonOf(choice?.finish_reason);
   if (finishReason !== undefined) delta.finishReason = finishReason;
-  if (typeof message.model === 'string') delta.model = message.model;
+  if (typeof message.model === 'string') delta.model = excerpt(message.model, NAME_CHARACTERS);
   const usage = asObject(message.usage);
   const prompt = tokenCount(usage?.prompt_tokens);
   const completion = tokenCount(usage?.completion_tokens);
@@ -254,51 +274,87 @@ function generateReader(): Read {
 
 function readGenerate(message: Record<string, unknown>, content: string): Delta {
   const delta: Delta = {};
-  const error = errorOf(message.error);
+  const error = errorOf(message.error) ?? brokenOff(message.finish_reason);
   if (error !== undefined) return { error };
   if (content !== '') delta.content = content;
   const reasoning = textOf(message.reasoning_content) || textOf(message.reasoning);
   if (reasoning !== '') delta.reasoning = reasoning;
   const finishReason = finishReasonOf(message.finish_reason);
   if (finishReason !== undefined) delta.finishReason = finishReason;
-  if (typeof message.model === 'string') delta.model = message.model;
+  if (typeof message.model === 'string') delta.model = excerpt(message.model, NAME_CHARACTERS);
   const prompt = tokenCount(message.tokens_input);
   const completion = tokenCount(message.tokens_output);
   if (prompt !== undefined && completion !== undefined) delta.usage = { prompt, completion };
   return delta;
 }
 
+// Names of models and reasons stand in outcomes and metrics.
+const NAME_CHARACTERS = 256;
+
 /** Content is a text, or (some servers) a list of parts with texts. */
 function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return '';
-  return value.map((part) => textOf(asObject(part)?.text)).join('');
+  return value
+    .map((part) => asObject(part)?.text)
+    .filter((text) => typeof text === 'string')
+    .join('');
 }
 
 /** The reason in OpenAI's words; gateways hand on those of other providers. */
 function finishReasonOf(value: unknown): string | undefined {
   if (typeof value !== 'string' || value === '') return undefined;
-  return otherFinishReasons.get(value.toLowerCase()) ?? value;
+  return otherFinishReasons.get(value.toLowerCase()) ?? excerpt(value, NAME_CHARACTERS);
 }
 
 const otherFinishReasons = new Map([
   ['max_tokens', 'length'],
+  ['max_output_tokens', 'length'],
   ['model_length', 'length'],
   ['end_turn', 'stop'],
   ['stop_sequence', 'stop'],
   ['refusal', 'content_filter'],
   ['safety', 'content_filter'],
+  ['recitation', 'content_filter'],
+  ['blocklist', 'content_filter'],
+  ['prohibited_content', 'content_filter'],
+  ['sensitive', 'content_filter'],
+  ['spii', 'content_filter'],
+]);
+
+/** Some servers say by the finish reason alone that they could not go on: what they have sent is a part. */
+function brokenOff(finishReason: unknown): Delta['error'] {
+  if (typeof finishReason !== 'string' || !brokenReasons.has(finishReason.toLowerCase())) return undefined;
+  return { detail: `it ended with the finish reason ${finishReason}`, retryable: true };
+}
+
+// OpenRouter, Mistral; vLLM, SGLang; DeepSeek; Zhipu.
+const brokenReasons = new Set([
+  'error',
+  'abort',
+  'aborted',
+  'cancelled',
+  'insufficient_system_resource',
+  'network_error',
 ]);
 
 function errorOf(value: unknown): Delta['error'] {
-  if (value === undefined || value === null) return undefined;
+  if (value === undefined || value === null || value === false || value === '') return undefined;
   const error = asObject(value);
-  const message = error === undefined ? String(value) : textOf(error.message) || JSON.stringify(error);
+  const message = textOf(value) || textOf(error?.message) || written(value);
   const status = Number(error?.code ?? error?.status);
   const isClientFault =
     (status >= 400 && status < 500 && status !== 429 && status !== 408) ||
     error?.type === 'invalid_request_error';
-  return { detail: message.slice(0, 500), retryable: !isClientFault };
+  return { detail: excerpt(message, 500), retryable: !isClientFault };
+}
+
+function written(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return 'it cannot be written, because it is nested too deep';
+  }
 }
 
 function tokenCount(value: unknown): number | undefined {

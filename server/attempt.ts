@@ -152,6 +152,7 @@ function tokensOf(prompt: Assembled & { kind: 'assembled' }, read: Reading | und
 
 function endOf(start: CallStart, read: Reading | undefined, deadline: Deadline): Attempt['ended'] {
   if (start.kind === 'failed') return start.ended;
+  if (start.kind === 'interrupted' && !start.called) return 'not_called';
   if (deadline.interruption !== undefined || read === undefined) return 'cancelled';
   if (read.end.kind !== 'judged') return 'broken';
   const { verdict } = read.end;

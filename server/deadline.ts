@@ -65,6 +65,17 @@ export class Deadline {
     clearTimeout(this.#timer);
   }
 
+  /** Waits for something that never rejects, or resolves early when the work is to stop. */
+  async race(event: Promise<unknown>): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const forget = this.onInterruption(resolve);
+      void event.then(() => {
+        forget();
+        resolve();
+      });
+    });
+  }
+
   /** Waits, or resolves early when the work is to stop. */
   async sleep(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {

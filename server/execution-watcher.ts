@@ -1,5 +1,14 @@
+import type { Verdict } from '../contracts/threads.js';
 import type { TraceContext } from '../contracts/trace-context.js';
 import type { TaskTrace } from './tracing/tracing.js';
+
+/** Why what was shown is void: how the call failed, what is wrong with its output, or that another tier takes over. */
+export type ResetReason =
+  | 'gateway_error'
+  | 'gateway_unavailable'
+  | (Verdict & { kind: 'invalid' })['fault']
+  | 'escalation'
+  | 'fallback';
 
 /** Sees an execution go on; both edges translate it to their callers. */
 export interface ExecutionWatcher {
@@ -10,7 +19,7 @@ export interface ExecutionWatcher {
   started(tier: string, model: string): void;
   delta(text: string, tokens: number): void;
   /** What was shown so far is void: a new attempt begins. */
-  reset(reason: string, attempt: number): void;
+  reset(reason: ResetReason, attempt: number): void;
   ready(): Promise<void> | undefined;
   /** Of who sent the task; passed on to whoever is asked for something where no trace is taken here. */
   readonly sender: TraceContext | undefined;

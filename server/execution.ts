@@ -29,6 +29,7 @@ export async function execute(
   let fallbacks = parts.config.tier_models[tier]!.fallback;
   for (;;) {
     tried.add(tier);
+    if (entry !== 'first') watcher.reset(entry, journal.attempts.length + 1);
     const hasFallback = fallbacks.some((other) => !tried.has(other));
     const waits = beginStage('wait', journal, watcher);
     const slot = await parts.slots.acquire(tier, deadline, watcher.from);

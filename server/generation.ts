@@ -21,6 +21,7 @@ export async function generate(generation: Generation): Promise<Generated> {
   const { gateway, output } = parts.config;
   let target = targetOf(parts.config, tier, resolved.task);
   let repair: RepairRequest | undefined;
+  let rejected: Invalid | undefined;
   let repairsLeft = output.repairs;
   let failuresLeft = gateway.max_attempts;
   let kind: Attempt['kind'] = generation.entry;
@@ -29,6 +30,8 @@ export async function generate(generation: Generation): Promise<Generated> {
   for (;;) {
     if (deadline.interruption !== undefined) return interrupted(deadline.interruption);
     if (prompt.kind === 'overflow') {
+      // It is not the task that is too long, but what the repair adds to it.
+      if (rejected !== undefined) return invalidOutput(rejected);
       const detail = `the task alone takes ${prompt.promptTokens} tokens, the model leaves ${prompt.budgetTokens}`;
       return refusal(generation, 'context_overflow', 'needs_larger_model', detail);
     }
@@ -52,8 +55,9 @@ export async function generate(generation: Generation): Promise<Generated> {
             recommendation: 'needs_clarification',
           };
         case 'invalid': {
-          const next = repairsLeft > 0 ? repairOf(generation, verdict, target) : undefined;
+          const next = repairsLeft > 0 ? repairOf(generation, verdict, target, prompt) : undefined;
           if (next === undefined) return invalidOutput(verdict);
+          rejected = verdict;
           repairsLeft--;
           target = next.target;
           repair = next.repair;
@@ -145,6 +149,7 @@ function repairOf(
   { resolved, parts }: Generation,
   verdict: Invalid,
   target: ModelTarget,
+  prompt: Assembled & { kind: 'assembled' },
 ): { readonly target: ModelTarget; readonly repair: RepairRequest | undefined } | undefined {
   switch (verdict.fault) {
     case 'cut_off': {
@@ -153,7 +158,7 @@ function repairOf(
         parts.config.models[target.model]!.max_output_tokens,
         Math.floor(target.contextWindow * 0.6),
       );
-      const higher = Math.min(target.maxOutputTokens * 2, most, ofCaller);
+      const higher = Math.min(target.maxOutputTokens * 2, most, ofCaller, prompt.outputRoom);
       return higher > target.maxOutputTokens
         ? { target: { ...target, maxOutputTokens: higher }, repair: undefined }
         : undefined;

@@ -86,7 +86,7 @@ export function openMetrics(parts: MetricsParts): Metrics {
   const tokens = counter('tokens_total', 'Tokens of all attempts.', ['model', 'direction']);
   const attempts = counter(
     'attempts_total',
-    'Calls of the gateway: first, retry, repair, escalation, fallback; and how they ended (aborted: early).',
+    'Calls of the gateway: first, retry, repair, escalation, fallback; and how they ended (aborted: early; not_called: the endpoint was known to be down, was being tried, or had asked for a pause).',
     ['tier', 'kind', 'ended'],
   );
   const context = counter(

@@ -64,7 +64,7 @@ export function conclude(course: Course, generated: Generated): Executed {
     ...timesOf(journal.timings, totalMs),
     domain: task.domain,
     tier,
-    attempts: journal.attempts.length,
+    attempts: journal.attempts.filter(({ ended }) => ended !== 'not_called').length,
     context: journal.contextStatus,
     context_tokens: journal.context.tokens,
     sources: [...journal.context.used],

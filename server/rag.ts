@@ -127,11 +127,15 @@ function contextOf(answer: unknown): RetrievedContext {
   const { context, sources } = (answer ?? {}) as { context?: unknown; sources?: unknown };
   if (typeof context !== 'string') throw new Error('the RAG service answered without a context');
   const known = (Array.isArray(sources) ? sources : []).flatMap((source): ContextSource[] => {
-    const { artifact_id, relevance_score } = (source ?? {}) as Record<string, unknown>;
-    if (typeof artifact_id !== 'string') return [];
-    return [typeof relevance_score === 'number' ? { artifact_id, relevance_score } : { artifact_id }];
+    const { artifact_id: id, relevance_score } = (source ?? {}) as Record<string, unknown>;
+    if (typeof id !== 'string') return [];
+    const artifact_id = id.toWellFormed();
+    // JSON has numbers that are infinite here, and could not be written again.
+    const isScore = typeof relevance_score === 'number' && Number.isFinite(relevance_score);
+    return [isScore ? { artifact_id, relevance_score } : { artifact_id }];
   });
-  return { text: context, sources: known };
+  // JSON can escape half of a surrogate pair; some gateways refuse a prompt with one.
+  return { text: context.toWellFormed(), sources: known };
 }
 
 async function textUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {

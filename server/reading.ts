@@ -37,7 +37,7 @@ export class StreamReading implements StreamSink {
   #reject!: (error: Error) => void;
   /** Bytes that no thread has got yet, and those that the thread got but has not understood. */
   readonly #waiting = new ByteQueue();
-  #sent: Uint8Array = EMPTY;
+  #sent: Uint8Array[] = [];
   #ended: StreamEnd | undefined;
   #endSent = false;
   #port: MessagePort | undefined;
@@ -121,7 +121,7 @@ export class StreamReading implements StreamSink {
 
   #progressed(progress: ReadProgress): void {
     if (this.#over) return;
-    this.#sent = progress.unread === 0 ? EMPTY : this.#sent.subarray(this.#sent.length - progress.unread);
+    this.#sent = lastOf(this.#sent, progress.unread);
     if (progress.text !== '') this.#text.push(progress.text);
     if (progress.reasoning !== '') this.#reasoning.push(progress.reasoning);
     this.#watcher.progress(progress.delta, progress.tokens);
@@ -159,9 +159,9 @@ export class StreamReading implements StreamSink {
       return;
     }
     const later = this.#waiting.take();
-    this.#waiting.push(this.#sent);
+    for (const chunk of this.#sent) this.#waiting.push(chunk);
     if (later.length > 0) this.#waiting.push(later);
-    this.#sent = EMPTY;
+    this.#sent = [];
     this.#openSession();
   }
 
@@ -175,7 +175,7 @@ export class StreamReading implements StreamSink {
   /** Moves the waiting bytes to the sent ones. */
   #takeWaiting(): Uint8Array {
     const chunk = this.#waiting.take();
-    this.#sent = this.#sent.length === 0 ? chunk : Buffer.concat([this.#sent, chunk]);
+    this.#sent.push(chunk);
     return chunk;
   }
 
@@ -194,7 +194,16 @@ export class StreamReading implements StreamSink {
   }
 }
 
-const EMPTY = new Uint8Array(0);
+/** The last bytes of some chunks, which are not joined: a message that never ends would be copied with each part. */
+function lastOf(chunks: Uint8Array[], bytes: number): Uint8Array[] {
+  let left = bytes;
+  let from = chunks.length;
+  while (left > 0) left -= chunks[--from]!.length;
+  const last = chunks.slice(from);
+  if (left < 0) last[0] = last[0]!.subarray(-left);
+  return last;
+}
+
 // An answer that ends within this time and size takes one trip to the thread.
 const WHOLE_BYTES = 65_536;
 const WHOLE_WAIT_MS = 20;

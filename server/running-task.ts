@@ -1,7 +1,7 @@
 import type { Failed } from '../contracts/outcome.js';
 import { type TraceContext, traceContextOf } from '../contracts/trace-context.js';
 import { Deadline, Interruption } from './deadline.js';
-import type { ExecutionWatcher } from './execution-watcher.js';
+import type { ExecutionWatcher, ResetReason } from './execution-watcher.js';
 import type { ResolvedTask } from './resolution.js';
 import type { CompletedHead, TaskOrigin } from './store/store.js';
 import type { TaskTrace } from './tracing/tracing.js';
@@ -31,7 +31,7 @@ export type TaskEvent =
   | { readonly event: 'started'; readonly data: { task_id: string; tier: string; model: string } }
   | { readonly event: 'delta'; readonly data: { text: string } }
   | { readonly event: 'usage'; readonly data: { completion_tokens: number } }
-  | { readonly event: 'reset'; readonly data: { reason: string; attempt: number } };
+  | { readonly event: 'reset'; readonly data: { reason: ResetReason; attempt: number } };
 
 /** Somebody who waits for a task. One who reads its events takes them from `events`, at his own pace. */
 export interface Caller {
@@ -186,7 +186,7 @@ export class RunningTask implements ExecutionWatcher {
     if (text !== '') this.#emit({ event: 'usage', data: { completion_tokens: tokens } });
   }
 
-  reset(reason: string, attempt: number): void {
+  reset(reason: ResetReason, attempt: number): void {
     if (this.#shown) this.#emit({ event: 'reset', data: { reason, attempt } });
     this.#shown = false;
   }

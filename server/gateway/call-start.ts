@@ -1,9 +1,11 @@
+import { excerpt } from '../../contracts/excerpt.js';
+
 /** How a call began. */
 export type CallStart =
   | { readonly kind: 'streaming' }
   | {
       readonly kind: 'failed';
-      readonly ended: 'rejected' | 'unreachable';
+      readonly ended: 'rejected' | 'unreachable' | 'not_called';
       readonly code: 'gateway_error' | 'gateway_unavailable';
       readonly detail: string;
       readonly retryable: boolean;
@@ -11,7 +13,7 @@ export type CallStart =
       /** Whether it says that the endpoint is down, rather than busy or asked wrongly. */
       readonly unhealthy: boolean;
     }
-  | { readonly kind: 'interrupted' };
+  | { readonly kind: 'interrupted'; readonly called: boolean };
 
 type Failure = CallStart & { kind: 'failed' };
 
@@ -42,11 +44,12 @@ export function unreachableOf(error: Error & { code?: string }): Failure {
   };
 }
 
-/** Retry-After, RFC 9110 10.2.3: seconds, or a date. Returns ms from now. */
+/** Retry-After, RFC 9110 10.2.3: seconds (of some servers, with a fraction), or a date. Returns ms from now. */
 export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
   if (value === undefined) return undefined;
-  if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000;
-  const date = Date.parse(value);
+  if (/^\s*\d{1,9}(?:\.\d{1,9})?\s*$/.test(value)) return Math.ceil(Number(value) * 1000);
+  // Date.parse takes numbers for dates as well, of years ago.
+  const date = /[a-z]/i.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
@@ -56,7 +59,7 @@ function messageOf(body: Uint8Array): string {
       error?: { message?: unknown } | string;
     };
     const message = typeof error === 'string' ? error : error?.message;
-    return typeof message === 'string' ? `: ${message.slice(0, 300)}` : '';
+    return typeof message === 'string' ? `: ${excerpt(message, 300)}` : '';
   } catch {
     return '';
   }

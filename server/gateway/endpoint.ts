@@ -1,8 +1,10 @@
 import {
   BrokenCircuitError,
+  type CircuitBreakerPolicy,
   CircuitState,
   ConsecutiveBreaker,
   circuitBreaker,
+  DelegateBackoff,
   handleWhenResult,
 } from 'cockatiel';
 import type { Config } from '../../config/schema.js';
@@ -21,7 +23,9 @@ export interface EndpointState {
 export class Endpoint {
   readonly #name: string;
   readonly #config: Config['gateway'];
-  readonly #policy;
+  readonly #policy: CircuitBreakerPolicy;
+  /** The one call that finds out whether an endpoint that was down is back; never rejects. */
+  #probe: Promise<unknown> = Promise.resolve();
   #since = Date.now();
   #pausedUntil = 0;
 
@@ -29,11 +33,16 @@ export class Endpoint {
     this.#name = name;
     this.#config = config;
     const isUnhealthy = (result: unknown) => {
-      const start = result as CallStart;
-      return start.kind === 'failed' && start.unhealthy;
+      const { start, isProbe } = result as Result;
+      return start.kind === 'interrupted' ? isProbe : start.kind === 'failed' && start.unhealthy;
     };
     this.#policy = circuitBreaker(handleWhenResult(isUnhealthy), {
-      halfOpenAfter: config.breaker_open_ms,
+      // A probe that nobody waited for to its end has shown nothing: the next call is one.
+      halfOpenAfter: new DelegateBackoff(({ result }) =>
+        'value' in result && (result.value as Result).start.kind === 'interrupted'
+          ? 0
+          : config.breaker_open_ms,
+      ),
       breaker: new ConsecutiveBreaker(config.breaker_failures),
     });
     this.#policy.onStateChange(() => {
@@ -49,16 +58,29 @@ export class Endpoint {
     };
   }
 
-  /** Makes a call unless the endpoint is known to be down. One that asked for a pause is waited for, or not. */
+  /**
+   * Makes a call unless the endpoint is known to be down. One that asked for a pause, or is being tried, is waited for,
+   * or not.
+   */
   async call(deadline: Deadline, mayWait: boolean, run: () => Promise<CallStart>): Promise<CallStart> {
-    for (let pauseMs = this.#pauseMs(); pauseMs > 0; pauseMs = this.#pauseMs()) {
-      if (!mayWait || pauseMs >= deadline.left) return this.#refused('asked for a pause', pauseMs);
-      await deadline.sleep(pauseMs);
-      if (deadline.interruption !== undefined) return { kind: 'interrupted' };
+    for (;;) {
+      const pauseMs = this.#pausedUntil - Date.now();
+      if (pauseMs > 0) {
+        if (!mayWait || pauseMs >= deadline.left) return this.#refused('asked for a pause', pauseMs);
+        await deadline.sleep(pauseMs);
+      } else if (this.#isHalfOpen()) {
+        if (!mayWait) return this.#refused('is being tried', 0);
+        await deadline.race(this.#probe);
+      } else break;
+      if (deadline.interruption !== undefined) return { kind: 'interrupted', called: false };
     }
     let start: CallStart;
     try {
-      start = await this.#policy.execute(run);
+      let isProbe = false;
+      const calling = this.#policy.execute(async (): Promise<Result> => ({ start: await run(), isProbe }));
+      isProbe = this.#isHalfOpen();
+      if (isProbe) this.#probe = calling.catch(() => {});
+      ({ start } = await calling);
     } catch (error) {
       if (!(error instanceof BrokenCircuitError)) throw error;
       const sinceMs = Date.now() - this.#since;
@@ -71,14 +93,14 @@ export class Endpoint {
     return start;
   }
 
-  #pauseMs(): number {
-    return this.#pausedUntil - Date.now();
+  #isHalfOpen(): boolean {
+    return this.#policy.state === CircuitState.HalfOpen;
   }
 
   #refused(why: string, retryAfterMs: number): CallStart {
     return {
       kind: 'failed',
-      ended: 'rejected',
+      ended: 'not_called',
       code: 'gateway_unavailable',
       detail: `the endpoint ${this.#name} ${why}, and was not called`,
       // Not in this tier: another call of the same endpoint would end as this one.
@@ -87,6 +109,11 @@ export class Endpoint {
       unhealthy: false,
     };
   }
+}
+
+interface Result {
+  readonly start: CallStart;
+  readonly isProbe: boolean;
 }
 
 const breakerNames = {

@@ -123,7 +123,8 @@ async function follow(
     if (start.kind !== 'moved') return start;
     const from = new URL(to.path, String(to.origin));
     if (hop === MAX_HOPS || !URL.canParse(start.location, from.href)) return start.otherwise;
-    const { origin, pathname, search } = new URL(start.location, from);
+    const { protocol, origin, pathname, search } = new URL(start.location, from);
+    if (protocol !== 'http:' && protocol !== 'https:') return start.otherwise;
     const { authorization, ...headers } = to.headers as Record<string, string>;
     to = { ...to, origin, path: pathname + search, headers: origin === from.origin ? to.headers! : headers };
   }
@@ -145,7 +146,7 @@ function dispatch(
   open: (stream: GatewayStream) => StreamSink,
   maxStreamBytes: number,
 ): Promise<CallStart | Moved> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined;
     let sink: StreamSink | undefined;
     let decoder: ReturnType<typeof decoderOf>;
@@ -154,7 +155,12 @@ function dispatch(
     let location: string | undefined;
     let bytes = 0;
     const errorBody: Uint8Array[] = [];
-    let over = () => {};
+    let errorTimer: NodeJS.Timeout | undefined;
+    let forget = () => {};
+    const over = () => {
+      forget();
+      clearTimeout(errorTimer);
+    };
     const take = (started: Dispatcher.DispatchController, chunk: Uint8Array) => {
       bytes += chunk.length;
       if (bytes > maxStreamBytes)
@@ -167,12 +173,21 @@ function dispatch(
       sink = undefined;
       decoder?.destroy();
     };
-    over = deadline.onInterruption(() => {
+    forget = deadline.onInterruption(() => {
       controller?.abort(new Error('interrupted'));
       // A body that has come whole, and is being decoded, is not ended by the abort.
       end('broken', 'interrupted');
-      resolve({ kind: 'interrupted' });
+      resolve({ kind: 'interrupted', called: true });
     });
+    /** What happens in here must end the call, whatever it is: undici tells nobody of what its handlers throw. */
+    const settle = (make: () => CallStart | Moved) => {
+      over();
+      try {
+        resolve(make());
+      } catch (error) {
+        reject(error as Error);
+      }
+    };
     const rejection = () => rejectionOf(status, retryAfter, Buffer.concat(errorBody));
     agent.dispatch(options, {
       onRequestStart: (started) => {
@@ -182,9 +197,15 @@ function dispatch(
       onResponseStart: (started, statusCode, headers) => {
         if (statusCode < 200) return;
         status = statusCode;
-        retryAfter = headers['retry-after'] as string | undefined;
-        if (status === 307 || status === 308) location = headers.location as string | undefined;
-        if (!bringsAnswer(status)) return;
+        retryAfter = firstOf(headers['retry-after']);
+        if (status === 307 || status === 308) location = firstOf(headers.location);
+        if (!bringsAnswer(status)) {
+          errorTimer = setTimeout(
+            () => started.abort(new Error('the error answer takes too long')),
+            ERROR_BODY_MS,
+          );
+          return;
+        }
         decoder = decoderOf(headers['content-encoding']);
         decoder
           ?.on('data', (chunk: Uint8Array) => take(started, chunk))
@@ -222,19 +243,27 @@ function dispatch(
         if (decoder !== undefined) decoder.end();
         else if (sink !== undefined) end('clean');
         else {
-          over();
-          resolve(location === undefined ? rejection() : { kind: 'moved', location, otherwise: rejection() });
+          settle(() =>
+            location === undefined ? rejection() : { kind: 'moved', location, otherwise: rejection() },
+          );
         }
       },
       onResponseError: (_controller, error) => {
         const begun = sink !== undefined;
         end('broken', error.message);
         if (begun) return;
-        if (deadline.interruption !== undefined) resolve({ kind: 'interrupted' });
-        else resolve(status === 0 ? unreachableOf(error) : rejection());
+        settle(() => {
+          if (deadline.interruption !== undefined) return { kind: 'interrupted', called: true };
+          return status === 0 ? unreachableOf(error) : rejection();
+        });
       },
     });
   });
+}
+
+/** A field that should stand there once, and may come more often. */
+function firstOf(field: string | string[] | undefined): string | undefined {
+  return Array.isArray(field) ? field[0] : field;
 }
 
 /** Any success but those that have no body. */
@@ -242,7 +271,9 @@ function bringsAnswer(status: number): boolean {
   return status >= 200 && status < 300 && status !== 204 && status !== 205;
 }
 
+// What an error says is worth no more: its status is known.
 const ERROR_BODY_BYTES = 65_536;
+const ERROR_BODY_MS = 1000;
 
 function headersOf(endpoint: string, apiKey: string | undefined): Record<string, string> {
   return {

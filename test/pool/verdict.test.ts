@@ -17,6 +17,13 @@ test('a comma too many is corrected and noted', () => {
   assert.equal(notesOf(verdict)[0], 'json_corrected');
 });
 
+test('half of a surrogate pair is replaced and noted, a pair and an escaped backslash are kept', () => {
+  const verdict = verdictOn(String.raw`{"content":"\ud83d \uDE00 \ud83d\ud83d\ude00 \\ud83d"}`);
+  assert.deepEqual(outputOf(verdict), { content: '\ufffd \ufffd \ufffd😀 \\ud83d' });
+  assert.deepEqual(notesOf(verdict), ['surrogate_replaced']);
+  assert.deepEqual(notesOf(verdictOn(String.raw`{"content":"\ud83d\ude00 \\ud83d"}`)), []);
+});
+
 test('a line break inside a text is corrected', () => {
   assert.deepEqual(outputOf(verdictOn('{"content":"a\nb"}')), { content: 'a\nb' });
 });

@@ -43,9 +43,9 @@ function deltasOf(messages: readonly string[]): Delta[] {
 
 const chunk = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}`;
 
-test('content is the same for every split of the bytes, with LF and with CRLF', () => {
+test('content is the same for every split of the bytes, with LF, with CRLF and with CR', () => {
   const parts = ['héllo ', '世界', '😀', '\n\n', 'data: x'];
-  for (const newline of ['\n', '\r\n']) {
+  for (const newline of ['\n', '\r\n', '\r']) {
     const stream = [': comment', ...parts.map(chunk), 'data: [DONE]']
       .map((line) => line + newline + newline)
       .join('');
@@ -62,11 +62,14 @@ test('content is the same for every split of the bytes, with LF and with CRLF', 
 });
 
 test('the bytes of an event that is not complete are unread, those of a complete one are not', () => {
-  const bytes = Buffer.from(`${chunk('a')}\n\n${chunk('b')}\n`);
-  for (let cut = 1; cut < bytes.length; cut++) {
-    const { wire, content } = feed(bytes, [cut]);
-    assert.equal(content, 'a');
-    assert.equal(wire.unread, Buffer.byteLength(`${chunk('b')}\n`), `cut at ${cut}`);
+  for (const newline of ['\n', '\r\n', '\r']) {
+    const begun = `${chunk('b')}${newline}`;
+    const bytes = Buffer.from(`${chunk('a')}${newline}${newline}${begun}`);
+    for (let cut = 1; cut < bytes.length; cut++) {
+      const { wire, content } = feed(bytes, [cut]);
+      assert.equal(content, 'a');
+      assert.equal(wire.unread, Buffer.byteLength(begun), `cut at ${cut}`);
+    }
   }
 });
 

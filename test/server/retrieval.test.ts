@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
 import type { TaskBody } from '../../contracts/task.js';
@@ -8,7 +10,7 @@ import { openPools, type Pools } from '../../pool/pools.js';
 import { Deadline } from '../../server/deadline.js';
 import type { ExecutionParts } from '../../server/execution-parts.js';
 import type { Log } from '../../server/log.js';
-import type { RagQuery } from '../../server/rag.js';
+import { openRag, type RagQuery } from '../../server/rag.js';
 import { targetOf } from '../../server/resolution.js';
 import { retrieveContext } from '../../server/retrieval.js';
 import { openTemplates, type Templates } from '../../server/templates.js';
@@ -86,4 +88,30 @@ test('a short task costs no trip to a thread', async () => {
   assert.deepEqual(await asked(task, 'small'), { maxTokens: 8192, measured: 0 });
 });
 
+test('a score that is no finite number is left out', async () => {
+  const answer = '{"context": "c", "sources": [{"artifact_id": "a", "relevance_score": 1e999}]}';
+  assert.deepEqual(await retrievedFrom(answer), { text: 'c', sources: [{ artifact_id: 'a' }] });
+});
+
+test('half of a surrogate pair in what is retrieved is replaced', async () => {
+  const answer = String.raw`{"context": "c \ud83d", "sources": [{"artifact_id": "\ude00"}]}`;
+  assert.deepEqual(await retrievedFrom(answer), {
+    text: 'c \ufffd',
+    sources: [{ artifact_id: '\ufffd' }],
+  });
+});
+
 test.run();
+
+async function retrievedFrom(answer: string): Promise<unknown> {
+  const service = createServer((_req, res) => res.end(answer));
+  await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
+  const rag = openRag(config, `http://127.0.0.1:${(service.address() as AddressInfo).port}`);
+  const deadline = new Deadline(5000);
+  const query = { query: 'q', domain: 'code-general', projectId: undefined, maxTokens: 10 };
+  const retrieved = await rag.retrieve(query, deadline, undefined);
+  deadline.clear();
+  await rag.close();
+  service.close();
+  return retrieved;
+}

@@ -7,7 +7,9 @@ const test = suite('the attempts of a task');
 let service: ServiceUnderTest;
 
 test.before(async () => {
-  service = await atService('gateway: {backoff_base_ms: 5, backoff_max_ms: 20, pause_max_ms: 200}');
+  service = await atService(`
+gateway: {backoff_base_ms: 5, backoff_max_ms: 20, pause_max_ms: 200}
+models: {"gemma3:4b": {context_window: 4000, max_output_tokens: 1000}}`);
 });
 test.before.each(() => service.knobs({}));
 test.after(() => service.close());
@@ -68,6 +70,30 @@ test('an answer cut off by the limit is asked for again with a higher limit', as
   const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
   assert.equal(attempts[0].finish_reason, 'length');
   assert.ok(attempts[1].max_output_tokens > attempts[0].max_output_tokens);
+});
+
+/** A task that leaves about 180 tokens of its tier's window, beside an output of 1,000. */
+const aLongTask = () => aTask({ tier: 'tiny', context: '', description: 'word '.repeat(1760) });
+
+test('a repair that has no room in the window is none: the output is invalid, and not the task too long', async () => {
+  await service.knobs({ output: `{"content": "${'word '.repeat(300)}", "summary": 5}` });
+  const { status, body } = await service.execute(aLongTask());
+  assert.deepEqual([status, body.code, body.attempts], [502, 'output_invalid', 1], JSON.stringify(body));
+  assert.equal(body.errors[0].path, '/summary');
+});
+
+test('a higher limit is no higher than the window has room for', async () => {
+  await service.knobs({
+    omitUsage: true,
+    script: [{ invalidOutput: 'truncated_json', finishReason: 'length' }],
+  });
+  const task = aLongTask();
+  const { status, body } = await service.execute(task);
+  assert.equal(status, 200, JSON.stringify(body));
+  const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
+  const { max_output_tokens, tokens } = attempts[1];
+  assert.ok(max_output_tokens > 1000, String(max_output_tokens));
+  assert.ok(tokens.prompt + max_output_tokens <= 4000, JSON.stringify(attempts[1]));
 });
 
 test('Retry-After is waited for', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { request } from 'undici';
 import { suite } from 'uvu';
-import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
+import { aTask, atService, eventsOf, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('endpoints that fail');
 let service: ServiceUnderTest;
@@ -76,9 +77,93 @@ test('an open circuit falls back at once', async () => {
   const task = aTask({ tier: 'tiny' });
   assert.equal((await service.execute(task)).body.tier, 'small');
   assert.deepEqual(await attemptsOf(task.task_id), [
-    ['tiny', 'first', 'rejected'],
+    ['tiny', 'first', 'not_called'],
     ['small', 'fallback', 'finished'],
   ]);
+});
+
+test('a call that was not made is no attempt of the outcome, and has a label of its own in the metrics', async () => {
+  await service.knobs({ perModel: { 'gemma3:4b': { status: 500 } } });
+  for (let i = 0; i < 2; i++) await service.execute(aTask({ tier: 'tiny' }));
+  const { body } = await service.execute(aTask({ tier: 'tiny' }));
+  assert.deepEqual([body.tier, body.attempts], ['small', 1]);
+  const { text } = await service.ask('GET', '/metrics');
+  assert.match(text, /^worker_service_attempts_total\{tier="tiny",kind="first",ended="not_called"\} 1$/m);
+});
+
+test('while one call tries an endpoint, others fall back at once', async () => {
+  const probe = await aProbe('tiny', 'gemma3:4b');
+  const task = aTask({ tier: 'tiny' });
+  const { body } = await service.execute(task);
+  assert.deepEqual([body.tier, body.attempts], ['small', 1]);
+  assert.deepEqual(await attemptsOf(task.task_id), [
+    ['tiny', 'first', 'not_called'],
+    ['small', 'fallback', 'finished'],
+  ]);
+  await probe.cancel();
+});
+
+test('who waits for the call that tries an endpoint can be cancelled', async () => {
+  const probe = await aProbe('large', 'openai/gpt-oss-20b');
+  const task = aTask({ tier: 'large' });
+  const waiting = await begun(task);
+  await service.ask('DELETE', `/tasks/${task.task_id}`);
+  const { data } = await waiting.last;
+  assert.deepEqual([data.code, data.attempts], ['cancelled', 0]);
+  assert.deepEqual(await attemptsOf(task.task_id), [['large', 'first', 'not_called']]);
+  assert.equal((await service.stats()).open, 1);
+  await probe.cancel();
+});
+
+test('who waited for a call that came to nothing is the next to try', async () => {
+  const probe = await aProbe('large', 'openai/gpt-oss-20b');
+  await service.knobs({});
+  const task = aTask({ tier: 'large' });
+  const waiting = await begun(task);
+  assert.equal((await service.stats()).byTask[task.task_id], undefined);
+  await probe.cancel();
+  const { event, data } = await waiting.last;
+  assert.deepEqual([event, data.attempts], ['completed', 1]);
+});
+
+test('a call that was cancelled while it tried an endpoint has shown nothing', async () => {
+  const probe = await aProbe('large', 'openai/gpt-oss-20b');
+  await probe.cancel();
+  await service.knobs({ perModel: { 'openai/gpt-oss-20b': { status: 500 } } });
+  const task = aTask({ tier: 'large' });
+  await service.execute(task);
+  assert.deepEqual(await attemptsOf(task.task_id), [
+    ['large', 'first', 'rejected'],
+    ['large', 'retry', 'not_called'],
+  ]);
+});
+
+test('a call of before that is cancelled meanwhile says nothing of an endpoint that is being tried', async () => {
+  await service.knobs({ perModel: { 'openai/gpt-oss-20b': { hangBeforeHeaders: true } } });
+  const early = aTask({ tier: 'large' });
+  const hanging = service.execute(early);
+  await until(async () => (await service.stats()).open === 1, 'the call of before');
+  const probe = await aProbe('large', 'openai/gpt-oss-20b');
+  await service.ask('DELETE', `/tasks/${early.task_id}`);
+  await hanging;
+  const endpoints = (await service.ask('GET', '/health/detailed')).body.endpoints;
+  assert.equal(endpoints.big.breaker, 'half_open');
+  await probe.cancel();
+});
+
+test('a task that is cancelled while its endpoint pauses has called nobody', async () => {
+  await service.knobs({ script: [{ status: 429, retryAfterSeconds: 15 }] });
+  const tasks = [aTask({ tier: 'large' }), aTask({ tier: 'large' })] as const;
+  const first = service.execute(tasks[0]);
+  await until(
+    async () => (await service.ask('GET', '/health/detailed')).body.endpoints.big.paused_until !== undefined,
+    'the pause',
+  );
+  const second = await begun(tasks[1]);
+  for (const { task_id } of tasks) await service.ask('DELETE', `/tasks/${task_id}`);
+  assert.equal((await first).body.attempts, 1);
+  assert.equal((await second.last).data.attempts, 0);
+  assert.deepEqual(await attemptsOf(tasks[1].task_id), [['large', 'first', 'not_called']]);
 });
 
 test('Retry-After pauses the endpoint for every task, and no other endpoint', async () => {
@@ -121,3 +206,46 @@ test('the parts of the time add up to the whole', async () => {
 });
 
 test.run();
+
+/** Sends a task and waits until it turns to its endpoint, which `started` tells; then there is its last event. */
+async function begun(task: object): Promise<{ last: Promise<ReturnType<typeof eventsOf>[number]> }> {
+  const headers = { 'content-type': 'application/json', accept: 'text/event-stream' };
+  const body = JSON.stringify(task);
+  const answer = await request(`${service.url}/execute`, { method: 'POST', headers, body });
+  let text = '';
+  let started = () => {};
+  const hasStarted = new Promise<void>((resolve) => {
+    started = resolve;
+  });
+  const all = (async () => {
+    for await (const chunk of answer.body) {
+      text += String(chunk);
+      if (text.includes('event: started')) started();
+    }
+    return eventsOf(text).at(-1)!;
+  })();
+  await hasStarted;
+  return { last: all };
+}
+
+/** Brings the endpoint of a tier down, and then has one call hang that tries it. */
+async function aProbe(tier: string, model: string): Promise<{ cancel(): Promise<void> }> {
+  const { open } = await service.stats();
+  await service.knobs({ perModel: { [model]: { status: 500 } } });
+  for (let i = 0; i < 2; i++) await service.execute(aTask({ tier }));
+  await service.knobs({ perModel: { [model]: { hangBeforeHeaders: true } } });
+  for (;;) {
+    const task = aTask({ tier });
+    let ended = false;
+    const answer = service.execute(task).then(() => {
+      ended = true;
+    });
+    await until(async () => ended || (await service.stats()).open > open, 'a call, or its refusal');
+    if (ended) continue;
+    const cancel = async () => {
+      await service.ask('DELETE', `/tasks/${task.task_id}`);
+      await answer;
+    };
+    return { cancel };
+  }
+}

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
-import { aTask, atService, type ServiceUnderTest, sleep } from './at-service.js';
+import { aTask, atService, eventsOf, type ServiceUnderTest, sleep } from './at-service.js';
 
 const test = suite('gateways that nobody has seen before');
 let service: ServiceUnderTest;
@@ -136,10 +136,22 @@ const understood: [name: string, play: typeof play][] = [
         ? streamed(res, frames())
         : void res.writeHead(307, { location: '/elsewhere' }).end(),
   ],
+  [
+    'a redirect that names two places',
+    (res, req) =>
+      req.url === '/elsewhere'
+        ? streamed(res, frames())
+        : void res.setHeader('location', ['/elsewhere', '/nowhere']).writeHead(307).end(),
+  ],
   ['201 Created', (res) => void res.writeHead(201, { 'content-type': 'text/event-stream' }).end(frames())],
   [
     'error: null in every event',
     (res) => streamed(res, frames().replaceAll('data: {', 'data: {"error":null,')),
+  ],
+  ['error: "" in every event', (res) => streamed(res, frames().replaceAll('data: {', 'data: {"error":"",'))],
+  [
+    'events without data, and some of another kind that are no JSON',
+    (res) => streamed(res, `data:\n\nevent: ping\ndata: ping\n\n${frames()}`),
   ],
   [
     'usage null, then twice',
@@ -223,6 +235,52 @@ const refused: [name: string, play: typeof play, status: number, code: string, a
     2,
   ],
   ['an event that is no JSON', (res) => streamed(res, 'data: {"choices":\n\n'), 502, 'gateway_error', 2],
+  [
+    'Retry-After twice',
+    (res) => void res.setHeader('retry-after', ['0', '3600']).writeHead(429).end(),
+    503,
+    'gateway_unavailable',
+    2,
+  ],
+  [
+    'a finish reason that says that it broke off',
+    (res) => streamed(res, frames(['half an answer'], 'error')),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'an engine that gave up',
+    (res) => streamed(res, frames(['half an answer'], 'abort')),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'an error in the choice',
+    (res) =>
+      streamed(
+        res,
+        'data: {"choices":[{"index":0,"delta":{"content":"half"},"error":{"code":502,"message":"x"}}]}\n\ndata: [DONE]\n\n',
+      ),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'an error that is nested too deep to be written again',
+    (res) => sent(res, 'application/json', `{"error":{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'a very long name of a field, and no colon behind it',
+    (res) => streamed(res, frames([`{"${'k'.repeat(100_000)}" x`])),
+    502,
+    'output_invalid',
+    2,
+  ],
   ['401', (res) => void res.writeHead(401).end(), 502, 'gateway_error', 1],
   ['403', (res) => void res.writeHead(403).end('<html>'), 502, 'gateway_error', 1],
   ['404', (res) => document(res, { detail: 'Not Found' }, 404), 502, 'gateway_error', 1],
@@ -237,6 +295,24 @@ const refused: [name: string, play: typeof play, status: number, code: string, a
   [
     'a redirect to itself',
     (res, req) => void res.writeHead(307, { location: req.url }).end(),
+    502,
+    'gateway_error',
+    1,
+  ],
+  [
+    '503 with a body that drips',
+    (res) => {
+      res.writeHead(503);
+      const timer = setInterval(() => res.write('x'), 100);
+      res.on('close', () => clearInterval(timer));
+    },
+    503,
+    'gateway_unavailable',
+    2,
+  ],
+  [
+    'a redirect to what is no HTTP',
+    (res) => void res.writeHead(308, { location: 'mailto:someone@example.com' }).end(),
     502,
     'gateway_error',
     1,
@@ -317,9 +393,37 @@ test('Retry-After may be a date', async () => {
   assert.ok(seconds > 7_000 && seconds <= 7_200, String(seconds));
 });
 
+test('Retry-After may have a fraction', async () => {
+  play = (res) => void res.writeHead(429, { 'retry-after': '7200.5' }).end();
+  const { body, headers } = await service.execute(aTask());
+  assert.deepEqual([body.attempts, headers['retry-after']], [1, '7201']);
+});
+
 test('the last usage counts', async () => {
   play = understood.find(([name]) => name.startsWith('usage null'))![1];
   assert.equal((await service.execute(aTask())).body.tokens_used, 33);
+});
+
+test('the names that a gateway gives are kept short', async () => {
+  play = (res) => document(res, { ...whole(output), model: 'm'.repeat(100_000) });
+  const { body } = await service.execute(aTask());
+  assert.equal(body.model, 'm'.repeat(256));
+});
+
+test('a character that is cut between two messages is put together again, in the deltas too', async () => {
+  for (const text of [output, content]) {
+    const at = text.indexOf('😀') + 1;
+    play = async (res) => {
+      const [first, second] = frames([text.slice(0, at), text.slice(at)]).split(/(?<=\\ud83d.*\n\n)/);
+      begin(res).write(first);
+      await sleep(50);
+      res.end(second);
+    };
+    const all = eventsOf((await service.execute(aTask(), { accept: 'text/event-stream' })).text);
+    assert.equal(all.at(-1)!.data.output.content.trim(), content.trim());
+    const deltas: string[] = all.flatMap(({ event, data }) => (event === 'delta' ? [data.text] : []));
+    assert.ok(deltas.length > 1 && deltas.every((delta) => delta.isWellFormed()), JSON.stringify(deltas));
+  }
 });
 
 test('usage that cannot be is not taken', async () => {

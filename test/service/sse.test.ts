@@ -12,6 +12,9 @@ test.before(async () => {
   service = await atService(`
 server: {stream_keep_alive_ms: 40}
 gateway: {backoff_base_ms: 5, backoff_max_ms: 20}
+tier_models:
+  small: {model: "gemma3:12b", endpoint: general, escalate_to: large}
+  large: {model: openai/gpt-oss-20b, endpoint: big}
 models: {"gemma3:12b": {context_window: 2000000, max_output_tokens: 1000000}}
 `);
 });
@@ -58,6 +61,19 @@ test('a repair voids what was shown, and says which attempt comes', async () => 
   assert.equal(deltasOf(all.slice(reset)), all.at(-1)!.data.output.content);
 });
 
+test('an escalation voids what was shown, and says which attempt comes', async () => {
+  const declined = '"status": "refused", "reason": "complexity", "recommendation": "needs_larger_model"';
+  await service.knobs({
+    script: [{ output: `{"content": "def first(): pass", ${declined}}`, tokensPerSecond: 200 }],
+  });
+  const all = eventsOf((await service.execute(aTask(), events)).text);
+  const reset = all.findIndex(({ event }) => event === 'reset');
+  assert.ok(deltasOf(all.slice(0, reset)).length > 0);
+  assert.deepEqual(all[reset]?.data, { reason: 'escalation', attempt: 2 });
+  assert.equal(all.at(-1)!.data.tier, 'large');
+  assert.equal(deltasOf(all.slice(reset)), all.at(-1)!.data.output.content);
+});
+
 test('DELETE ends the stream in failed with cancelled', async () => {
   await service.knobs({ tokensPerSecond: 20 });
   const task = aTask();
@@ -82,6 +98,17 @@ test('a character outside the basic plane is never split between deltas, escaped
     for (const { event, data } of all)
       if (event === 'delta') assert.ok(wellFormed(data.text), `${what}: ${JSON.stringify(data)}`);
     assert.equal(deltasOf(all), all.at(-1)!.data.output.content);
+  }
+});
+
+test('half of a surrogate pair is U+FFFD in deltas and output, escaped or not', async () => {
+  for (const half of ['\\ud83d', '\\ude00', '\ud83d', '\ude00']) {
+    const output = `{"content": "x ${half} y", "artifacts": [], "summary": "s"}`;
+    await service.knobs({ tokensPerSecond: 2000, chunkTokens: 0.25, output });
+    const { text } = await service.execute(aTask({ domain: 'documentation' }), events);
+    const all = eventsOf(text);
+    assert.equal(all.at(-1)!.data.output?.content, 'x \ufffd y', text);
+    assert.equal(deltasOf(all), 'x \ufffd y');
   }
 });
 

@@ -34,6 +34,7 @@ export async function startProcess(
   file: string,
   args: readonly string[],
   env: Record<string, string> = {},
+  execArgv: readonly string[] = process.execArgv,
 ): Promise<BenchProcess> {
   const directory = mkdtempSync(join(tmpdir(), 'worker-service-bench-log-'));
   const path = join(directory, 'stdout');
@@ -41,6 +42,7 @@ export async function startProcess(
   const stdout = openSync(path, 'w');
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
     env: { ...process.env, ...env },
+    execArgv: [...execArgv],
     stdio: ['ignore', stdout, 'inherit', 'ipc'],
   });
   closeSync(stdout);

@@ -10,7 +10,7 @@ import { type ResolvedTask, resolve } from '../resolution.js';
 import type { TaskOutcome } from '../running-task.js';
 import { type ArtifactStore, StoreUnavailable, type TaskOrigin } from '../store/store.js';
 import { Conflict, type Tasks } from '../tasks.js';
-import { again, ownHeaders, plainHeaders } from './message.js';
+import { again, countIn, ownHeaders, plainHeaders } from './message.js';
 import type { Outbox } from './outbox.js';
 import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
@@ -72,7 +72,7 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
   }
   if (isWornOut(parts, delivery, resolved)) return renew(parts, delivery, resolved);
   if (await isSuspicious(parts, delivery, resolved)) return quarantine(parts, delivery, resolved);
-  const attempt = numberIn(message, ownHeaders.attempts) + 1;
+  const attempt = countIn(message.properties.headers, ownHeaders.attempts) + 1;
   const { expiresAt } = expiryOf(message, event.attributes);
   const expired = expiresAt !== undefined && expiresAt <= Date.now();
   const submission = tasks.submit(resolved, {
@@ -105,7 +105,7 @@ function read({ pools }: DeliveryParts, { content, properties }: ConsumeMessage)
 
 function originOf({ properties }: ConsumeMessage, attributes: EventAttributes): TaskOrigin | undefined {
   const correlationId = (properties.correlationId as string | undefined) ?? attributes.correlationid;
-  const replay = Number(properties.headers?.[ownHeaders.replay] ?? 0);
+  const replay = countIn(properties.headers, ownHeaders.replay);
   const origin = {
     ...(correlationId !== undefined && { correlationId }),
     ...(attributes.traceparent !== undefined && { traceparent: attributes.traceparent }),
@@ -137,7 +137,9 @@ function isWornOut(
   { task }: ResolvedTask,
 ): boolean {
   const deliveries = suspect ? WORN_OUT_SUSPECT_DELIVERIES : WORN_OUT_DELIVERIES;
-  return numberIn(message, 'x-delivery-count') >= deliveries && tasks.isAwaited(task.task_id);
+  return (
+    countIn(message.properties.headers, 'x-delivery-count') >= deliveries && tasks.isAwaited(task.task_id)
+  );
 }
 
 const WORN_OUT_DELIVERIES = 8;
@@ -164,7 +166,7 @@ async function isSuspicious(
   { suspect, message }: Delivery,
   { task }: ResolvedTask,
 ): Promise<boolean> {
-  if (suspect || numberIn(message, 'x-delivery-count') < SUSPECT_DELIVERIES) return false;
+  if (suspect || countIn(message.properties.headers, 'x-delivery-count') < SUSPECT_DELIVERIES) return false;
   if (tasks.isAwaited(task.task_id)) return false;
   return (await store.find(task.task_id))?.final !== true;
 }
@@ -173,7 +175,7 @@ const SUSPECT_DELIVERIES = 2;
 
 /** It came back from the queue in which nothing is beside it, once more than it may. */
 function isConvicted({ config }: DeliveryParts, { suspect, message }: Delivery): boolean {
-  return suspect && numberIn(message, 'x-delivery-count') > config.rabbitmq.delivery_limit;
+  return suspect && countIn(message.properties.headers, 'x-delivery-count') > config.rabbitmq.delivery_limit;
 }
 
 const CONVICTED = 'each process that executed the task ended before it had an outcome';
@@ -263,7 +265,7 @@ async function deadLetter(
   code: FailureCode,
   detail: string,
 ): Promise<DeliveryVerdict> {
-  const attempts = numberIn(message, ownHeaders.attempts) + 1;
+  const attempts = countIn(message.properties.headers, ownHeaders.attempts) + 1;
   await publisher.keep(
     again(message, names.deadLetters, names.ready(tier), {
       [ownHeaders.reason]: code,
@@ -277,11 +279,6 @@ async function deadLetter(
 }
 
 const DETAIL_CHARACTERS = 1000;
-
-function numberIn({ properties }: ConsumeMessage, header: string): number {
-  const value = Number(properties.headers?.[header] ?? 0);
-  return Number.isFinite(value) ? value : 0;
-}
 
 function faultOf(parsed: Exclude<ParsedTask, { kind: 'task' }>): string {
   if (parsed.kind === 'malformed') return parsed.detail;

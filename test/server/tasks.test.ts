@@ -96,4 +96,45 @@ test('who goes away before that is known leaves nothing behind', async () => {
   assert.equal(tasks.running, 0);
 });
 
+test('a cancellation while a failure is recorded that is tried again holds for the next attempt', async () => {
+  let cancelReason: string | undefined;
+  let recorded!: () => void;
+  let onRecord!: () => void;
+  const recording = new Promise<void>((resolve) => {
+    onRecord = resolve;
+  });
+  const saturated = { acquire: async () => ({ retryAfterSeconds: 1 }) };
+  const tasks = new Tasks({
+    parts: {
+      config,
+      slots: saturated,
+      templates: { of: () => ({ name: 'code-general', sha256: '' }) },
+    } as unknown as ExecutionParts,
+    store: {
+      find: async () => undefined,
+      pending: async () => ({ cancelReason }),
+      noteCancelled: async (_: string, reason: string) => {
+        cancelReason = reason;
+      },
+      record: () =>
+        new Promise<void>((resolve) => {
+          recorded = resolve;
+          onRecord();
+        }),
+    } as unknown as ArtifactStore,
+    leases: new LocalLeases(),
+    log: { error() {}, info() {} } as unknown as Log,
+    metrics: { ended() {} },
+    recent: { add() {} },
+    tracing: undefined,
+  });
+  const caller = tasks.submit(resolved, { from: 'events' });
+  assert.ok('ended' in caller);
+  await recording;
+  await tasks.cancelWherever('task-1', 'superseded');
+  recorded();
+  assert.equal((await caller.ended).final, false);
+  assert.equal(cancelReason, 'superseded');
+});
+
 test.run();

@@ -64,6 +64,7 @@ export async function replay(
   const { content, options } = again(message, '', queue, {
     // What is undefined is left out of the table.
     [ownHeaders.attempts]: undefined,
+    [ownHeaders.expiresAt]: undefined,
     [ownHeaders.reason]: undefined,
     [ownHeaders.detail]: undefined,
     [ownHeaders.queue]: undefined,

@@ -127,6 +127,12 @@ function expiryOf({ properties }: ConsumeMessage, { expirytime }: EventAttribute
   return times.length === 0 ? {} : { expiresAt: Math.min(...times) };
 }
 
+/** As a property it would end the wait in a delay queue early, and count anew in each queue. */
+function expiryHeader(message: ConsumeMessage): Record<string, number> {
+  const { expiresAt } = expiryOf(message, {});
+  return expiresAt === undefined ? {} : { [ownHeaders.expiresAt]: expiresAt };
+}
+
 /**
  * Also a lost connection counts against what was delivered on it, and the broker drops a message at the limit,
  * whatever becomes of its task. One whose task runs here cannot have killed this process.
@@ -152,7 +158,7 @@ async function renew(
   { task }: ResolvedTask,
 ): Promise<DeliveryVerdict> {
   const queue = suspect ? names.suspect(tier) : names.ready(tier);
-  await publisher.keep(again(message, '', queue, {}));
+  await publisher.keep(again(message, '', queue, expiryHeader(message)));
   log.info({ event: 'message_renewed', task_id: task.task_id, queue });
   return 'ack';
 }
@@ -187,7 +193,8 @@ async function quarantine(
 ): Promise<DeliveryVerdict> {
   const { names, publisher, log } = parts;
   log.warn({ event: 'message_suspect', task_id: task.task_id, tier: delivery.tier });
-  await publisher.keep(again(delivery.message, '', names.suspect(delivery.tier), {}));
+  const { message, tier } = delivery;
+  await publisher.keep(again(message, '', names.suspect(tier), expiryHeader(message)));
   return 'ack';
 }
 
@@ -230,12 +237,10 @@ async function retryLater(
 ): Promise<DeliveryVerdict> {
   const delays = config.rabbitmq.retry_delays_ms;
   const ms = delays[Math.min(step, delays.length) - 1]!;
-  // The time that is left travels in a header: as a property it would end the wait in the delay queue early.
-  const { expiresAt } = expiryOf(message, {});
   await publisher.keep(
     again(message, names.delay(ms), names.ready(tier), {
       [ownHeaders.attempts]: attempts,
-      ...(expiresAt !== undefined && { [ownHeaders.expiresAt]: expiresAt }),
+      ...expiryHeader(message),
     }),
   );
   return 'ack';

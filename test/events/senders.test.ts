@@ -114,6 +114,21 @@ test('headers that amqplib can read and not write do not keep a message from the
   assert.deepEqual(letters, [0, 1, 2]);
 });
 
+test('a message that is moved to the suspects keeps the time of its expiry', async () => {
+  await under.knobs({ ttftMs: 3_000 });
+  const [slow, impatient] = [aTinyTask(), aTinyTask()];
+  const headers = { 'x-delivery-count': 2 };
+  await under.orchestrator.ready(slow, { headers });
+  await until(
+    async () => (await modelCalls(slow.task_id)) === 1,
+    'the model call of the one suspect in hand',
+  );
+  await under.orchestrator.ready(impatient, { headers, expiration: '1000' });
+  assert.equal((await outcomeOf(impatient.task_id)).event.data.code, 'deadline_exceeded');
+  assert.equal(await modelCalls(impatient.task_id), 0);
+  await under.orchestrator.take(under.queue('dead'));
+});
+
 test('a cancellation counts whatever its reason is', async () => {
   for (const reason of [null, 7, { code: 'superseded' }]) {
     await under.knobs({ ttftMs: 10_000 });

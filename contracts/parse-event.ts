@@ -12,7 +12,7 @@ export function parseEvent({ body, contentType, headers }: ParseEventJob): Parse
   const read = readJson(body);
   const attributes = headerAttributes(headers);
   if (read.kind === 'malformed') return { parsed: read, attributes, claims: noClaims };
-  const envelope = structuredEnvelope(read.value, contentType, attributes);
+  const envelope = structuredEnvelope(read.value, contentType);
   if (envelope === undefined) {
     return { parsed: taskOf(read.value), attributes, claims: claimsOf(read.value) };
   }
@@ -26,10 +26,10 @@ export function parseEvent({ body, contentType, headers }: ParseEventJob): Parse
 }
 
 /** The data of an event that is not a task, e.g. of `task.cancelled`; undefined when there is none. */
-export function eventData({ body, contentType, headers }: ParseEventJob): unknown {
+export function eventData({ body, contentType }: Omit<ParseEventJob, 'headers'>): unknown {
   const read = readJson(body);
   if (read.kind === 'malformed') return undefined;
-  const envelope = structuredEnvelope(read.value, contentType, headerAttributes(headers));
+  const envelope = structuredEnvelope(read.value, contentType);
   if (envelope === undefined) return read.value;
   const data = dataOf(envelope);
   return 'fault' in data ? undefined : data.value;
@@ -37,13 +37,12 @@ export function eventData({ body, contentType, headers }: ParseEventJob): unknow
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The envelope of a message in structured mode; undefined when the body is the data itself. */
-function structuredEnvelope(
-  value: unknown,
-  contentType: string | undefined,
-  attributes: EventAttributes,
-): Fields | undefined {
-  if (!isFields(value) || attributes.specversion !== undefined) return undefined;
+/**
+ * The envelope of a message in structured mode; undefined when the body is the data itself. Attributes in headers tell
+ * nothing: some senders repeat them there, for filters (AMQP binding, 3: the content type decides).
+ */
+function structuredEnvelope(value: unknown, contentType: string | undefined): Fields | undefined {
+  if (!isFields(value)) return undefined;
   const declared = contentType?.toLowerCase().startsWith(cloudEventsMediaType) ?? false;
   return declared || 'specversion' in value ? value : undefined;
 }

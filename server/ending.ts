@@ -16,6 +16,12 @@ export interface EndingParts {
   readonly recent: Pick<RecentTasks, 'add'>;
 }
 
+/** What is told of a task. */
+interface Ended {
+  readonly record: TaskRecord;
+  readonly output: Uint8Array | undefined;
+}
+
 /** Ends tasks that were executed: stores the outcome, then tells log, metrics and the outbox. */
 export class Ending {
   /** Called with each outcome that is final and durable: its event is to be published. */
@@ -39,15 +45,28 @@ export class Ending {
     const record = recordOf(task, executed);
     const since = performance.now();
     const stage = task.trace?.begin('record');
-    await this.#durable(task, () => this.#parts.store.record(record, receipt, output)).finally(() =>
-      stage?.end(),
-    );
+    const store = () => this.#parts.store.record(record, receipt, output);
+    const isKept = await this.#durable(task, store).finally(() => stage?.end());
     const recordMs = performance.now() - since;
     metrics.ended(record, receipt, recordMs);
     recent.add(record);
     this.#tell(record, output, recordMs);
+    return this.#announced(isKept ? { record, output } : await this.#standing(record, output));
+  }
+
+  #announced({ record, output }: Ended): TaskOutcome {
     if (record.final) this.onFinal?.(record, output);
     return { outcome: record.outcome, output, final: record.final };
+  }
+
+  /** A process that stood still for longer than its lease may find that another one has ended its task meanwhile. */
+  async #standing(record: TaskRecord, output: Uint8Array | undefined): Promise<Ended> {
+    const { store } = this.#parts;
+    const stored = await store.find(record.taskId);
+    if (stored === undefined) return { record, output };
+    const { outcome } = stored;
+    const artifact = outcome.status === 'completed' ? await store.artifact(outcome.artifact_id) : undefined;
+    return { record: stored, output: artifact?.output };
   }
 
   /**
@@ -55,15 +74,14 @@ export class Ending {
    * @throws StoreUnavailable when that is not durable.
    */
   async reject(record: TaskRecord, receipt: Receipt): Promise<void> {
-    await this.#parts.store.record(record, receipt, undefined);
-    this.onFinal?.(record, undefined);
+    if (await this.#parts.store.record(record, receipt, undefined)) this.onFinal?.(record, undefined);
   }
 
   /**
    * A task from the queue waits for a store that is away, with its outcome in hand: the model is not called again.
    * An HTTP caller is told at once.
    */
-  async #durable(task: RunningTask, record: () => Promise<void>): Promise<void> {
+  async #durable(task: RunningTask, record: () => Promise<boolean>): Promise<boolean> {
     for (;;) {
       try {
         return await record();

@@ -74,6 +74,7 @@ export class RunningTask implements ExecutionWatcher {
   origin: TaskOrigin | undefined;
   readonly #callers = new Set<JoinedCaller>();
   #isOpen = false;
+  #isExecuted = false;
   #resolveOpened!: () => void;
   #cancelReason: string | undefined;
   #shown = false;
@@ -101,14 +102,19 @@ export class RunningTask implements ExecutionWatcher {
     if (this.#cancelReason !== undefined) this.cancel(this.#cancelReason);
   }
 
+  /** What it came to can no longer be changed, and it is not over yet: a failure may still be tried again. */
+  executed(): void {
+    this.#isExecuted = true;
+  }
+
   /**
-   * Cancels its execution for good: now, or once it begins. True when it had begun; else it may have an end already,
+   * Cancels its execution for good: now, or once it begins. True when it is under way; else it may have an end already,
    * or be executed by another process, and whoever waits here waits for that.
    */
   cancel(reason: string): boolean {
-    if (this.#isOpen) this.deadline.cancel(cancellation(reason));
-    else this.#cancelReason = reason;
-    return this.#isOpen;
+    if (!this.#isOpen) this.#cancelReason = reason;
+    else if (!this.#isExecuted) this.deadline.cancel(cancellation(reason));
+    return this.#isOpen && !this.#isExecuted;
   }
 
   get requestHash(): string {

@@ -255,6 +255,7 @@ export class Tasks {
         task.givenUp === undefined
           ? await execute(this.#parts.parts, resolved, task.deadline, task)
           : unexecuted(resolved.task.task_id, resolved.requestHash, 'internal_error', task.givenUp);
+      task.executed();
       return await this.#ending.end(task, executed);
     } finally {
       trace?.end(executed);

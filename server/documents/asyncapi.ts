@@ -313,7 +313,7 @@ const deadLetterHeaders = {
 const sentHeaders = {
   type: 'object',
   description:
-    'Properties: `message_id` is the `id` of the event, `type` its type, `timestamp` its time in seconds, `app_id` worker-service, `correlation_id` that of the task; `delivery_mode` is 2.',
+    'Properties: `message_id` is the `id` of the event, `type` its type, `timestamp` its time in seconds, `app_id` worker-service, `correlation_id` that of the task, when it has at most 255 bytes; `delivery_mode` is 2.',
   properties: { traceparent: Text, tracestate: Text },
 };
 

@@ -1,6 +1,7 @@
 import type { ConsumeMessage } from 'amqplib';
-import { TaskCancellation } from '../../contracts/events.js';
 import { eventData } from '../../contracts/parse-event.js';
+import { TaskId } from '../../contracts/task.js';
+import Type from '../../contracts/typebox.js';
 import { compile } from '../../contracts/validator.js';
 import { StoreUnavailable } from '../store/store.js';
 import type { DeliveryParts, DeliveryVerdict } from './delivery.js';
@@ -13,7 +14,6 @@ export async function handleCancellation(
   const data = eventData({
     body: content,
     contentType: properties.contentType as string | undefined,
-    headers: properties.headers ?? {},
   });
   if (!cancellation.check(data)) {
     log.warn({
@@ -24,7 +24,7 @@ export async function handleCancellation(
   }
   for (;;) {
     try {
-      await tasks.cancelWherever(data.task_id, data.reason ?? '');
+      await tasks.cancelWherever(data.task_id, typeof data.reason === 'string' ? data.reason : '');
       return 'ack';
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
@@ -34,5 +34,6 @@ export async function handleCancellation(
   }
 }
 
-const cancellation = compile(TaskCancellation);
+/** A cancellation is not lost over a reason that is no text. */
+const cancellation = compile(Type.Object({ task_id: TaskId, reason: Type.Optional(Type.Unknown()) }));
 const RETRY_MS = 1000;

@@ -58,7 +58,8 @@ export async function openConsumer({
     },
   ]);
   const cancellations = `${config.rabbitmq.queue_prefix}.cancelled.${instance}`;
-  intakes.push({
+  // Before the tasks: nobody keeps a cancellation for who does not listen yet.
+  intakes.unshift({
     queue: cancellations,
     prefetch: 100,
     handle: (message) => handleCancellation(parts, message),

@@ -1,6 +1,6 @@
 import type { ConfirmChannel, GetMessage } from 'amqplib';
 import { parseEvent } from '../../contracts/parse-event.js';
-import { again, ownHeaders, plainHeaders } from './message.js';
+import { again, countIn, ownHeaders, plainHeaders } from './message.js';
 
 /** What is known of a message that was given up. */
 export interface DeadLetter {
@@ -64,6 +64,7 @@ export async function replay(
   const { content, options } = again(message, '', queue, {
     // What is undefined is left out of the table.
     [ownHeaders.attempts]: undefined,
+    [ownHeaders.expiresAt]: undefined,
     [ownHeaders.reason]: undefined,
     [ownHeaders.detail]: undefined,
     [ownHeaders.queue]: undefined,
@@ -98,8 +99,8 @@ function describe({ content, properties }: GetMessage): DeadLetter {
     queue: death?.queue ?? textOf(headers[ownHeaders.queue]),
     reason: death?.reason ?? textOf(headers[ownHeaders.reason]) ?? 'unknown',
     detail: death === undefined ? textOf(headers[ownHeaders.detail]) : undefined,
-    attempts: countOf(headers[ownHeaders.attempts]),
-    replays: countOf(headers[ownHeaders.replay]),
+    attempts: countIn(headers, ownHeaders.attempts),
+    replays: countIn(headers, ownHeaders.replay),
     at: seconds === undefined ? undefined : seconds * 1000,
     bytes: content.length,
   };
@@ -115,10 +116,6 @@ interface BrokerDeath {
 
 function textOf(header: unknown): string | undefined {
   return typeof header === 'string' ? header : undefined;
-}
-
-function countOf(header: unknown): number {
-  return Number.isSafeInteger(header) ? Math.max(0, header as number) : 0;
 }
 
 async function confirmed(channel: ConfirmChannel, limitMs: number): Promise<void> {

@@ -10,7 +10,7 @@ import { type ResolvedTask, resolve } from '../resolution.js';
 import type { TaskOutcome } from '../running-task.js';
 import { type ArtifactStore, StoreUnavailable, type TaskOrigin } from '../store/store.js';
 import { Conflict, type Tasks } from '../tasks.js';
-import { again, ownHeaders, plainHeaders } from './message.js';
+import { again, countIn, ownHeaders, plainHeaders } from './message.js';
 import type { Outbox } from './outbox.js';
 import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
@@ -72,7 +72,7 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
   }
   if (isWornOut(parts, delivery, resolved)) return renew(parts, delivery, resolved);
   if (await isSuspicious(parts, delivery, resolved)) return quarantine(parts, delivery, resolved);
-  const attempt = numberIn(message, ownHeaders.attempts) + 1;
+  const attempt = countIn(message.properties.headers, ownHeaders.attempts) + 1;
   const { expiresAt } = expiryOf(message, event.attributes);
   const expired = expiresAt !== undefined && expiresAt <= Date.now();
   const submission = tasks.submit(resolved, {
@@ -105,7 +105,7 @@ function read({ pools }: DeliveryParts, { content, properties }: ConsumeMessage)
 
 function originOf({ properties }: ConsumeMessage, attributes: EventAttributes): TaskOrigin | undefined {
   const correlationId = (properties.correlationId as string | undefined) ?? attributes.correlationid;
-  const replay = Number(properties.headers?.[ownHeaders.replay] ?? 0);
+  const replay = countIn(properties.headers, ownHeaders.replay);
   const origin = {
     ...(correlationId !== undefined && { correlationId }),
     ...(attributes.traceparent !== undefined && { traceparent: attributes.traceparent }),
@@ -127,6 +127,12 @@ function expiryOf({ properties }: ConsumeMessage, { expirytime }: EventAttribute
   return times.length === 0 ? {} : { expiresAt: Math.min(...times) };
 }
 
+/** As a property it would end the wait in a delay queue early, and count anew in each queue. */
+function expiryHeader(message: ConsumeMessage): Record<string, number> {
+  const { expiresAt } = expiryOf(message, {});
+  return expiresAt === undefined ? {} : { [ownHeaders.expiresAt]: expiresAt };
+}
+
 /**
  * Also a lost connection counts against what was delivered on it, and the broker drops a message at the limit,
  * whatever becomes of its task. One whose task runs here cannot have killed this process.
@@ -137,7 +143,9 @@ function isWornOut(
   { task }: ResolvedTask,
 ): boolean {
   const deliveries = suspect ? WORN_OUT_SUSPECT_DELIVERIES : WORN_OUT_DELIVERIES;
-  return numberIn(message, 'x-delivery-count') >= deliveries && tasks.isAwaited(task.task_id);
+  return (
+    countIn(message.properties.headers, 'x-delivery-count') >= deliveries && tasks.isAwaited(task.task_id)
+  );
 }
 
 const WORN_OUT_DELIVERIES = 8;
@@ -150,7 +158,7 @@ async function renew(
   { task }: ResolvedTask,
 ): Promise<DeliveryVerdict> {
   const queue = suspect ? names.suspect(tier) : names.ready(tier);
-  await publisher.keep(again(message, '', queue, {}));
+  await publisher.keep(again(message, '', queue, expiryHeader(message)));
   log.info({ event: 'message_renewed', task_id: task.task_id, queue });
   return 'ack';
 }
@@ -164,7 +172,7 @@ async function isSuspicious(
   { suspect, message }: Delivery,
   { task }: ResolvedTask,
 ): Promise<boolean> {
-  if (suspect || numberIn(message, 'x-delivery-count') < SUSPECT_DELIVERIES) return false;
+  if (suspect || countIn(message.properties.headers, 'x-delivery-count') < SUSPECT_DELIVERIES) return false;
   if (tasks.isAwaited(task.task_id)) return false;
   return (await store.find(task.task_id))?.final !== true;
 }
@@ -173,7 +181,7 @@ const SUSPECT_DELIVERIES = 2;
 
 /** It came back from the queue in which nothing is beside it, once more than it may. */
 function isConvicted({ config }: DeliveryParts, { suspect, message }: Delivery): boolean {
-  return suspect && numberIn(message, 'x-delivery-count') > config.rabbitmq.delivery_limit;
+  return suspect && countIn(message.properties.headers, 'x-delivery-count') > config.rabbitmq.delivery_limit;
 }
 
 const CONVICTED = 'each process that executed the task ended before it had an outcome';
@@ -185,7 +193,8 @@ async function quarantine(
 ): Promise<DeliveryVerdict> {
   const { names, publisher, log } = parts;
   log.warn({ event: 'message_suspect', task_id: task.task_id, tier: delivery.tier });
-  await publisher.keep(again(delivery.message, '', names.suspect(delivery.tier), {}));
+  const { message, tier } = delivery;
+  await publisher.keep(again(message, '', names.suspect(tier), expiryHeader(message)));
   return 'ack';
 }
 
@@ -228,12 +237,10 @@ async function retryLater(
 ): Promise<DeliveryVerdict> {
   const delays = config.rabbitmq.retry_delays_ms;
   const ms = delays[Math.min(step, delays.length) - 1]!;
-  // The time that is left travels in a header: as a property it would end the wait in the delay queue early.
-  const { expiresAt } = expiryOf(message, {});
   await publisher.keep(
     again(message, names.delay(ms), names.ready(tier), {
       [ownHeaders.attempts]: attempts,
-      ...(expiresAt !== undefined && { [ownHeaders.expiresAt]: expiresAt }),
+      ...expiryHeader(message),
     }),
   );
   return 'ack';
@@ -263,7 +270,7 @@ async function deadLetter(
   code: FailureCode,
   detail: string,
 ): Promise<DeliveryVerdict> {
-  const attempts = numberIn(message, ownHeaders.attempts) + 1;
+  const attempts = countIn(message.properties.headers, ownHeaders.attempts) + 1;
   await publisher.keep(
     again(message, names.deadLetters, names.ready(tier), {
       [ownHeaders.reason]: code,
@@ -277,11 +284,6 @@ async function deadLetter(
 }
 
 const DETAIL_CHARACTERS = 1000;
-
-function numberIn({ properties }: ConsumeMessage, header: string): number {
-  const value = Number(properties.headers?.[header] ?? 0);
-  return Number.isFinite(value) ? value : 0;
-}
 
 function faultOf(parsed: Exclude<ParsedTask, { kind: 'task' }>): string {
   if (parsed.kind === 'malformed') return parsed.detail;

@@ -26,22 +26,31 @@ export function again(
 ): Outgoing {
   const { contentType, contentEncoding, correlationId, timestamp, type, appId, priority, messageId } =
     properties;
-  const kept = { contentType, contentEncoding, correlationId, timestamp, type, appId, priority };
-  const given = Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined));
+  const texts = { contentType, contentEncoding, correlationId, type, appId };
+  const kept = [...Object.entries(texts).filter(([, text]) => isShort(text)), ['priority', priority]];
+  if (isTimestamp(timestamp)) kept.push(['timestamp', timestamp]);
+  const given = Object.fromEntries(kept.filter(([, value]) => value !== undefined));
   const headers = { ...sendersHeaders(properties.headers), ...more };
   const options: Outgoing['options'] = {
     ...(given as Options.Publish),
-    messageId: (messageId as string | undefined) ?? randomUUID(),
+    messageId: isShort(messageId) ? messageId : randomUUID(),
     headers,
   };
   return { exchange, routingKey, content, options };
+}
+
+/** Whether a property takes the text: at most 255 bytes, which a text that was no UTF-8 may exceed once it is read. */
+export function isShort(text: unknown): text is string {
+  return typeof text === 'string' && Buffer.byteLength(text) <= 255;
 }
 
 /** AMQP takes at most a frame of headers; a sender who filled it must not keep his message from moving on. */
 const HEADERS_CHARACTERS = 16_384;
 
 function sendersHeaders(headers: Record<string, unknown> = {}): Record<string, unknown> {
-  const kept = Object.entries(headers).filter(([name]) => !brokersHeaders.test(name));
+  const kept = Object.entries(headers).filter(
+    ([name, value]) => !brokersHeaders.test(name) && isShort(name) && isWritable(value),
+  );
   const all = Object.fromEntries(kept);
   if (JSON.stringify(all).length <= HEADERS_CHARACTERS) return all;
   return Object.fromEntries(kept.filter(([name]) => own.has(name)));
@@ -49,9 +58,30 @@ function sendersHeaders(headers: Record<string, unknown> = {}): Record<string, u
 
 const brokersHeaders = /^x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count|opt-.*)$/;
 
-/** Only what attributes can be: nothing else needs to reach a thread. */
+/** amqplib (2.3) reads some values of other clients that it does not write: the message would be stuck here. */
+function isWritable(value: unknown): boolean {
+  if (typeof value === 'number') return value >= -(2 ** 63);
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return true;
+  // How it says of a value which type it has; a sender may have a field of that name.
+  if ('!' in value) return value['!'] === 'timestamp' && 'value' in value && isTimestamp(value.value);
+  return Object.entries(value).every(([name, inner]) => isShort(name) && isWritable(inner));
+}
+
+function isTimestamp(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 64;
+}
+
+/** A count of our own, in a header that a sender may have set as well. */
+export function countIn(headers: Record<string, unknown> | undefined, header: string): number {
+  const value = headers?.[header];
+  return Number.isSafeInteger(value) ? Math.max(0, value as number) : 0;
+}
+
+/** Only what attributes can be, text or its bytes: nothing else needs to reach a thread. */
 export function plainHeaders(headers: Record<string, unknown> = {}): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(headers).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    Object.entries(headers)
+      .map(([name, value]) => [name, Buffer.isBuffer(value) ? value.toString() : value])
+      .filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   );
 }

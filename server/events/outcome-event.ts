@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto';
 import { cloudEventsMediaType, eventSource, eventTypes } from '../../contracts/events.js';
+import { type TraceContext, traceContextOf } from '../../contracts/trace-context.js';
 import { outcomeJson } from '../outcome-json.js';
 import type { TaskRecord } from '../store/store.js';
+import { isShort } from './message.js';
 import type { Outgoing } from './publisher.js';
 import type { Names } from './topology.js';
 
@@ -11,10 +13,9 @@ export function outcomeEvent(record: TaskRecord, output: Uint8Array | undefined,
   const completed = outcome.status === 'completed';
   const type = completed ? eventTypes.taskOutputCreated : eventTypes.taskFailed;
   const id = terminalEventId(taskId, origin?.replay);
-  const trace = {
-    ...(origin?.traceparent !== undefined && { traceparent: origin.traceparent }),
-    ...(origin?.tracestate !== undefined && { tracestate: origin.tracestate }),
-  };
+  // A message may hold anything there: what fits into no header would keep the event from ever being published.
+  const trace: TraceContext = traceContextOf(origin?.traceparent ?? '', origin?.tracestate ?? '') ?? {};
+  const { correlationId } = origin ?? {};
   const envelope = JSON.stringify({
     specversion: '1.0',
     type,
@@ -24,7 +25,7 @@ export function outcomeEvent(record: TaskRecord, output: Uint8Array | undefined,
     subject: taskId,
     datacontenttype: 'application/json',
     ...trace,
-    ...(origin?.correlationId !== undefined && { correlationid: origin.correlationId }),
+    ...(correlationId !== undefined && { correlationid: correlationId }),
   });
   return {
     exchange: names.exchange,
@@ -36,7 +37,7 @@ export function outcomeEvent(record: TaskRecord, output: Uint8Array | undefined,
       timestamp: Math.floor(finishedAt / 1000),
       contentType: cloudEventsMediaType,
       appId: 'worker-service',
-      ...(origin?.correlationId !== undefined && { correlationId: origin.correlationId }),
+      ...(isShort(correlationId) && { correlationId }),
       ...(Object.keys(trace).length > 0 && { headers: trace }),
     },
   };

@@ -157,9 +157,18 @@ async function declareExchange(
     if (!(error instanceof TopologyConflict)) throw error;
     // Another service may have made the exchange, which all of them share. Without the alternate exchange the
     // publisher itself puts what comes back unrouted into its queue.
-    await attempt(model, `exchange ${name}`, (channel) => channel.assertExchange(name, type, plain));
+    if (!hasAlternateOfOthers(error))
+      await attempt(model, `exchange ${name}`, (channel) => channel.assertExchange(name, type, plain));
     log.warn({ event: 'exchange_without_alternate', exchange: name, error: error.message });
   }
+}
+
+/**
+ * That is the last thing which RabbitMQ compares, so all else is as it should be. Only the text of the refusal says what
+ * it is that differs.
+ */
+function hasAlternateOfOthers({ message }: TopologyConflict): boolean {
+  return /'alternate-exchange'.*but current is (?!none)/.test(message);
 }
 
 /** On a channel of its own, because a refusal closes the channel. */

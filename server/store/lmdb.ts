@@ -80,7 +80,7 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
 
     async record(record, receipt, output) {
       refuseWhenClosed();
-      await writer.write({
+      const { changed } = await writer.write({
         kind: 'record',
         taskId: requireKey(record.taskId),
         final: record.final,
@@ -89,6 +89,7 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
         stored: `${recordJson(record)}\n${JSON.stringify(receipt)}`,
         artifact: newArtifact(record, output),
       });
+      return changed > 0;
     },
 
     async receipt(taskId) {

@@ -41,10 +41,11 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
 
     async record(record, receipt, output) {
       requireRecordable(record, output);
-      await database.together(async (run) => {
+      const kept = await database.together(async (run) => {
         const sent = output && (await sendOutput(run, output));
-        await run(recording(record, receipt, sent, record.final && outbox));
+        return run(recording(record, receipt, sent, record.final && outbox));
       });
+      return kept.length > 0;
     },
 
     async receipt(taskId) {
@@ -188,8 +189,10 @@ function recording(
       delete from uploads using kept where uploads.output_id = kept.output_id
     ), ended as (
       delete from notes using kept where final and notes.task_id = kept.task_id
+    ), marked as (
+      insert into unpublished (task_id, finished_at) select task_id, finished_at from kept where ${marked}
     )
-    insert into unpublished (task_id, finished_at) select task_id, finished_at from kept where ${marked}`;
+    select from kept`;
 }
 
 function noting(kind: 'queued' | 'cancelled', taskId: string, text: string): Statement {

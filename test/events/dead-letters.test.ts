@@ -151,6 +151,21 @@ test('a task that failed for good succeeds when it is replayed, and its end has 
   assert.equal((await listed()).total, 0);
 });
 
+test('a message whose time was over is executed when an operator replays it', async () => {
+  const task = aTinyTask();
+  await under.orchestrator.ready(task, {
+    expiration: '60000',
+    timestamp: Math.floor(Date.now() / 1000) - 120,
+    headers: { 'x-expires-at': Date.now() - 60_000 },
+  });
+  const [expired] = (await letters(1)).letters;
+  assert.equal(expired!.reason, 'deadline_exceeded');
+  await deadLetters(['replay', task.task_id]);
+  await until(() => outcomesOf(task.task_id).length === 2, 'the second end');
+  assert.equal(outcomesOf(task.task_id)[1]!.event.data.status, 'completed');
+  assert.equal((await listed()).total, 0);
+});
+
 test('a task that fails again comes back once, with its count of replays, and may be replayed again', async () => {
   const task = await aFailedTask();
   await letters(1);

@@ -32,7 +32,14 @@ export interface SteadyOrchestrator {
 export async function aSteadyOrchestrator(
   url: string,
   { exchange }: BrokerNames,
-  { alternate = true, subscribe = true } = {},
+  {
+    alternate = `${exchange}.unrouted`,
+    subscribe = true,
+  }: {
+    /** The alternate exchange that it declares the shared exchange with. */
+    readonly alternate?: string | false;
+    readonly subscribe?: boolean;
+  } = {},
 ): Promise<SteadyOrchestrator> {
   const seen: SeenEvent[] = [];
   let open: { model: ChannelModel; channel: ConfirmChannel } | undefined;
@@ -50,7 +57,7 @@ export async function aSteadyOrchestrator(
         channel.on('error', () => {});
         await channel.assertExchange(exchange, 'topic', {
           durable: true,
-          ...(alternate && { alternateExchange: `${exchange}.unrouted` }),
+          ...(alternate && { alternateExchange: alternate }),
         });
         open = { model, channel };
         if (!subscribe) return;

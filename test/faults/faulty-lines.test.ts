@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { connect } from 'amqplib';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
@@ -54,6 +55,24 @@ test('a frozen line is found by the heartbeat; what ran on it is answered on the
   await eventually(() => under.entries('broker_unreachable').length > 1, 'attempts through the frozen line');
   proxy.thaw();
   await nothingIsLost(under, [...tasks, byHttp!]);
+});
+
+test('who hears of a task hears of its cancellation, however slowly his consumers open', async () => {
+  const under = await throughProxy();
+  await under.knobs({ ttftMs: 60_000 });
+  proxy.delay(20);
+  proxy.cut();
+  await sendTo(under, 1);
+  await eventually(async () => (await under.stats()).open === 1, 'the call');
+  const [task_id] = Object.keys((await under.stats()).byTask);
+  const model = await connect(rabbit.url);
+  const channel = await model.createConfirmChannel();
+  channel.publish(under.names.exchange, 'task.cancelled', Buffer.from(JSON.stringify({ task_id })));
+  await channel.waitForConfirms();
+  await model.close();
+  await under.orchestrator.outcomes(1);
+  proxy.delay(0);
+  assert.equal(under.orchestrator.seen[0]!.event.data.code, 'cancelled');
 });
 
 /** Class 20, method 41. */

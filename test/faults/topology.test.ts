@@ -76,6 +76,23 @@ test('an exchange that another service made without an alternate: outcomes for n
     assert.equal(await orchestrator.depth(under.queue(queue)), 0, queue);
 });
 
+test('an exchange with an alternate of another service is shared, and outcomes for nobody are kept all the same', async () => {
+  const names = freshNames();
+  const orchestrator = await aSteadyOrchestrator(rabbit.url, names, {
+    alternate: 'theirs',
+    subscribe: false,
+  });
+  const under = await atFaults(rabbit, { names, orchestrator });
+  const tasks = tinyTasks(5);
+  for (const task of tasks) await orchestrator.ready(task);
+  await eventually(
+    async () => (await orchestrator.depth(under.queue('unrouted'))) === 5,
+    'five outcomes kept',
+  );
+  await under.stop();
+  assert.equal(await orchestrator.depth(under.queue('ready.tiny')), 0);
+});
+
 test('queues deleted while the service runs are declared again, and consumed again', async () => {
   const under = await atFaults(rabbit, {
     yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 30}}',

@@ -96,4 +96,66 @@ test('who goes away before that is known leaves nothing behind', async () => {
   assert.equal(tasks.running, 0);
 });
 
+/** Whose tier never has room: an execution comes to its end without a model. */
+function saturated(store: Partial<ArtifactStore>): Tasks {
+  return new Tasks({
+    parts: {
+      config,
+      slots: { acquire: async () => ({ retryAfterSeconds: 1 }) },
+      templates: { of: () => ({ name: 'code-general', sha256: '' }) },
+    } as unknown as ExecutionParts,
+    store: { find: async () => undefined, pending: async () => undefined, ...store } as ArtifactStore,
+    leases: new LocalLeases(),
+    log: { error() {}, info() {} } as unknown as Log,
+    metrics: { ended() {} },
+    recent: { add() {} },
+    tracing: undefined,
+  });
+}
+
+test('a cancellation while a failure is recorded that is tried again holds for the next attempt', async () => {
+  const noted: string[] = [];
+  let recorded!: (isKept: boolean) => void;
+  let onRecord!: () => void;
+  const recording = new Promise<void>((resolve) => {
+    onRecord = resolve;
+  });
+  const tasks = saturated({
+    noteCancelled: async (_, reason) => void noted.push(reason),
+    record: () =>
+      new Promise((resolve) => {
+        recorded = resolve;
+        onRecord();
+      }),
+  });
+  const caller = tasks.submit(resolved, { from: 'events' });
+  assert.ok('ended' in caller);
+  await recording;
+  await tasks.cancelWherever('task-1', 'superseded');
+  recorded(true);
+  assert.equal((await caller.ended).final, false);
+  assert.deepEqual(noted, ['superseded']);
+});
+
+test('who finds that another process has ended his task tells what that one recorded', async () => {
+  const outcome = { task_id: 'task-1', status: 'completed', artifact_id: 'art-1' };
+  const stored = { taskId: 'task-1', requestHash: 'this body', final: true, outcome } as TaskRecord;
+  const output = Buffer.from('{}');
+  let isEnded = false;
+  const tasks = saturated({
+    find: async () => (isEnded ? stored : undefined),
+    artifact: async () => ({ artifactId: 'art-1', taskId: 'task-1', domain: '', createdAt: 1, output }),
+    record: async () => {
+      isEnded = true;
+      return false;
+    },
+  });
+  const announced: unknown[] = [];
+  tasks.onFinal = (...event) => announced.push(event);
+  const caller = tasks.submit(resolved, { from: 'http' });
+  assert.ok('ended' in caller);
+  assert.deepEqual(await caller.ended, { outcome, output, final: true });
+  assert.deepEqual(announced, [[stored, output]]);
+});
+
 test.run();

@@ -156,6 +156,18 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.deepEqual(await ids(store), ['done']);
   });
 
+  behaviour('who records is told whether another outcome stands', async (store) => {
+    const told: boolean[] = [];
+    for (const record of [
+      aFailed({ taskId: 'told', finishedAt: 10, final: false }),
+      aFailed({ taskId: 'told', finishedAt: 20 }),
+      aFailed({ taskId: 'told', finishedAt: 30, final: false }),
+      aFailed({ taskId: 'told', finishedAt: 40 }),
+    ])
+      told.push(await store.record(record, aReceipt(record), undefined));
+    assert.deepEqual(told, [true, true, false, false]);
+  });
+
   behaviour('of records of one task at the same time exactly one stands, as a whole', async (store) => {
     const rivals = Array.from({ length: 20 }, (_, n) => aCompleted({ taskId: 'race', finishedAt: n + 1 }));
     await Promise.all(

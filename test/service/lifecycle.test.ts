@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -136,6 +137,48 @@ test('a template is read again when it changes; a broken one is not taken and is
   );
   await service.execute(aTask());
   assert.match(JSON.stringify((await service.stats()).requests.at(-1)), /MARK-ONE/);
+  rmSync(prompts, { recursive: true });
+});
+
+test('a template that changes while a task runs is not mixed into it, and the receipt names the one that was used', async () => {
+  const prompts = mkdtempSync(join(tmpdir(), 'worker-service-prompts-'));
+  cpSync('prompts', prompts, { recursive: true });
+  const asked: string[] = [];
+  let answerFirst = () => {};
+  const gateway = createServer(async (req, res) => {
+    const parts = await req.toArray();
+    asked.push(Buffer.concat(parts).toString());
+    const answer = () => {
+      const content = asked.length === 1 ? '{"content": 5}' : '{"status":"completed","content":"x = 1"}';
+      res.setHeader('content-type', 'application/json');
+      res.end(JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }] }));
+    };
+    if (asked.length === 1) answerFirst = answer;
+    else answer();
+  });
+  await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve));
+  const { port } = gateway.address() as AddressInfo;
+  const env = { PROMPTS_DIR: prompts, MODEL_GATEWAY_URL: `http://127.0.0.1:${port}` };
+  service = await atService('endpoints: {ollama_gpu_general: {stream: false}}', env);
+  const file = join(prompts, 'workers/code_general.md');
+  const before = readFileSync(file, 'utf8');
+  const task = aTask();
+  const running = service.execute(task);
+  await until(() => asked.length === 1, 'the first call');
+  writeFileSync(file, before.replace('<!-- user -->', 'MARK\n<!-- user -->'));
+  await until(
+    () => service!.logged.some((entry) => 'event' in entry && entry.event === 'template_reloaded'),
+    'reload',
+  );
+  answerFirst();
+  assert.equal((await running).status, 200);
+  assert.deepEqual(
+    asked.map((body) => body.includes('MARK')),
+    [false, false],
+  );
+  const receipt = await service.ask('GET', `/tasks/${task.task_id}/receipt`);
+  assert.equal(receipt.body.template.sha256, createHash('sha256').update(before).digest('hex'));
+  gateway.close();
   rmSync(prompts, { recursive: true });
 });
 

@@ -188,8 +188,10 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       });
       http.stopListening();
       await events?.stopIntake();
+      const until = performance.now() + config.server.grace_period_ms;
       await tasks.idle(config.server.grace_period_ms);
       await tasks.stop();
+      await http.answered(Math.max(0, until - performance.now()));
       // What has just ended is still on its way to its callers.
       await new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS));
       await closeAll();

@@ -116,6 +116,65 @@ test('a slow reader stops the model stream, and gets all of it in the end', asyn
   gateway.close();
 });
 
+for (const accept of ['application/json', 'text/event-stream']) {
+  test(`a stop lets a slow reader of ${accept} have the whole of his answer`, async () => {
+    const content = 'some words of text. '.repeat(600_000); // 12 MB, more than sockets and buffers hold
+    service = await atService(
+      'output: {max_bytes: 67108864}\nmodels: {"gemma3:12b": {context_window: 20000000, max_output_tokens: 15000000}}',
+    );
+    await service.knobs({ output: JSON.stringify({ content, artifacts: [], summary: 's' }), chunks: 1 });
+    const task = aTask({ domain: 'documentation' });
+    const body = JSON.stringify(task);
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+    socket.pause();
+    socket.write(
+      `POST /execute HTTP/1.1\r\nhost: x\r\naccept: ${accept}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+    await until(
+      async () => (await service!.ask('GET', `/tasks/${task.task_id}`)).body.status === 'completed',
+      'its end',
+    );
+    let isStopped = false;
+    const stopped = service.stop().then(() => {
+      isStopped = true;
+    });
+    await sleep(300);
+    assert.equal(isStopped, false);
+    let received = 0;
+    let tail = '';
+    socket.on('data', (part) => {
+      received += part.length;
+      tail = (tail + part.toString('latin1')).slice(-100);
+    });
+    const closed = once(socket, 'close');
+    socket.resume();
+    await Promise.all([stopped, closed]);
+    assert.ok(received > content.length, `${received} bytes of an answer of ${content.length}`);
+    assert.match(tail, /"summary":"s"\}\}(?:$|\s)/);
+  });
+}
+
+test('a stop does not wait for a slow reader who has gone', async () => {
+  service = await atService('output: {max_bytes: 67108864}', { GRACE_PERIOD_MS: '3600000' });
+  const content = 'some words of text. '.repeat(150_000);
+  await service.knobs({ output: JSON.stringify({ content, artifacts: [], summary: 's' }), chunks: 1 });
+  for (const accept of ['application/json', 'text/event-stream']) {
+    const task = aTask({ domain: 'documentation' });
+    const body = JSON.stringify(task);
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+    socket.pause();
+    socket.write(
+      `POST /execute HTTP/1.1\r\nhost: x\r\naccept: ${accept}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+    await until(
+      async () => /completed|failed/.test((await service!.ask('GET', `/tasks/${task.task_id}`)).body.status),
+      'its end',
+    );
+    socket.destroy();
+  }
+  await service.stop();
+});
+
 test('a template is read again when it changes; a broken one is not taken and is logged', async () => {
   const prompts = mkdtempSync(join(tmpdir(), 'worker-service-prompts-'));
   cpSync('prompts', prompts, { recursive: true });

@@ -170,8 +170,11 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
         leaving = true;
         http.stopListening();
         await events?.stopIntake();
-        await new Promise((resolve) => setTimeout(resolve, LEAVE_MS));
-        await tasks.idle(longestTaskMs);
+        // The connection of a stream that began before is open for one more request after its end.
+        do {
+          await tasks.idle(longestTaskMs);
+          await new Promise((resolve) => setTimeout(resolve, LEAVE_MS));
+        } while (tasks.running > 0);
       },
       close: () => {
         closed ??= close();

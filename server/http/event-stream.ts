@@ -6,8 +6,8 @@ export interface EventStreamOptions {
   /** Longest silence on the stream, in milliseconds: then comes a comment, for proxies that close what is silent. */
   readonly keepAliveMs: number;
   isAborted(): boolean;
-  /** Whether the connection is to be closed with the end of the stream. */
-  isLeaving(): boolean;
+  /** Whether the connection is to be closed after the stream: its head says so, for later it cannot be said. */
+  readonly close: boolean;
 }
 
 /**
@@ -17,7 +17,7 @@ export interface EventStreamOptions {
 export function streamEvents(
   res: HttpResponse,
   caller: Caller,
-  { keepAliveMs, isAborted, isLeaving }: EventStreamOptions,
+  { keepAliveMs, isAborted, close }: EventStreamOptions,
 ): Promise<void> {
   let next = 0;
   let blocked = false;
@@ -52,7 +52,7 @@ export function streamEvents(
       if (!write(frame)) fallBehind();
     }
   };
-  beginEvents(res);
+  beginEvents(res, close);
   return new Promise((resolve) => {
     let last: Uint8Array | undefined;
     let written = 0;
@@ -69,7 +69,7 @@ export function streamEvents(
       if (blocked || (fellBehind && !write(': that was all\n\n'))) return;
       clearTimeout(silence);
       res.cork(() => {
-        res.end(undefined, isLeaving());
+        res.end();
       });
       resolve();
     };
@@ -111,13 +111,14 @@ function weightOf(accept: string, type: string): number {
 }
 
 /** The head of a stream of events, and something for proxies to pass on at once. */
-export function beginEvents(res: HttpResponse): void {
+export function beginEvents(res: HttpResponse, close = false): void {
   res.cork(() => {
     res
       .writeStatus('200 OK')
       .writeHeader('content-type', 'text/event-stream')
       .writeHeader('cache-control', 'no-cache')
       .writeHeader('x-accel-buffering', 'no');
+    if (close) res.writeHeader('connection', 'close');
     res.write(': worker-service\n\n');
   });
 }

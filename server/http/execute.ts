@@ -118,7 +118,7 @@ export function handleExecute(
         await streamEvents(res, caller, {
           keepAliveMs: config.server.stream_keep_alive_ms,
           isAborted: () => aborted,
-          isLeaving: parts.isLeaving,
+          close: parts.isLeaving(),
         }).finally(written);
         admission?.leave();
         count(200);

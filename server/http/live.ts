@@ -19,7 +19,7 @@ export function openLive(parts: HttpParts) {
       res.cork(() => {
         if (hasRead) watchers.set(res, res.write(event));
         // The next connection is one to a process that stays.
-        if (parts.isLeaving()) res.end(undefined, true);
+        if (parts.isLeaving()) res.end();
       });
     }
     if (parts.isLeaving()) watchers.clear();

@@ -38,6 +38,8 @@ export type ToWorker =
   | { readonly kind: 'grant'; readonly tier: string; readonly slots: number }
   /** Give back what is idle, up to `slots`, and of what is busy up to `busy` when it ends. */
   | { readonly kind: 'recall'; readonly tier: string; readonly slots: number; readonly busy: number }
+  /** How many wait for slots of a tier in other workers, and in how many of these. */
+  | { readonly kind: 'contended'; readonly tier: string; readonly waiting: number; readonly workers: number }
   /** How many tasks of a tier may run on the node from now on. */
   | { readonly kind: 'limit'; readonly tier: string; readonly limit: number }
   | { readonly kind: 'answers'; readonly answers: readonly ClaimAnswer[] }

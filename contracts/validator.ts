@@ -2,7 +2,8 @@ import { excerpt } from './excerpt.js';
 import { Compile, Settings, type Static, type TSchema } from './typebox.js';
 
 // TypeBox stops at 8 errors by default; a caller should see all that is wrong in one answer.
-Settings.Set({ maxErrors: 64 });
+const MAX_ERRORS = 64;
+Settings.Set({ maxErrors: MAX_ERRORS });
 
 /** One thing that is wrong with a value: where (RFC 6901 JSON pointer), and what was expected. */
 export interface Violation {
@@ -42,6 +43,7 @@ function describe(errors: readonly SchemaError[]): Violation[] {
   const found = new Map<string, Violation>();
   for (const error of errors) {
     for (const violation of violationsOf(error)) {
+      if (found.size >= MAX_ERRORS) return [...found.values()];
       const key = `${violation.path}\n${violation.message}`;
       if (!found.has(key)) found.set(key, violation);
     }
@@ -63,8 +65,9 @@ function violationsOf(error: SchemaError): Violation[] {
         path: `${at}/${escapePointer(name)}`,
         message: 'is not a known field',
       }));
-    case 'boolean': // the same finding as additionalProperties, once per field
-      return [];
+    // A field that is not known, once for each: where there are many, the list of them all is beyond the maximum.
+    case 'boolean':
+      return [{ path: shortened(at), message: 'is not a known field' }];
     case 'enum':
       return [{ path: at, message: `must be one of ${(params.allowedValues as unknown[]).join(', ')}` }];
     case 'const':
@@ -92,5 +95,13 @@ function violationsOf(error: SchemaError): Violation[] {
 }
 
 function escapePointer(name: string): string {
-  return excerpt(name.replaceAll('~', '~0').replaceAll('/', '~1'), 128);
+  return excerpt(name.replaceAll('~', '~0').replaceAll('/', '~1'), NAME_CHARACTERS);
 }
+
+/** The pointer, with its last name as short as `escapePointer` makes it. */
+function shortened(pointer: string): string {
+  const name = pointer.lastIndexOf('/') + 1;
+  return pointer.slice(0, name) + excerpt(pointer.slice(name), NAME_CHARACTERS);
+}
+
+const NAME_CHARACTERS = 128;

@@ -53,7 +53,7 @@ function sectionsOf(provided: string | undefined, retrieved: RetrievedContext | 
 function retrievedSections({ text, sources }: RetrievedContext): Section[] {
   if (text.trim() === '') return [];
   const byId = new Map(sources.map((source) => [source.artifact_id, source]));
-  const marked = text.split(/^<!-- source: (\S{1,256}) -->[ \t]*$/m);
+  const marked = text.split(/^<!-- source: (\S{1,256}) -->[ \t]*$/m, 1 + 2 * MAX_SECTIONS);
   if (marked.length > 1) {
     const sections = marked[0]!.trim() === '' ? [] : [{ text: marked[0]!.trim(), sources: [] }];
     for (let i = 1; i < marked.length; i += 2) {
@@ -69,6 +69,9 @@ function retrievedSections({ text, sources }: RetrievedContext): Section[] {
   }
   return [{ text, sources }];
 }
+
+// Each of them stands in the outcome and in the receipt.
+const MAX_SECTIONS = 256;
 
 function byRelevance(sections: Section[]): Section[] {
   const score = (section: Section) => section.sources[0]?.relevance_score ?? 1;

@@ -31,17 +31,36 @@ export function packTemplate(name: string, sha256: string, system: string, user:
 
 /**
  * Checks the two parts of a template.
- * @throws {Error} when a part is no template, or when the system part uses more than what all tasks of a domain
- * and a tier have in common (so that it is counted and encoded once, and providers can cache it).
+ * @throws {Error} when a part is no template, when the user part does not say what the task is, or when the system
+ * part uses more than what all tasks of a domain and a tier have in common (so that it is counted and encoded once,
+ * and providers can cache it).
  */
 export function checkTemplate(system: string, user: string): void {
-  Mustache.parse(user);
-  for (const [kind, name] of Mustache.parse(system)) {
-    if (kind !== 'text' && !SYSTEM_VARIABLES.includes(name)) {
-      throw new Error(`the system part may use only ${SYSTEM_VARIABLES.join(', ')}, not ${name}`);
-    }
-  }
+  if (!variablesOf(user).includes('description'))
+    throw new Error('the user part must contain {{description}}');
+  const foreign = variablesOf(system).find((name) => !SYSTEM_VARIABLES.includes(name));
+  if (foreign !== undefined)
+    throw new Error(`the system part may use only ${SYSTEM_VARIABLES.join(', ')}, not ${foreign}`);
 }
+
+/** The names that a part uses, however they are written, those inside its sections included. */
+function variablesOf(text: string): string[] {
+  const namesIn = (tokens: readonly Token[]): string[] =>
+    tokens.flatMap(([kind, name, , , inner]) => {
+      if (kind === 'text' || kind === '!' || kind === '=') return [];
+      return [name, ...(inner === undefined || typeof inner === 'string' ? [] : namesIn(inner))];
+    });
+  return namesIn(Mustache.parse(text) as readonly Token[]);
+}
+
+/** As Mustache has them: kind, name, start, end, and what is inside a section. */
+type Token = readonly [
+  kind: string,
+  name: string,
+  start: number,
+  end: number,
+  inner?: readonly Token[] | string,
+];
 
 const SYSTEM_VARIABLES = ['domain', 'tier', 'max_output_tokens'];
 const TEMPLATES_KEPT = 64;

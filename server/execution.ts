@@ -20,7 +20,7 @@ export async function execute(
 ): Promise<Executed> {
   const acceptedAt = new Date();
   const startedAt = performance.now();
-  const journal = openJournal();
+  const journal = openJournal(parts.templates.of(resolved.task.domain));
   let tier = resolved.tier;
   let entry: Generation['entry'] = 'first';
   let retrieved: Retrieved | undefined;

@@ -100,7 +100,7 @@ async function assemblePrompt(
     task,
     tier,
     target,
-    template: parts.templates.of(task.domain),
+    template: journal.template,
     provided: retrieved.provided,
     retrieved: retrieved.context,
     repair,

@@ -1,8 +1,10 @@
 import type { Attempt, ContextStatus, Note, Timings } from '../contracts/outcome.js';
-import type { FittedContext } from '../contracts/threads.js';
+import type { FittedContext, Template } from '../contracts/threads.js';
 
 /** What is collected on the way, for outcome and receipt. */
 export interface Journal {
+  /** One for the whole execution: it may change on disk meanwhile, and the receipt names what was used. */
+  readonly template: Template;
   readonly attempts: Attempt[];
   readonly notes: Note[];
   contextStatus: ContextStatus;
@@ -11,8 +13,9 @@ export interface Journal {
   readonly timings: Record<keyof Timings, number>;
 }
 
-export function openJournal(): Journal {
+export function openJournal(template: Template): Journal {
   return {
+    template,
     attempts: [],
     notes: [],
     contextStatus: 'none',

@@ -77,7 +77,7 @@ export function conclude(course: Course, generated: Generated): Executed {
     request_hash: resolved.requestHash,
     accepted_at: acceptedAt.toISOString(),
     finished_at: new Date().toISOString(),
-    template: { name: parts.templates.of(task.domain).name, sha256: parts.templates.of(task.domain).sha256 },
+    template: { name: journal.template.name, sha256: journal.template.sha256 },
     context: {
       status: journal.contextStatus,
       tokens: journal.context.tokens,

@@ -126,9 +126,10 @@ export function openRag(config: Config, ragUrl: string): Rag {
 function contextOf(answer: unknown): RetrievedContext {
   const { context, sources } = (answer ?? {}) as { context?: unknown; sources?: unknown };
   if (typeof context !== 'string') throw new Error('the RAG service answered without a context');
-  const known = (Array.isArray(sources) ? sources : []).flatMap((source): ContextSource[] => {
+  const listed: unknown[] = Array.isArray(sources) ? sources.slice(0, MAX_SOURCES) : [];
+  const known = listed.flatMap((source): ContextSource[] => {
     const { artifact_id: id, relevance_score } = (source ?? {}) as Record<string, unknown>;
-    if (typeof id !== 'string') return [];
+    if (typeof id !== 'string' || id.length > MAX_ID_CHARACTERS) return [];
     const artifact_id = id.toWellFormed();
     // JSON has numbers that are infinite here, and could not be written again.
     const isScore = typeof relevance_score === 'number' && Number.isFinite(relevance_score);
@@ -137,6 +138,10 @@ function contextOf(answer: unknown): RetrievedContext {
   // JSON can escape half of a surrogate pair; some gateways refuse a prompt with one.
   return { text: context.toWellFormed(), sources: known };
 }
+
+// Sources stand in every outcome, receipt and event: what an answer lists must not make those large.
+const MAX_SOURCES = 256;
+const MAX_ID_CHARACTERS = 256;
 
 async function textUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
   const parts: Buffer[] = [];

@@ -170,8 +170,11 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
         leaving = true;
         http.stopListening();
         await events?.stopIntake();
-        await new Promise((resolve) => setTimeout(resolve, LEAVE_MS));
-        await tasks.idle(longestTaskMs);
+        // The connection of a stream that began before is open for one more request after its end.
+        do {
+          await tasks.idle(longestTaskMs);
+          await new Promise((resolve) => setTimeout(resolve, LEAVE_MS));
+        } while (tasks.running > 0);
       },
       close: () => {
         closed ??= close();
@@ -188,8 +191,10 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       });
       http.stopListening();
       await events?.stopIntake();
+      const until = performance.now() + config.server.grace_period_ms;
       await tasks.idle(config.server.grace_period_ms);
       await tasks.stop();
+      await http.answered(Math.max(0, until - performance.now()));
       // What has just ended is still on its way to its callers.
       await new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS));
       await closeAll();

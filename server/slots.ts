@@ -1,12 +1,7 @@
 import type { Config } from '../config/schema.js';
 import { AdaptiveLimit, CallMeter } from './adaptive-limit.js';
 import type { Deadline } from './deadline.js';
-import { type Slot, type Waiter, WaitQueue } from './wait-queue.js';
-
-/** There is no room: the wait queue is full, or the wait alone would pass the deadline. */
-export interface Saturated {
-  readonly retryAfterSeconds: number;
-}
+import { type Saturated, type Slot, type Waiter, WaitQueue } from './wait-queue.js';
 
 export interface TierUsage {
   /** Of the node. */
@@ -58,7 +53,7 @@ class LocalTier {
   #owed = 0;
 
   constructor(queue: Config['queues'][string]) {
-    this.slots = new TierSlots(queue, { short: () => {}, idle: () => this.#becameIdle() });
+    this.slots = new TierSlots(queue, { short: () => {}, fewer: () => {}, idle: () => this.#becameIdle() });
     if (queue.adaptive) this.#adaptive = new AdaptiveLimit(queue.min_concurrency, queue.concurrency);
     this.#resize(this.#adaptive?.limit ?? queue.concurrency);
   }
@@ -97,6 +92,8 @@ class LocalTier {
 export interface TierWatcher {
   /** How many wait; called when that grows. */
   short(waiting: number): void;
+  /** How many wait; called when one of them got his slot from another task here. */
+  fewer(waiting: number): void;
   /** A slot became free and nobody waits. */
   idle(): void;
 }
@@ -114,6 +111,8 @@ export class TierSlots {
   #owed = 0;
   /** Mean time that a slot was held lately, in ms; undefined before the first one. */
   #heldMs: number | undefined;
+  /** Who waits in other processes of the node, and in how many of these. */
+  #elsewhere = { waiting: 0, processes: 0 };
 
   constructor({ concurrency, max_waiting, events_share }: Config['queues'][string], watcher?: TierWatcher) {
     this.limit = concurrency;
@@ -133,13 +132,13 @@ export class TierSlots {
   acquire(
     deadline: Deadline,
     from: 'http' | 'events',
-  ): Slot | Saturated | undefined | Promise<Slot | undefined> {
+  ): Slot | Saturated | undefined | Promise<Slot | Saturated | undefined> {
     if (deadline.interruption !== undefined) return undefined;
     if (this.#used < this.#capacity) return this.#take();
-    const waitMs = this.#estimatedWaitMs();
+    const waitMs = this.#estimatedWaitMs(this.#queue.length);
     const full = this.#queue.httpLength >= this.#maxWaiting;
     if (from === 'http' && (full || waitMs > deadline.left)) {
-      return { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) };
+      return saturatedFor(waitMs);
     }
     return this.#wait(deadline, from);
   }
@@ -181,12 +180,28 @@ export class TierSlots {
     return forgiven;
   }
 
-  /** Until a slot is free for one who comes now: the mean of what a slot takes, for all that are ahead of him. */
-  #estimatedWaitMs(): number {
-    return ((this.#heldMs ?? 0) * (this.#queue.length + 1)) / this.limit;
+  /** Others compete for the slots of the node: who will not have his turn in time is told so now. */
+  contend(waiting: number, processes: number): void {
+    this.#elsewhere = { waiting, processes };
+    let ahead = 0;
+    for (const waiter of [...this.#queue.http]) {
+      const waitMs = this.#estimatedWaitMs(ahead);
+      if (waitMs > waiter.deadline.left) waiter.refuse(saturatedFor(waitMs));
+      else ahead++;
+    }
   }
 
-  #wait(deadline: Deadline, from: 'http' | 'events'): Promise<Slot | undefined> {
+  /**
+   * Until a slot is free for one who has so many ahead of him: the mean of what a slot takes, for all of them and
+   * for those in other processes, which have their turns as often.
+   */
+  #estimatedWaitMs(ahead: number): number {
+    const { waiting, processes } = this.#elsewhere;
+    const turns = ahead + 1 + Math.min(waiting, (ahead + 1) * processes);
+    return ((this.#heldMs ?? 0) * turns) / this.limit;
+  }
+
+  #wait(deadline: Deadline, from: 'http' | 'events'): Promise<Slot | Saturated | undefined> {
     return new Promise((resolve) => {
       const leave = () => {
         this.#queue.remove(waiter);
@@ -197,6 +212,11 @@ export class TierSlots {
         admit: (slot) => {
           forget();
           resolve(slot);
+        },
+        refuse: (saturated) => {
+          forget();
+          this.#queue.remove(waiter);
+          resolve(saturated);
         },
       };
       const forget = deadline.onInterruption(leave);
@@ -229,7 +249,15 @@ export class TierSlots {
     }
     if (this.#used >= this.#capacity) return;
     const waiter = this.#queue.next();
-    if (waiter === undefined) this.#watcher?.idle();
-    else waiter.admit(this.#take());
+    if (waiter === undefined) {
+      this.#watcher?.idle();
+      return;
+    }
+    waiter.admit(this.#take());
+    this.#watcher?.fewer(this.#queue.length);
   }
+}
+
+function saturatedFor(waitMs: number): Saturated {
+  return { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) };
 }

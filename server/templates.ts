@@ -55,7 +55,5 @@ function readTemplate(file: string, name: string): Template {
   } catch (error) {
     throw new Error(`${file}: ${(error as Error).message}`);
   }
-  if (!user.includes('{{description}}'))
-    throw new Error(`${file}: the user part must contain {{description}}`);
   return packTemplate(name, createHash('sha256').update(text).digest('hex'), system, user);
 }

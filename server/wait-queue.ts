@@ -5,10 +5,16 @@ export interface Slot {
   release(): void;
 }
 
+/** There is no room: the wait queue is full, or the wait alone would pass the deadline. */
+export interface Saturated {
+  readonly retryAfterSeconds: number;
+}
+
 /** Somebody who waits for a slot. */
 export interface Waiter {
   readonly deadline: Deadline;
   readonly admit: (slot: Slot) => void;
+  readonly refuse: (saturated: Saturated) => void;
 }
 
 /**
@@ -32,6 +38,11 @@ export class WaitQueue {
 
   get httpLength(): number {
     return this.#http.length;
+  }
+
+  /** HTTP callers, in the order of their turns. */
+  get http(): readonly Waiter[] {
+    return this.#http;
   }
 
   add(waiter: Waiter, from: 'http' | 'events'): void {

@@ -20,6 +20,8 @@ export class LeasedSlots implements Slots {
     );
     link.on((message) => {
       if (message.kind === 'grant') this.#tiers.get(message.tier)?.granted(message.slots);
+      if (message.kind === 'contended')
+        this.#tiers.get(message.tier)?.slots.contend(message.waiting, message.workers);
       if (message.kind === 'limit') {
         const tier = this.#tiers.get(message.tier);
         if (tier !== undefined) tier.slots.limit = message.limit;
@@ -61,6 +63,7 @@ class LeasedTier {
     if (queue.adaptive) this.#meter = new CallMeter();
     this.slots = new TierSlots(queue, {
       short: (waiting) => this.#want(waiting),
+      fewer: (waiting) => this.#wantLess(waiting),
       idle: () => this.#becameIdle(),
     });
   }
@@ -105,12 +108,18 @@ class LeasedTier {
     if (waiting > this.#wanted) this.#tell(waiting);
   }
 
+  /** Others reckon with who waits here: they hear of a queue that has halved, and not of each task. */
+  #wantLess(waiting: number): void {
+    if (this.#wanted >= LONG_QUEUE && waiting <= this.#wanted / 2) this.#tell(waiting);
+  }
+
   #wantWhatWaits(): void {
     if (this.slots.waiting !== this.#wanted) this.#tell(this.slots.waiting);
   }
 
   #tell(slots: number): void {
     this.#wanted = slots;
+    if (slots === 0) this.slots.contend(0, 0);
     this.#link.send({ kind: 'want', tier: this.#tier, slots });
   }
 
@@ -119,5 +128,6 @@ class LeasedTier {
   }
 }
 
+const LONG_QUEUE = 8;
 /** A slot that was not used for so long may be of use elsewhere. */
 const IDLE_MS = 500;

@@ -1,6 +1,6 @@
 import type { ToWorker } from '../../contracts/cluster.js';
 
-type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' }>;
+type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
 
 /** The slots of a node: how many each worker holds. The primary's own; it decides, `send` tells. */
 export class SlotLedger {
@@ -41,10 +41,13 @@ interface Share {
   wanted: number;
   /** Busy slots that it was asked to give back and has not yet. */
   recalled: number;
+  /** How many wait elsewhere, as it was told. */
+  told: number;
 }
 
 class TierLedger {
   readonly #shares = new Map<number, Share>();
+  #announces = false;
 
   constructor(
     readonly tier: string,
@@ -59,7 +62,9 @@ class TierLedger {
   }
 
   want(worker: number, slots: number): void {
-    this.#shareOf(worker).wanted = slots;
+    const share = this.#shareOf(worker);
+    share.wanted = slots;
+    if (slots === 0) share.told = 0;
     this.#distribute();
   }
 
@@ -110,7 +115,7 @@ class TierLedger {
   #shareOf(worker: number): Share {
     let share = this.#shares.get(worker);
     if (share === undefined) {
-      share = { held: 0, wanted: 0, recalled: 0 };
+      share = { held: 0, wanted: 0, recalled: 0, told: 0 };
       this.#shares.set(worker, share);
     }
     return share;
@@ -129,6 +134,23 @@ class TierLedger {
     }
     for (const [worker, slots] of granted) this.send(worker, { kind: 'grant', tier: this.tier, slots });
     this.#recall();
+    // What comes in one turn of the event loop is told together.
+    if (!this.#announces) setImmediate(() => this.#announce());
+    this.#announces = true;
+  }
+
+  /** Tells each worker in which tasks wait how many wait elsewhere: they go before some of its own. */
+  #announce(): void {
+    this.#announces = false;
+    const waiting = [...this.#shares].filter(([, { wanted }]) => wanted > 0);
+    const all = waiting.reduce((sum, [, { wanted }]) => sum + wanted, 0);
+    for (const [worker, share] of waiting) {
+      const elsewhere = all - share.wanted;
+      if (elsewhere === share.told) continue;
+      share.told = elsewhere;
+      const workers = waiting.length - 1;
+      this.send(worker, { kind: 'contended', tier: this.tier, waiting: elsewhere, workers });
+    }
   }
 
   #poorest(): readonly [number, Share] | undefined {

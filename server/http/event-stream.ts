@@ -6,6 +6,8 @@ export interface EventStreamOptions {
   /** Longest silence on the stream, in milliseconds: then comes a comment, for proxies that close what is silent. */
   readonly keepAliveMs: number;
   isAborted(): boolean;
+  /** Whether the connection is to be closed after the stream: its head says so, for later it cannot be said. */
+  readonly close: boolean;
 }
 
 /**
@@ -15,10 +17,11 @@ export interface EventStreamOptions {
 export function streamEvents(
   res: HttpResponse,
   caller: Caller,
-  { keepAliveMs, isAborted }: EventStreamOptions,
+  { keepAliveMs, isAborted, close }: EventStreamOptions,
 ): Promise<void> {
   let next = 0;
   let blocked = false;
+  let fellBehind = false;
   let lastUsage: string | undefined;
 
   const write = (text: string | Uint8Array): boolean => {
@@ -36,6 +39,7 @@ export function streamEvents(
   }, keepAliveMs).unref();
   const fallBehind = () => {
     blocked = true;
+    fellBehind = true;
     caller.setBehind(true);
   };
   const pump = () => {
@@ -48,20 +52,26 @@ export function streamEvents(
       if (!write(frame)) fallBehind();
     }
   };
-  beginEvents(res);
+  beginEvents(res, close);
   return new Promise((resolve) => {
     let last: Uint8Array | undefined;
+    let written = 0;
     const finish = () => {
       pump();
-      if (isAborted()) resolve();
-      else if (!blocked && last !== undefined) {
-        const end = last;
-        clearTimeout(silence);
-        res.cork(() => {
-          res.end(end);
-        });
-        resolve();
+      if (isAborted()) return resolve();
+      if (last === undefined) return;
+      while (!blocked && written < last.length) {
+        const part = last.subarray(written, written + PART_BYTES);
+        written += part.length;
+        if (!write(part)) fallBehind();
       }
+      // Only who has room for more has read what came before.
+      if (blocked || (fellBehind && !write(': that was all\n\n'))) return;
+      clearTimeout(silence);
+      res.cork(() => {
+        res.end();
+      });
+      resolve();
     };
     res.onWritable(() => {
       blocked = false;
@@ -77,6 +87,8 @@ export function streamEvents(
     });
   });
 }
+
+const PART_BYTES = 65_536;
 
 /**
  * Whether a caller prefers a stream of events to JSON, by the weights of his Accept header (RFC 9110, 12.5.1); one
@@ -99,13 +111,14 @@ function weightOf(accept: string, type: string): number {
 }
 
 /** The head of a stream of events, and something for proxies to pass on at once. */
-export function beginEvents(res: HttpResponse): void {
+export function beginEvents(res: HttpResponse, close = false): void {
   res.cork(() => {
     res
       .writeStatus('200 OK')
       .writeHeader('content-type', 'text/event-stream')
       .writeHeader('cache-control', 'no-cache')
       .writeHeader('x-accel-buffering', 'no');
+    if (close) res.writeHeader('connection', 'close');
     res.write(': worker-service\n\n');
   });
 }

@@ -37,7 +37,7 @@ export function handleExecute(
   const answer = (reply: Reply) => {
     count(reply.status);
     admission?.leave();
-    if (!aborted) send(res, reply, { close: parts.isLeaving() });
+    if (!aborted) send(res, reply, { close: parts.isLeaving(), unfinished: parts.unfinished });
   };
   const refuse = (code: FailureCode, detail: string, more: Partial<Problem> = {}) => {
     answer(problem(problemOf(code, detail, more as object), headersOf(code)));
@@ -110,10 +110,16 @@ export function handleExecute(
         // Whether the task conflicts with a stored one is known before its first event.
         await Promise.race([caller.ended, caller.opened]);
         if (aborted) return;
+        const written = parts.unfinished.begin();
+        leave = () => {
+          written();
+          caller.leave();
+        };
         await streamEvents(res, caller, {
           keepAliveMs: config.server.stream_keep_alive_ms,
           isAborted: () => aborted,
-        });
+          close: parts.isLeaving(),
+        }).finally(written);
         admission?.leave();
         count(200);
       } else {

@@ -9,6 +9,7 @@ import type { Metrics } from '../metrics.js';
 import type { ArtifactStore } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
 import type { Tokens } from '../tokens/tokens.js';
+import type { Unfinished } from './unfinished.js';
 
 /** What the HTTP edge needs of the service. */
 export interface HttpParts {
@@ -28,6 +29,7 @@ export interface HttpParts {
   /** The node as it is now, for who watches. */
   readonly snapshot: () => Promise<object>;
   readonly log: Log;
+  readonly unfinished: Unfinished;
   /** Undefined when no token is asked for. */
   readonly tokens: Tokens | undefined;
   /** In all processes of the node. */

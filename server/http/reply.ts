@@ -4,6 +4,7 @@ import type { Failed } from '../../contracts/outcome.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
 import { outcomeJson } from '../outcome-json.js';
 import type { TaskOutcome } from '../running-task.js';
+import type { Unfinished } from './unfinished.js';
 
 /** An answer, ready to be written. */
 export interface Reply {
@@ -13,8 +14,20 @@ export interface Reply {
   readonly body: string | Uint8Array;
 }
 
-/** Writes an answer, and closes its connection if told so. The caller has made sure that it is not aborted. */
-export function send(res: HttpResponse, reply: Reply, { isHead = false, close = false } = {}): void {
+export interface Sending {
+  readonly isHead?: boolean;
+  /** Whether the connection is to be closed with it. */
+  readonly close?: boolean;
+  /** Told of an answer that cannot be written at once. */
+  readonly unfinished?: Unfinished;
+}
+
+/** Writes an answer. The caller has made sure that it is not aborted. */
+export function send(
+  res: HttpResponse,
+  reply: Reply,
+  { isHead = false, close = false, unfinished }: Sending = {},
+): void {
   res.cork(() => {
     res.writeStatus(statusLine(reply.status)).writeHeader('content-type', reply.contentType);
     // Whatever an output holds is data: no browser shall take it for something that runs.
@@ -23,9 +36,28 @@ export function send(res: HttpResponse, reply: Reply, { isHead = false, close = 
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
     const closes = close || connection === 'close';
     if (isHead) res.writeHeader('content-length', String(Buffer.byteLength(reply.body))).endWithoutBody();
-    else res.end(reply.body, closes);
+    else if (unfinished === undefined || reply.body.length <= AT_ONCE_BYTES) res.end(reply.body, closes);
+    else {
+      if (closes) res.writeHeader('connection', 'close');
+      writeAsRead(res, Buffer.from(reply.body as Uint8Array), unfinished.begin());
+    }
   });
 }
+
+/** As fast as the caller reads, so that it is known when all is written; then calls `done`. */
+function writeAsRead(res: HttpResponse, body: Buffer, done: () => void): void {
+  const writeFrom = (offset: number) => {
+    const [fits, isWritten] = res.tryEnd(body.subarray(offset), body.length);
+    if (isWritten) done();
+    return fits;
+  };
+  res.onAborted(done);
+  res.onWritable(writeFrom);
+  writeFrom(0);
+}
+
+// What the buffers of a connection take, so that it is on its way even if nobody reads yet.
+const AT_ONCE_BYTES = 65_536;
 
 export function json(value: unknown, status = 200): Reply {
   return { status, contentType: 'application/json', body: JSON.stringify(value) };

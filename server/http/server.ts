@@ -16,11 +16,14 @@ import { docsFiles, pageFiles } from './page.js';
 import type { HttpParts } from './parts.js';
 import { json, problem, type Reply, refusal, send } from './reply.js';
 import { artifact, cancelTask, metrics, ready, receipt, taskStatus } from './resources.js';
+import { Unfinished } from './unfinished.js';
 
 export interface HttpServer {
   readonly port: number;
   /** Takes no new connections; those that are open go on. */
   stopListening(): void;
+  /** Waits until every answer that was begun is written, or for `ms`. */
+  answered(ms: number): Promise<void>;
   /** Closes every connection. */
   close(): void;
 }
@@ -29,7 +32,9 @@ export interface HttpServer {
  * Listens and serves every route, under `/api/v1` and at the root.
  * @throws {Error} when the port cannot be had.
  */
-export function openHttp(parts: HttpParts): HttpServer {
+export function openHttp(given: Omit<HttpParts, 'unfinished'>): HttpServer {
+  const unfinished = new Unfinished();
+  const parts: HttpParts = { ...given, unfinished };
   const { tls_key_file, tls_cert_file, max_tasks_per_caller } = parts.config.server;
   const app =
     tls_key_file === undefined || tls_cert_file === undefined
@@ -86,6 +91,7 @@ export function openHttp(parts: HttpParts): HttpServer {
   return {
     port: uWS.us_socket_local_port(listening),
     stopListening,
+    answered: (ms) => unfinished.none(ms),
     close: () => {
       stopListening();
       app.close();
@@ -123,7 +129,7 @@ function answer(
             : refusal('internal_error', 'the request could not be handled');
       }
       parts.metrics.answered(endpoint, reply.status, (performance.now() - startedAt) / 1000);
-      if (!aborted) send(res, reply, { isHead, close: parts.isLeaving() });
+      if (!aborted) send(res, reply, { isHead, close: parts.isLeaving(), unfinished: parts.unfinished });
     })();
   };
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Client } from 'undici';
 import { suite } from 'uvu';
 import { aTask, call, until } from '../service/at-service.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
@@ -46,6 +47,32 @@ test('the old workers end them, and new ones are there meanwhile', async () => {
     under.workers().filter((pid) => before.includes(pid)),
     [],
   );
+});
+
+test('who reads streams of events one after the other on one connection sees none fail', async () => {
+  await under.knobs({ ttftMs: 300, chunks: 3 });
+  const failed: string[] = [];
+  let stop = false;
+  const lanes = Array.from({ length: 4 }, async () => {
+    const client = new Client(under.url);
+    const headers = { 'content-type': 'application/json', accept: 'text/event-stream' };
+    while (!stop) {
+      const body = JSON.stringify(aTask({ tier: 'tiny' }));
+      await client
+        .request({ path: '/execute', method: 'POST', headers, body })
+        .then((answer) => answer.body.text())
+        .then(
+          (text) => text.includes('event: completed') || failed.push(text),
+          (error: Error) => failed.push(error.message),
+        );
+    }
+    await client.close();
+  });
+  under.primary.kill('SIGHUP');
+  await until(() => under.log().includes('"event":"reloaded"'), 'the end of the reload');
+  stop = true;
+  await Promise.all(lanes);
+  assert.deepEqual(failed, []);
 });
 
 test('SIGTERM meanwhile ends them after the grace period', async () => {

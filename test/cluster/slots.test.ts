@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import type { ToPrimary, ToWorker } from '../../contracts/cluster.js';
 import { LeasedSlots } from '../../server/cluster/leased-slots.js';
 import { SlotLedger } from '../../server/cluster/slot-ledger.js';
-import { Deadline } from '../../server/deadline.js';
+import { Deadline, Interruption } from '../../server/deadline.js';
 import type { Slot } from '../../server/wait-queue.js';
 import { sleep, until } from '../service/at-service.js';
 
@@ -201,6 +201,34 @@ test('a limit that falls is taken from those that hold most, and one that rises 
   }
   stop = true;
   await Promise.all(loads);
+  node.close();
+});
+
+test('who will not have his turn in time, because others wait in other workers, is told so at once', async () => {
+  const node = new Node();
+  const workers = [node.start(), node.start()];
+  const hold = async (worker: Worker, ms: number) => {
+    const deadline = new Deadline(60_000);
+    const slot = (await worker.slots.acquire('tiny', deadline, 'http')) as Slot;
+    await sleep(ms);
+    deadline.clear();
+    return slot;
+  };
+  const heldMs = 500;
+  for (const worker of workers) (await hold(worker, heldMs)).release();
+  const takers = [0, 1, 0, 1, 0].map((at) => workers[at]!);
+  const held = await Promise.all(takers.map((worker) => hold(worker, 0)));
+  // Five slots of 0.5 s: 20 tasks take 2 s, 40 take 4 s.
+  const deadlines = workers.flatMap(() => Array.from({ length: 20 }, () => new Deadline(6 * heldMs)));
+  const answers = deadlines.map((deadline, at) => workers[at % 2]!.slots.acquire('tiny', deadline, 'http'));
+  const saturated = (
+    await Promise.all(answers.map((answer) => Promise.race([answer, sleep(heldMs)])))
+  ).filter((answer) => answer !== undefined && 'retryAfterSeconds' in answer);
+  assert.ok(saturated.length >= 5 && saturated.length <= 25, `${saturated.length} of 40`);
+  for (const answer of saturated) assert.ok((answer as { retryAfterSeconds: number }).retryAfterSeconds >= 3);
+  for (const deadline of deadlines) deadline.cancel(new Interruption('cancelled', 'x'));
+  for (const deadline of deadlines) deadline.clear();
+  for (const slot of held) slot.release();
   node.close();
 });
 

@@ -39,6 +39,14 @@ test('unknown fields are refused by name, in inputs too', () => {
   assert.equal(pathsOf({ inputs: [{ content: '' }, { content: '', mode: 1 }] }), ['/inputs/1/mode']);
 });
 
+test('of unknown fields without end, some are told', () => {
+  for (const count of [65, 10_000]) {
+    const fields = Object.fromEntries(Array.from({ length: count }, (_, at) => [`field${at}`, 1]));
+    assert.is(pathsOf(fields).length, 64);
+    assert.is(pathsOf({ inputs: [{ content: '', ...fields }] }).length, 64);
+  }
+});
+
 test('the path of a field is a JSON pointer, escaped and bounded', () => {
   assert.equal(pathsOf({ 'a/b~c': 1 }), ['/a~1b~0c']);
   const [path] = pathsOf({ ['x'.repeat(100_000)]: 1 });

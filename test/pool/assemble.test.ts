@@ -47,6 +47,12 @@ test('a prompt with too much context fits the window, most relevant first', () =
   assert.ok(tokenizer.count(system) + tokenizer.count(user) <= 6000 - 1000);
 });
 
+test('context of more marked sections than an outcome should list is cut after some of them', () => {
+  const text = Array.from({ length: 10_000 }, (_, at) => `<!-- source: s${at} -->\nx`).join('\n');
+  const { context } = assembled({ retrieved: { text, sources: [] } });
+  assert.equal(context.used.length + context.dropped.length, 256);
+});
+
 test('a task that alone does not fit is an overflow, not a cut', () => {
   const result = assemble(job({ description: 'word '.repeat(6000), contextWindow: 4096 }), tokenizer);
   assert.equal(result.kind, 'overflow');

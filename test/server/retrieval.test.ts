@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
 import type { TaskBody } from '../../contracts/task.js';
-import type { MeasureJob } from '../../contracts/threads.js';
+import type { MeasureJob, RetrievedContext } from '../../contracts/threads.js';
 import { domainNames } from '../../domains/registry.js';
 import { openPools, type Pools } from '../../pool/pools.js';
 import { Deadline } from '../../server/deadline.js';
@@ -99,6 +99,15 @@ test('half of a surrogate pair in what is retrieved is replaced', async () => {
     text: 'c \ufffd',
     sources: [{ artifact_id: '\ufffd' }],
   });
+});
+
+test('an answer that lists sources without end, or of endless names, is taken with some of them', async () => {
+  const sources = Array.from({ length: 100_000 }, (_, at) => ({ artifact_id: `a${at}` }));
+  sources[0] = { artifact_id: 'a'.repeat(1_000_000) };
+  const retrieved = (await retrievedFrom(JSON.stringify({ context: 'text', sources }))) as RetrievedContext;
+  assert.equal(retrieved.text, 'text');
+  assert.equal(retrieved.sources[0]?.artifact_id, 'a1');
+  assert.ok(JSON.stringify(retrieved).length < 100_000);
 });
 
 test.run();

@@ -27,6 +27,12 @@ const refused: [name: string, body: string | Uint8Array, status: number, path?: 
   ['a list', '[]', 400, ''],
   ['a wrong type', JSON.stringify(aTask({ description: 5 })), 400, '/description'],
   ['an unknown field', JSON.stringify(aTask({ urgent: true })), 400, '/urgent'],
+  [
+    'unknown fields without end',
+    JSON.stringify(aTask(Object.fromEntries(Array.from({ length: 5000 }, (_, at) => [`field${at}`, 1])))),
+    400,
+    '/field0',
+  ],
   ['a prototype key', `{"__proto__": {"a": 1}, ${JSON.stringify(aTask()).slice(1)}`, 400, '/__proto__'],
   ['a constructor key', JSON.stringify(aTask({ constructor: 1 })), 400, '/constructor'],
   ['deep nesting', '['.repeat(40_000), 400, ''],

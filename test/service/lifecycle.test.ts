@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -115,6 +116,65 @@ test('a slow reader stops the model stream, and gets all of it in the end', asyn
   gateway.close();
 });
 
+for (const accept of ['application/json', 'text/event-stream']) {
+  test(`a stop lets a slow reader of ${accept} have the whole of his answer`, async () => {
+    const content = 'some words of text. '.repeat(600_000); // 12 MB, more than sockets and buffers hold
+    service = await atService(
+      'output: {max_bytes: 67108864}\nmodels: {"gemma3:12b": {context_window: 20000000, max_output_tokens: 15000000}}',
+    );
+    await service.knobs({ output: JSON.stringify({ content, artifacts: [], summary: 's' }), chunks: 1 });
+    const task = aTask({ domain: 'documentation' });
+    const body = JSON.stringify(task);
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+    socket.pause();
+    socket.write(
+      `POST /execute HTTP/1.1\r\nhost: x\r\naccept: ${accept}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+    await until(
+      async () => (await service!.ask('GET', `/tasks/${task.task_id}`)).body.status === 'completed',
+      'its end',
+    );
+    let isStopped = false;
+    const stopped = service.stop().then(() => {
+      isStopped = true;
+    });
+    await sleep(300);
+    assert.equal(isStopped, false);
+    let received = 0;
+    let tail = '';
+    socket.on('data', (part) => {
+      received += part.length;
+      tail = (tail + part.toString('latin1')).slice(-100);
+    });
+    const closed = once(socket, 'close');
+    socket.resume();
+    await Promise.all([stopped, closed]);
+    assert.ok(received > content.length, `${received} bytes of an answer of ${content.length}`);
+    assert.match(tail, /"summary":"s"\}\}(?:$|\s)/);
+  });
+}
+
+test('a stop does not wait for a slow reader who has gone', async () => {
+  service = await atService('output: {max_bytes: 67108864}', { GRACE_PERIOD_MS: '3600000' });
+  const content = 'some words of text. '.repeat(150_000);
+  await service.knobs({ output: JSON.stringify({ content, artifacts: [], summary: 's' }), chunks: 1 });
+  for (const accept of ['application/json', 'text/event-stream']) {
+    const task = aTask({ domain: 'documentation' });
+    const body = JSON.stringify(task);
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+    socket.pause();
+    socket.write(
+      `POST /execute HTTP/1.1\r\nhost: x\r\naccept: ${accept}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+    await until(
+      async () => /completed|failed/.test((await service!.ask('GET', `/tasks/${task.task_id}`)).body.status),
+      'its end',
+    );
+    socket.destroy();
+  }
+  await service.stop();
+});
+
 test('a template is read again when it changes; a broken one is not taken and is logged', async () => {
   const prompts = mkdtempSync(join(tmpdir(), 'worker-service-prompts-'));
   cpSync('prompts', prompts, { recursive: true });
@@ -136,6 +196,48 @@ test('a template is read again when it changes; a broken one is not taken and is
   );
   await service.execute(aTask());
   assert.match(JSON.stringify((await service.stats()).requests.at(-1)), /MARK-ONE/);
+  rmSync(prompts, { recursive: true });
+});
+
+test('a template that changes while a task runs is not mixed into it, and the receipt names the one that was used', async () => {
+  const prompts = mkdtempSync(join(tmpdir(), 'worker-service-prompts-'));
+  cpSync('prompts', prompts, { recursive: true });
+  const asked: string[] = [];
+  let answerFirst = () => {};
+  const gateway = createServer(async (req, res) => {
+    const parts = await req.toArray();
+    asked.push(Buffer.concat(parts).toString());
+    const answer = () => {
+      const content = asked.length === 1 ? '{"content": 5}' : '{"status":"completed","content":"x = 1"}';
+      res.setHeader('content-type', 'application/json');
+      res.end(JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }] }));
+    };
+    if (asked.length === 1) answerFirst = answer;
+    else answer();
+  });
+  await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve));
+  const { port } = gateway.address() as AddressInfo;
+  const env = { PROMPTS_DIR: prompts, MODEL_GATEWAY_URL: `http://127.0.0.1:${port}` };
+  service = await atService('endpoints: {ollama_gpu_general: {stream: false}}', env);
+  const file = join(prompts, 'workers/code_general.md');
+  const before = readFileSync(file, 'utf8');
+  const task = aTask();
+  const running = service.execute(task);
+  await until(() => asked.length === 1, 'the first call');
+  writeFileSync(file, before.replace('<!-- user -->', 'MARK\n<!-- user -->'));
+  await until(
+    () => service!.logged.some((entry) => 'event' in entry && entry.event === 'template_reloaded'),
+    'reload',
+  );
+  answerFirst();
+  assert.equal((await running).status, 200);
+  assert.deepEqual(
+    asked.map((body) => body.includes('MARK')),
+    [false, false],
+  );
+  const receipt = await service.ask('GET', `/tasks/${task.task_id}/receipt`);
+  assert.equal(receipt.body.template.sha256, createHash('sha256').update(before).digest('hex'));
+  gateway.close();
   rmSync(prompts, { recursive: true });
 });
 

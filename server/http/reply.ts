@@ -39,13 +39,14 @@ export function send(
     else if (unfinished === undefined || reply.body.length <= AT_ONCE_BYTES) res.end(reply.body, closes);
     else {
       if (closes) res.writeHeader('connection', 'close');
-      writeAsRead(res, Buffer.from(reply.body as Uint8Array), unfinished.begin());
+      const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body;
+      writeAsRead(res, body, unfinished.begin());
     }
   });
 }
 
 /** As fast as the caller reads, so that it is known when all is written; then calls `done`. */
-function writeAsRead(res: HttpResponse, body: Buffer, done: () => void): void {
+function writeAsRead(res: HttpResponse, body: Uint8Array, done: () => void): void {
   const writeFrom = (offset: number) => {
     const [fits, isWritten] = res.tryEnd(body.subarray(offset), body.length);
     if (isWritten) done();

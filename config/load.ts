@@ -35,15 +35,14 @@ export function loadConfig({ path, env, argv = [], domains }: LoadOptions): Conf
   const source = path === undefined ? locate(env, argv) : { name: 'path', file: resolve(path) };
   const fromFile = readLayer(source);
   const fromEnvironment = environmentLayer(env);
+  const config = complete(overlay('problems' in fromFile ? {} : fromFile.layer, fromEnvironment), domains);
   const problems = [
     ...('problems' in fromFile ? fromFile.problems : fileProblems(fromFile.layer, domains)),
     ...schemaProblems(complete(fromEnvironment, domains), variableName),
+    ...('problems' in fromFile ? [] : exposure(config)),
   ];
-  if (problems.length > 0 || 'problems' in fromFile) throw new ConfigError(source.file, problems);
-  const config = complete(overlay(fromFile.layer, fromEnvironment), domains);
+  if (problems.length > 0) throw new ConfigError(source.file, problems);
   if (!validator.check(config)) throw new Error('two layers that are valid have become one that is not');
-  const exposed = exposure(config);
-  if (exposed.length > 0) throw new ConfigError(source.file, exposed);
   return frozen(withAbsoluteDirectories(config));
 }
 

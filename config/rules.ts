@@ -2,7 +2,6 @@ import { isIP } from 'node:net';
 import { entriesOf, isMapping, keysOf, type Mapping } from './defaults.js';
 import type { Problem } from './error.js';
 import { fieldName, schemaAt, shown } from './fields.js';
-import type { Config } from './schema.js';
 
 /**
  * What a schema cannot say: the names that fields give to each other. The draft may be wrong elsewhere; what
@@ -110,13 +109,19 @@ function leastBeyondMost(draft: Mapping): Problem[] {
     }));
 }
 
-/** Whoever reaches the service uses it: that others do, who need no token, must be said in so many words. */
-export function exposure({ server }: Config): Problem[] {
+/**
+ * Whoever reaches the service uses it: that others do, who need no token, must be said in so many words. What is wrong
+ * by the schema is passed over here.
+ */
+export function exposure({ server }: Mapping): Problem[] {
+  if (!isMapping(server)) return [];
   const problems: Problem[] = [];
-  if (!server.allow_unauthenticated && server.tokens_file === undefined && !isLoopback(server.host)) {
+  const { host } = server;
+  const isOpen = server.allow_unauthenticated === false && server.tokens_file === undefined;
+  if (isOpen && typeof host === 'string' && host !== '' && !isLoopback(host)) {
     problems.push({
       path: fieldName(['server', 'host']),
-      found: server.host,
+      found: host,
       expected:
         'a loopback address, or server.tokens_file (API_TOKENS), or server.allow_unauthenticated (ALLOW_UNAUTHENTICATED) true',
     });

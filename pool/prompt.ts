@@ -54,4 +54,4 @@ function asAttribute(text: string | undefined): string {
 // Invisible characters and spaces between `<`, `/` and the name do not help to get past this.
 const BLOCK_TAG =
   /<(?=[\s\u00ad\u200b-\u200f\u2060\ufeff/]*(?:context|task|acceptance_criteria|inputs?|constraints)(?![\w-]))/gi;
-const CONTROL_TOKEN = /<(?=\|[a-z_]{2,32}\|>|(?:start|end)_of_turn>|\/?s>|bos>|eos>)/gi;
+const CONTROL_TOKEN = /<(?=\|[a-z_0-9]{2,32}\|>|(?:start|end)_of_(?:turn|image)>|\/?s>|bos>|eos>)/gi;

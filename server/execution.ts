@@ -39,7 +39,7 @@ export async function execute(
       break;
     }
     if ('retryAfterSeconds' in slot) {
-      const detail = `all slots of tier ${tier} are taken and its queue is full`;
+      const detail = `all slots of tier ${tier} are taken, and its queue is full or longer than the deadline`;
       generated = {
         kind: 'failed',
         code: 'tier_saturated',

@@ -35,6 +35,14 @@ log: {level: loud}
   }
 });
 
+test('that others would reach it without tokens is told with all else that is wrong', () => {
+  const problems = problemsOf('server: {host: 0.0.0.0}\nlog: {level: loud}', { SERVICE_PORT: 'abc' });
+  assert.equal(
+    problems.map(({ path }) => path),
+    ['log.level', 'SERVICE_PORT', 'server.host'],
+  );
+});
+
 test('nobody else can reach a service without tokens, unless it is said in so many words', () => {
   for (const host of ['0.0.0.0', '::', '192.168.1.4', 'worker.internal', '127.evil.example']) {
     const [problem, ...others] = problemsOf(`server: {host: "${host}"}`);

@@ -22,6 +22,18 @@ test('text of the caller can neither close its block nor act as template code', 
   assert.ok(!user.includes('<|im_start|>'));
 });
 
+test('a control token of a chat template is none in the text of a caller', () => {
+  const tokens = [
+    '<|im_start|>',
+    '<|reserved_200018|>',
+    '<start_of_turn>',
+    '<end_of_image>',
+    '<bos>',
+    '</s>',
+  ];
+  for (const token of tokens) assert.equal(asMaterial(`a ${token}`), `a ${token.replace('<', '&lt;')}`);
+});
+
 test('markup that is no block of the prompt stays as it is', () => {
   const html = '<div class="task"></div><contexts><p>a < b</p>';
   assert.equal(asMaterial(html), html);

@@ -39,8 +39,9 @@ export function loadConfig({ path, env, argv = [], domains }: LoadOptions): Conf
   const problems = [
     ...('problems' in fromFile ? fromFile.problems : fileProblems(fromFile.layer, domains)),
     ...schemaProblems(complete(fromEnvironment, domains), variableName),
-    ...('problems' in fromFile ? [] : exposure(config)),
   ];
+  const reported = new Set(problems.map(({ path }) => fieldOfVariable(path) ?? path));
+  if (!('problems' in fromFile)) problems.push(...exposure(config).filter(({ path }) => !reported.has(path)));
   if (problems.length > 0) throw new ConfigError(source.file, problems);
   if (!validator.check(config)) throw new Error('two layers that are valid have become one that is not');
   return frozen(withAbsoluteDirectories(config));
@@ -124,6 +125,11 @@ function valueAt(value: unknown, keys: readonly string[]): unknown {
 function variableName(keys: readonly string[]): string {
   const set = environmentVariables.find(({ field }) => field[0] === keys[0] && field[1] === keys[1]);
   return set?.name ?? fieldName(keys);
+}
+
+function fieldOfVariable(variableName: string): string | undefined {
+  const set = environmentVariables.find(({ name }) => name === variableName);
+  return set && fieldName(set.field);
 }
 
 function overlay(below: Mapping, above: Mapping): Mapping {

@@ -2,8 +2,8 @@ import type { Note } from '../contracts/outcome.js';
 import { escapeControls } from './answer-scanner.js';
 
 /**
- * Parses JSON whose texts UTF-8 can hold; where it is not quite JSON but has one possible reading (a comma before a closing bracket,
- * a line break inside a string), reads it so and says what was corrected. Returns undefined otherwise.
+ * Parses JSON whose texts UTF-8 can hold; where it is not quite JSON but has one possible reading (a comma before a
+ * closing bracket, a line break inside a string), reads it so and says what was corrected. Returns undefined otherwise.
  */
 export function parseLenient(text: string): { readonly value: unknown; readonly notes: Note[] } | undefined {
   const encodable = withoutLoneSurrogates(text);

@@ -7,6 +7,7 @@ import type { Executed } from './outcome.js';
 import type { RecentTasks } from './recent-tasks.js';
 import type { RunningTask, TaskOutcome } from './running-task.js';
 import { type ArtifactStore, type CompletedHead, StoreUnavailable, type TaskRecord } from './store/store.js';
+import { storedOutput } from './store/stored-output.js';
 
 export interface EndingParts {
   readonly config: Config['log'];
@@ -64,9 +65,7 @@ export class Ending {
     const { store } = this.#parts;
     const stored = await store.find(record.taskId);
     if (stored === undefined) return { record, output };
-    const { outcome } = stored;
-    const artifact = outcome.status === 'completed' ? await store.artifact(outcome.artifact_id) : undefined;
-    return { record: stored, output: artifact?.output };
+    return { record: stored, output: await storedOutput(store, stored) };
   }
 
   /**

@@ -18,6 +18,7 @@ import {
   type TaskOutcome,
 } from './running-task.js';
 import { StoreUnavailable, type TaskOrigin, type TaskRecord } from './store/store.js';
+import { storedOutput } from './store/stored-output.js';
 import type { Tracing } from './tracing/tracing.js';
 
 /** A message that names a task_id and is not a task. */
@@ -239,10 +240,8 @@ export class Tasks {
   }
 
   async #outcomeOf(stored: TaskRecord): Promise<TaskOutcome> {
-    if (stored.outcome.status === 'failed')
-      return { outcome: stored.outcome, output: undefined, final: true };
-    const artifact = await this.#parts.store.artifact(stored.outcome.artifact_id);
-    return { outcome: stored.outcome, output: artifact?.output, final: true };
+    const output = await storedOutput(this.#parts.store, stored);
+    return { outcome: stored.outcome, output, final: true };
   }
 
   async #execute(task: RunningTask): Promise<TaskOutcome> {

@@ -4,6 +4,7 @@ import { handleCancellation } from './cancellation.js';
 import type { BrokerState } from './connection.js';
 import { gatherWrites, openConnection, within } from './connection.js';
 import { type DeliveryParts, handleDelivery } from './delivery.js';
+import { Moment } from './moment.js';
 import { declare, type Topology } from './topology.js';
 
 /** Takes messages from the broker and answers each of them once. */
@@ -69,7 +70,7 @@ export async function openConsumer({
     },
   });
   const inHand = new Set<Promise<void>>();
-  const moment = new Moment(GATHER_MS, () => current !== undefined && gatherWrites(current));
+  const moment = new Moment(() => current !== undefined && gatherWrites(current));
   /** The open channels of the present connection, with their consumer tags. */
   const open = new Map<Channel, string>();
   let current: ChannelModel | undefined;
@@ -188,32 +189,6 @@ export async function openConsumer({
   };
 }
 
-/** Lets all who wait go on together. */
-class Moment {
-  readonly #ms: number;
-  readonly #onOver: () => void;
-  #present: Promise<void> | undefined;
-
-  constructor(ms: number, onOver: () => void) {
-    this.#ms = ms;
-    this.#onOver = onOver;
-  }
-
-  /** Resolves at the end of the present moment, which begins with the first who asks. */
-  over(): Promise<void> {
-    this.#present ??= new Promise((resolve) => {
-      setTimeout(() => {
-        this.#present = undefined;
-        this.#onOver();
-        resolve();
-      }, this.#ms);
-    });
-    return this.#present;
-  }
-}
-
-/** For answers of the same moment. */
-const GATHER_MS = 1;
 const REOPEN_MS = 200;
 const CLOSE_MS = 1000;
 /** A message that meets a fault of ours comes back, but not in a busy loop. */

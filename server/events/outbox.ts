@@ -1,5 +1,6 @@
 import type { Log } from '../log.js';
 import type { ArtifactStore, MarkedRecord, TaskRecord } from '../store/store.js';
+import { storedOutput } from '../store/stored-output.js';
 import { outcomeEvent } from './outcome-event.js';
 import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
@@ -198,10 +199,8 @@ class StoreOutbox implements Outbox {
         while (!this.#hasRoom() && !this.#closed) await this.#room();
         if (this.#closed || !publisher.open) return;
         if (this.#held.has(record.taskId)) continue;
-        const { outcome } = record;
-        const artifact =
-          outcome.status === 'completed' ? await store.artifact(outcome.artifact_id) : undefined;
-        if (!this.#held.has(record.taskId)) void this.#publish(record, artifact?.output);
+        const output = await storedOutput(store, record);
+        if (!this.#held.has(record.taskId)) void this.#publish(record, output);
       }
     }
   }

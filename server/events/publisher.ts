@@ -2,6 +2,7 @@ import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Opt
 import type { Config } from '../../config/schema.js';
 import type { Log } from '../log.js';
 import { type BrokerState, gatherWrites, openConnection } from './connection.js';
+import { Moment } from './moment.js';
 import { declare, type Topology } from './topology.js';
 
 /** One message on its way out. */
@@ -109,8 +110,11 @@ class Line {
   readonly #declare: (model: ChannelModel) => Promise<void>;
   readonly #watch: NodeJS.Timeout;
   readonly #watchMs: number;
+  readonly #moment = new Moment(() => {
+    if (this.#model !== undefined) gatherWrites(this.#model);
+    this.#send();
+  });
   #watchedAt = performance.now();
-  #gathering: NodeJS.Timeout | undefined;
   #model: ChannelModel | undefined;
   #channel: ConfirmChannel | undefined;
   #blocked = false;
@@ -148,11 +152,7 @@ class Line {
         entry.timer = setTimeout(giveUp, limitMs);
       }
       this.#waiting.push(entry);
-      this.#gathering ??= setTimeout(() => {
-        this.#gathering = undefined;
-        if (this.#model !== undefined) gatherWrites(this.#model);
-        this.#send();
-      }, GATHER_MS);
+      void this.#moment.over();
     });
   }
 
@@ -223,7 +223,6 @@ class Line {
   close(): void {
     this.#closed = true;
     clearInterval(this.#watch);
-    clearTimeout(this.#gathering);
     for (const entry of [...this.#sent, ...this.#waiting])
       this.#giveUp(entry, new PublishGivenUp('the publisher is closed'));
   }
@@ -315,7 +314,5 @@ class Line {
   }
 }
 
-/** For messages of the same moment. */
-const GATHER_MS = 1;
 const REOPEN_MS = 100;
 const NACK_PAUSE_MS = 500;

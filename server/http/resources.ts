@@ -1,5 +1,6 @@
 import { Registry } from 'prom-client';
 import { idPattern, taskLimits } from '../../contracts/task.js';
+import { storedOutput } from '../store/stored-output.js';
 import type { HttpParts } from './parts.js';
 import { completedJson, json, type Reply, refusal } from './reply.js';
 
@@ -20,10 +21,10 @@ export async function taskStatus({ tasks, store, leases }: HttpParts, id: string
   if (record === undefined) return notFound('task', id);
   const { outcome, final } = record;
   if (outcome.status === 'failed') return json({ task_id: id, status: 'failed', outcome });
-  const stored = await store.artifact(outcome.artifact_id);
+  const output = await storedOutput(store, record);
   const body = Buffer.concat([
     Buffer.from(`${JSON.stringify({ task_id: id, status: 'completed' }).slice(0, -1)},"outcome":`),
-    completedJson({ outcome, output: stored?.output, final }),
+    completedJson({ outcome, output, final }),
     Buffer.from('}'),
   ]);
   return { status: 200, contentType: 'application/json', body };

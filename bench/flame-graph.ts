@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { shortTasks, startInstantModel } from './instant-model.js';
+import { CALLERS, CALLERS_CONFIGURATION, shortTasks, startInstantModel } from './instant-model.js';
 import { serviceEnvironment, startProcess } from './processes.js';
 import { type CpuProfile, flameGraph, foldProfile, sharesOf } from './report/flame-graph.js';
 
@@ -9,7 +9,6 @@ import { type CpuProfile, flameGraph, foldProfile, sharesOf } from './report/fla
  * `npm run flame-graph [-- FILE]`: profiles the event loop (`node --cpu-prof`) under the load of the scenario
  * `execute`, prints where its time goes, and draws it.
  */
-const CONNECTIONS = 64;
 const WARM_UP_SECONDS = 4;
 const MEASURED_SECONDS = 6;
 const file = process.argv[2] ?? 'docs/flame-graph.svg';
@@ -20,10 +19,10 @@ try {
   const service = await startProcess(
     '../server/main.js',
     [],
-    serviceEnvironment(directory, simulators.gatewayUrl!, `queues: {small: {concurrency: ${CONNECTIONS}}}\n`),
+    serviceEnvironment(directory, simulators.gatewayUrl!, CALLERS_CONFIGURATION),
     ['--cpu-prof', '--cpu-prof-dir', directory],
   );
-  const load = shortTasks(service, { seed: 1, prefix: 'flame', connections: CONNECTIONS });
+  const load = shortTasks(service, { seed: 1, prefix: 'flame', connections: CALLERS });
   await load(WARM_UP_SECONDS);
   const skipMicros = (performance.now() - startedAt) * 1000;
   const { answered, failed } = await load(MEASURED_SECONDS);

@@ -8,6 +8,11 @@ export function startInstantModel(kinds: readonly ('gateway' | 'rag')[] = ['gate
   return startSimulators({ kinds: [...kinds], knobs: { gateway: { chunks: 20, output: shortAnswer } } });
 }
 
+/** How many callers most loads of short tasks have. */
+export const CALLERS = 64;
+/** A tier that holds as many tasks as there are callers. */
+export const CALLERS_CONFIGURATION = `queues: {small: {concurrency: ${CALLERS}, timeout: 120}}\n`;
+
 /** A round of short tasks for so many seconds, by callers of whom each waits for its answer. */
 export function shortTasks(
   server: BenchProcess,

@@ -1,3 +1,5 @@
+import { escaped } from './page.js';
+
 /** What a `.cpuprofile` of V8 holds, as far as it is read here (Chrome DevTools Protocol, Profiler.Profile). */
 export interface CpuProfile {
   readonly nodes: readonly {
@@ -142,8 +144,4 @@ function legend(): string {
         `<rect x="${4 + at * 140}" y="24" width="12" height="12" fill="${colour}"/><text x="${20 + at * 140}" y="34">${origin}</text>`,
     )
     .join('');
-}
-
-function escaped(text: string): string {
-  return text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!);
 }

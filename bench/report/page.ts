@@ -73,9 +73,18 @@ function recordings(result: SuiteResult): object {
   );
 }
 
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+/** A text for HTML or XML. */
+export function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => entities[character]!);
 }
+
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 /** Inside a script element nothing may look like its end or like a comment. */
 function inScript(value: object): string {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Round } from '../closed-loop.js';
 import { failedMetric, loadMetrics, recordingOf } from '../findings.js';
-import { shortTasks, startInstantModel } from '../instant-model.js';
+import { CALLERS, CALLERS_CONFIGURATION, shortTasks, startInstantModel } from '../instant-model.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
 import { ratios, takeTurns } from '../rounds.js';
@@ -20,13 +20,18 @@ async function run(bench: Bench): Promise<Findings> {
   const gateway = simulators.gatewayUrl!;
   const started: BenchProcess[] = [];
   const start = async (name: string, workers: number) => {
-    const environment = serviceEnvironment(join(bench.directory, name), gateway, CONFIGURATION, workers);
+    const environment = serviceEnvironment(
+      join(bench.directory, name),
+      gateway,
+      CALLERS_CONFIGURATION,
+      workers,
+    );
     const server = await startProcess('../server/main.js', [], environment);
     started.push(server);
     return loaded(server, name);
   };
   const loaded = (server: BenchProcess, prefix: string) =>
-    shortTasks(server, { seed: bench.seed, prefix, connections: CONNECTIONS });
+    shortTasks(server, { seed: bench.seed, prefix, connections: CALLERS });
   try {
     const floor = await startProcess('floors/relay.js', [gateway]);
     started.push(floor);
@@ -41,10 +46,6 @@ async function run(bench: Bench): Promise<Findings> {
     await simulators.close();
   }
 }
-
-const CONNECTIONS = 64;
-// A tier that holds as many tasks as there are connections.
-const CONFIGURATION = `queues: {small: {concurrency: ${CONNECTIONS}, timeout: 120}}\n`;
 
 function findings(rounds: Record<'floor' | 'one' | 'two', Round[]>): Findings {
   const { floor, one, two } = rounds;
@@ -74,7 +75,7 @@ function findings(rounds: Record<'floor' | 'one' | 'two', Round[]>): Findings {
     ],
     recordings: servers.map(([name, rounds]) => recordingOf(name, rounds)),
     notes: [
-      `${CONNECTIONS} connections; the floor is uWebSockets.js in, undici out, deltas joined; CPU is of all processes and threads of a server.`,
+      `${CALLERS} connections; the floor is uWebSockets.js in, undici out, deltas joined; CPU is of all processes and threads of a server.`,
     ],
   };
 }

@@ -1,4 +1,4 @@
-import { shortTasks, startInstantModel } from '../instant-model.js';
+import { CALLERS, CALLERS_CONFIGURATION, shortTasks, startInstantModel } from '../instant-model.js';
 import { readMeter } from '../meter.js';
 import type { MeterReading } from '../metered-service.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
@@ -18,9 +18,9 @@ async function run(bench: Bench): Promise<Findings> {
   const service = await startProcess(
     'metered-service.js',
     [],
-    serviceEnvironment(bench.directory, simulators.gatewayUrl!, CONFIGURATION),
+    serviceEnvironment(bench.directory, simulators.gatewayUrl!, CALLERS_CONFIGURATION),
   );
-  const load = shortTasks(service, { seed: bench.seed, prefix: 'soak', connections: CONNECTIONS });
+  const load = shortTasks(service, { seed: bench.seed, prefix: 'soak', connections: CALLERS });
   try {
     let [answered, failed, loads] = [0, 0, 0];
     let early: State | undefined;
@@ -55,8 +55,6 @@ interface State extends MeterReading {
 const TASKS = 200_000;
 const EARLY_TASKS = 20_000;
 const SHORT_LOADS = 10;
-const CONNECTIONS = 64;
-const CONFIGURATION = `queues: {small: {concurrency: ${CONNECTIONS}, timeout: 120}}\n`;
 
 /** When the connections to the gateway that nobody uses have been closed. */
 async function settled(service: BenchProcess, tasks: number): Promise<State> {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Round } from '../closed-loop.js';
 import { failedMetric, loadMetrics, recordingOf } from '../findings.js';
-import { shortTasks, startInstantModel } from '../instant-model.js';
+import { CALLERS, CALLERS_CONFIGURATION, shortTasks, startInstantModel } from '../instant-model.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
 import { ratios, takeTurns } from '../rounds.js';
@@ -15,9 +15,6 @@ export const scenario: Scenario = {
   run,
 };
 
-const CONNECTIONS = 64;
-const CONFIGURATION = `queues: {small: {concurrency: ${CONNECTIONS}, timeout: 120}}\n`;
-
 async function run(bench: Bench): Promise<Findings> {
   const simulators = await startInstantModel();
   const started: BenchProcess[] = [];
@@ -30,9 +27,9 @@ async function run(bench: Bench): Promise<Findings> {
     const collector = await begin('floors/collector.js');
     const service = async (name: string, env: Record<string, string>) => {
       const directory = join(bench.directory, name);
-      const environment = serviceEnvironment(directory, simulators.gatewayUrl!, CONFIGURATION);
+      const environment = serviceEnvironment(directory, simulators.gatewayUrl!, CALLERS_CONFIGURATION);
       const server = await begin('../server/main.js', { ...environment, ...env });
-      return shortTasks(server, { seed: bench.seed, prefix: name, connections: CONNECTIONS });
+      return shortTasks(server, { seed: bench.seed, prefix: name, connections: CALLERS });
     };
     const OTEL_EXPORTER_OTLP_ENDPOINT = collector.url;
     return findings(
@@ -72,7 +69,7 @@ function findings(rounds: Record<'none' | 'tenth' | 'all', Round[]>): Findings {
     ],
     recordings: servers.map(([name, of]) => recordingOf(name, of)),
     notes: [
-      `${CONNECTIONS} connections, a closed loop; the collector is a process of its own that takes all and keeps nothing.`,
+      `${CALLERS} connections, a closed loop; the collector is a process of its own that takes all and keeps nothing.`,
     ],
   };
 }

@@ -6,7 +6,7 @@ import { loadConfig } from '../../config/load.js';
 import { domainNames, domains } from '../../domains/registry.js';
 import { topologyOf } from '../../server/events/topology.js';
 import { until } from '../service/at-service.js';
-import { aReadyEvent, aTinyTask, atBroker, type BrokerUnderTest } from './at-broker.js';
+import { aReadyEvent, aTinyTask, atBroker, type BrokerUnderTest, outcomeOf } from './at-broker.js';
 import { AsyncApi } from './documented.js';
 
 const test = suite('the messages are those of the AsyncAPI document');
@@ -31,9 +31,7 @@ const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
 async function endOf(taskId: string): Promise<ConsumeMessage> {
-  const { seen } = under.orchestrator;
-  await until(() => seen.some(({ event }) => event.data.task_id === taskId), taskId);
-  return seen.find(({ event }) => event.data.task_id === taskId)!.message;
+  return (await outcomeOf(under, taskId)).message;
 }
 
 async function theLetter(): Promise<ConsumeMessage> {

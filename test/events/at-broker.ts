@@ -218,3 +218,18 @@ export async function queuesAreEmpty(
   }
   throw new Error(`messages are left: ${JSON.stringify(left)}`);
 }
+
+/** How often the model was called for one task. */
+export async function modelCalls(
+  under: { stats(): Promise<{ readonly byTask: Readonly<Record<string, number>> }> },
+  taskId: string,
+): Promise<number> {
+  return (await under.stats()).byTask[taskId] ?? 0;
+}
+
+/** The first terminal event of a task, once it has come. */
+export async function outcomeOf({ orchestrator }: BrokerUnderTest, taskId: string): Promise<SeenEvent> {
+  const find = () => orchestrator.seen.find(({ event }) => event.data.task_id === taskId);
+  await until(() => find() !== undefined, taskId);
+  return find()!;
+}

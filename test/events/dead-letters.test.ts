@@ -6,7 +6,7 @@ import { type ConfirmChannel, connect } from 'amqplib';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { sleep, until } from '../service/at-service.js';
-import { aTinyTask, atBroker, type BrokerUnderTest, queuesAreEmpty } from './at-broker.js';
+import { aTinyTask, atBroker, type BrokerUnderTest, modelCalls, queuesAreEmpty } from './at-broker.js';
 
 const test = suite('dead letters');
 let rabbit: RabbitServer;
@@ -110,11 +110,6 @@ async function withChannel(use: (channel: ConfirmChannel) => Promise<void>): Pro
   await model.close();
 }
 
-async function modelCalls(taskId: string): Promise<number> {
-  const { requests } = await under.stats();
-  return requests.filter(({ headers }) => headers['x-task-id'] === taskId).length;
-}
-
 test('list shows what was given up and why, and takes nothing away', async () => {
   const task = await aFailedTask();
   await under.orchestrator.publish('task.ready.tiny', Buffer.from('\u001b[31mnot json'), {
@@ -172,7 +167,7 @@ test('a task that fails again comes back once, with its count of replays, and ma
   await under.knobs({ status: 503 });
   await deadLetters(['replay', '--all']);
   await until(() => outcomesOf(task.task_id).length === 2, 'the second failure');
-  assert.equal(await modelCalls(task.task_id), 4);
+  assert.equal(await modelCalls(under, task.task_id), 4);
   const [again] = (await letters(1)).letters;
   assert.deepEqual([again!.taskId, again!.replays, again!.attempts], [task.task_id, 1, 2]);
   await under.knobs({});
@@ -187,7 +182,7 @@ test('a replayed message that is delivered twice is executed once', async () => 
   const task = await aFailedTask();
   const letter = await theLetter();
   await under.knobs({ ttftMs: 200 });
-  const before = await modelCalls(task.task_id);
+  const before = await modelCalls(under, task.task_id);
   const { contentType, messageId } = letter.properties;
   const copy = () =>
     under.orchestrator.publish('task.ready.tiny', letter.content, {
@@ -199,7 +194,7 @@ test('a replayed message that is delivered twice is executed once', async () => 
   await until(() => outcomesOf(task.task_id).length === 2, 'the second end');
   await copy();
   await sleep(500);
-  assert.equal((await modelCalls(task.task_id)) - before, 1);
+  assert.equal((await modelCalls(under, task.task_id)) - before, 1);
   assert.equal(new Set(outcomesOf(task.task_id).map(({ event }) => event.id)).size, 2);
 });
 
@@ -212,7 +207,7 @@ test('a replayed task keeps its new life when it comes again by HTTP', async () 
     headers: { 'x-replay': 1 },
   });
   // Its first attempt fails, and the message waits for the second one.
-  await until(async () => (await modelCalls(task.task_id)) === 3, 'the attempt that fails');
+  await until(async () => (await modelCalls(under, task.task_id)) === 3, 'the attempt that fails');
   await until(
     async () => (await under.ask('GET', `/tasks/${task.task_id}`)).body.status === 'failed',
     'its end',
@@ -233,7 +228,7 @@ test('headers that fill a frame do not make a replayed task forget which life it
     await until(() => outcomesOf(task.task_id).length === replays + 2, 'another end');
   }
   await letters(1);
-  assert.equal(await modelCalls(task.task_id), 6);
+  assert.equal(await modelCalls(under, task.task_id), 6);
 });
 
 test('poison stays poison: replayed, it comes back once', async () => {

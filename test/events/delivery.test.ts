@@ -9,6 +9,8 @@ import {
   aTinyTask,
   atBroker,
   type BrokerUnderTest,
+  modelCalls,
+  outcomeOf,
   queuesAreEmpty,
   type SeenEvent,
 } from './at-broker.js';
@@ -32,16 +34,6 @@ test.before.each(async () => {
   await under.knobs({});
   under.orchestrator.seen.length = 0;
 });
-
-async function modelCalls(taskId: string): Promise<number> {
-  const { requests } = await under.stats();
-  return requests.filter(({ headers }) => headers['x-task-id'] === taskId).length;
-}
-
-async function outcomeOf(taskId: string): Promise<SeenEvent> {
-  await until(() => under.orchestrator.seen.some(({ event }) => event.data.task_id === taskId), taskId);
-  return under.orchestrator.seen.find(({ event }) => event.data.task_id === taskId)!;
-}
 
 const asEvent = { contentType: 'application/cloudevents+json' };
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
@@ -104,7 +96,6 @@ test('a hundred tasks have a hundred outcomes', async () => {
   assert.ok(tasks.every(({ task_id }) => outcomes.has(task_id)));
 });
 
-void modelCalls;
 void until;
 
 test('binary mode and a bare body are understood as well', async () => {
@@ -123,21 +114,24 @@ test('binary mode and a bare body are understood as well', async () => {
   await under.orchestrator.publish('task.ready.tiny', json(bare), { contentType: 'application/json' });
   await under.orchestrator.publish('task.ready.tiny', json(aReadyEvent(untyped)));
   for (const { task_id } of [binary, bare, untyped])
-    assert.equal((await outcomeOf(task_id)).event.data.status, 'completed');
-  assert.equal((await outcomeOf(binary.task_id)).event.traceparent, headers['cloudEvents:traceparent']);
+    assert.equal((await outcomeOf(under, task_id)).event.data.status, 'completed');
+  assert.equal(
+    (await outcomeOf(under, binary.task_id)).event.traceparent,
+    headers['cloudEvents:traceparent'],
+  );
 });
 
 test('the tier of the routing key holds for a task that names none', async () => {
   const { tier: _, ...task } = aTinyTask();
   await under.orchestrator.publish('task.ready.tiny', json(task));
-  assert.equal((await outcomeOf(task.task_id)).event.data.tier, 'tiny');
+  assert.equal((await outcomeOf(under, task.task_id)).event.data.tier, 'tiny');
 });
 
 test('correlation_id and traceparent come back with the outcome', async () => {
   const task = aTinyTask();
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   await under.orchestrator.ready(task, { correlationId: 'order-7', headers: { traceparent } });
-  const { message, event } = await outcomeOf(task.task_id);
+  const { message, event } = await outcomeOf(under, task.task_id);
   assert.equal(message.properties.correlationId, 'order-7');
   assert.equal(message.properties.headers?.traceparent, traceparent);
   assert.equal(event.traceparent, traceparent);
@@ -147,16 +141,16 @@ test('a traceparent that is none does not reach the gateway, and does not stop t
   const task = aTinyTask();
   const traceparent = '00-x\r\nx-injected: 1';
   await under.orchestrator.ready(task, { headers: { traceparent } });
-  assert.equal((await outcomeOf(task.task_id)).event.data.status, 'completed');
+  assert.equal((await outcomeOf(under, task.task_id)).event.data.status, 'completed');
 });
 
 test('the payloads are those that the AsyncAPI document describes', async () => {
   const [good, bad] = [aTinyTask(), aTinyTask()];
   await under.orchestrator.ready(good);
-  await outcomeOf(good.task_id);
+  await outcomeOf(under, good.task_id);
   await under.knobs({ refusal: 'This is not a task for me.' });
   await under.orchestrator.ready(bad);
-  const [created, failed] = [await outcomeOf(good.task_id), await outcomeOf(bad.task_id)];
+  const [created, failed] = [await outcomeOf(under, good.task_id), await outcomeOf(under, bad.task_id)];
   assert.deepEqual(compile(TaskOutputCreatedEvent).violations(created.event), []);
   assert.deepEqual(compile(TaskFailedEvent).violations(failed.event), []);
   assert.equal(failed.event.data.code, 'refused');
@@ -171,8 +165,8 @@ test('what fails for the moment is tried again by the broker, and succeeds', asy
   await under.knobs({ script: [{ status: 503 }, { status: 503 }] });
   const task = aTinyTask();
   await under.orchestrator.ready(task);
-  assert.equal((await outcomeOf(task.task_id)).event.data.status, 'completed');
-  assert.equal(await modelCalls(task.task_id), 3);
+  assert.equal((await outcomeOf(under, task.task_id)).event.data.status, 'completed');
+  assert.equal(await modelCalls(under, task.task_id), 3);
   assert.equal(under.orchestrator.seen.length, 1);
 });
 
@@ -180,10 +174,10 @@ test('after max_attempts the task has failed for good, and its message is a dead
   await under.knobs({ status: 503 });
   const task = aTinyTask();
   await under.orchestrator.ready(task, { correlationId: 'c-1' });
-  const { event, routingKey } = await outcomeOf(task.task_id);
+  const { event, routingKey } = await outcomeOf(under, task.task_id);
   assert.equal(routingKey, 'task.failed');
   assert.deepEqual([event.data.code, event.data.retryable], ['gateway_unavailable', false]);
-  assert.equal(await modelCalls(task.task_id), 3);
+  assert.equal(await modelCalls(under, task.task_id), 3);
   await sleep(300);
   const [letter, ...others] = await under.orchestrator.take(under.queue('dead'));
   assert.equal(others.length, 0);
@@ -216,12 +210,13 @@ test('poison is dead-lettered at once, and good messages beside it are executed'
     await under.orchestrator.publish('task.ready.tiny', content, options);
     if (at < good.length) await under.orchestrator.ready(good[at]!);
   }
-  for (const { task_id } of good) assert.equal((await outcomeOf(task_id)).event.data.status, 'completed');
+  for (const { task_id } of good)
+    assert.equal((await outcomeOf(under, task_id)).event.data.status, 'completed');
   for (const [task, code] of [
     [wrongShape, 'invalid_request'],
     [unknownDomain, 'unknown_domain'],
   ] as const)
-    assert.equal((await outcomeOf(task.task_id)).event.data.code, code);
+    assert.equal((await outcomeOf(under, task.task_id)).event.data.code, code);
   await sleep(300);
   const letters = await under.orchestrator.take(under.queue('dead'));
   assert.deepEqual(
@@ -234,7 +229,7 @@ test('poison is dead-lettered at once, and good messages beside it are executed'
 test('the same task_id with another body is a dead letter; the first one stands', async () => {
   const task = aTinyTask();
   await under.orchestrator.ready(task);
-  await outcomeOf(task.task_id);
+  await outcomeOf(under, task.task_id);
   await under.orchestrator.ready({ ...task, description: 'Something else' });
   await sleep(300);
   const letters = await under.orchestrator.take(under.queue('dead'));
@@ -249,16 +244,16 @@ test('headers that fill a frame do not keep a message from moving on', async () 
   await under.knobs({ script: [{ status: 503 }] });
   const task = aTinyTask();
   await under.orchestrator.ready(task, { headers: { filler: 'x'.repeat(60_000) } });
-  assert.equal((await outcomeOf(task.task_id)).event.data.status, 'completed');
+  assert.equal((await outcomeOf(under, task.task_id)).event.data.status, 'completed');
 });
 
 test('a task that expired while it waited is not executed', async () => {
   const task = aTinyTask();
   const event = { ...aReadyEvent(task), expirytime: new Date(Date.now() - 1000).toISOString() };
   await under.orchestrator.publish('task.ready.tiny', json(event), asEvent);
-  const { data } = (await outcomeOf(task.task_id)).event;
+  const { data } = (await outcomeOf(under, task.task_id)).event;
   assert.deepEqual([data.status, data.code, data.retryable], ['failed', 'deadline_exceeded', false]);
-  assert.equal(await modelCalls(task.task_id), 0);
+  assert.equal(await modelCalls(under, task.task_id), 0);
   await sleep(200);
   assert.equal((await under.orchestrator.take(under.queue('dead'))).length, 1);
 });
@@ -267,13 +262,13 @@ test('task.cancelled stops a running task: one task.failed with cancelled', asyn
   await under.knobs({ ttftMs: 10_000 });
   const task = aTinyTask();
   await under.orchestrator.ready(task);
-  await until(async () => (await modelCalls(task.task_id)) === 1, 'the model call');
+  await until(async () => (await modelCalls(under, task.task_id)) === 1, 'the model call');
   await under.orchestrator.publish(
     'task.cancelled',
     json(aReadyEvent({ task_id: task.task_id, reason: 'superseded' })),
     asEvent,
   );
-  const { data } = (await outcomeOf(task.task_id)).event;
+  const { data } = (await outcomeOf(under, task.task_id)).event;
   assert.deepEqual([data.status, data.code], ['failed', 'cancelled']);
   await until(async () => (await under.stats()).open === 0, 'the model call closed');
 });
@@ -285,9 +280,9 @@ test('task.cancelled stops a task that waits in the broker before it costs anyth
   for (const task of [...running, waiting]) await under.orchestrator.ready(task);
   await until(async () => (await under.stats()).open === 4, 'all slots taken');
   await under.orchestrator.publish('task.cancelled', json({ task_id: waiting.task_id }));
-  const { data } = (await outcomeOf(waiting.task_id)).event;
+  const { data } = (await outcomeOf(under, waiting.task_id)).event;
   assert.equal(data.code, 'cancelled');
-  assert.equal(await modelCalls(waiting.task_id), 0);
+  assert.equal(await modelCalls(under, waiting.task_id), 0);
   await under.orchestrator.outcomes(5);
 });
 
@@ -296,7 +291,7 @@ test('task.cancelled without sense is passed over', async () => {
   await under.orchestrator.publish('task.cancelled', json({ task_id: '../../etc' }));
   const task = aTinyTask();
   await under.orchestrator.ready(task);
-  assert.equal((await outcomeOf(task.task_id)).event.data.status, 'completed');
+  assert.equal((await outcomeOf(under, task.task_id)).event.data.status, 'completed');
 });
 
 test('no more messages are taken than the tier has slots', async () => {

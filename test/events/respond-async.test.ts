@@ -6,7 +6,7 @@ import { atNodes } from '../faults/at-nodes.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
 import { type Answer, atService, call, until } from '../service/at-service.js';
 import { OpenApi } from '../service/documented.js';
-import { aTinyTask, atBroker, type BrokerUnderTest, queuesAreEmpty } from './at-broker.js';
+import { aTinyTask, atBroker, type BrokerUnderTest, modelCalls, queuesAreEmpty } from './at-broker.js';
 
 const test = suite('Prefer: respond-async');
 const openApi = new OpenApi();
@@ -45,9 +45,6 @@ async function status(taskId: string): Promise<string> {
 
 const reaches = (taskId: string, wanted: string) =>
   until(async () => (await status(taskId)) === wanted, `${taskId} ${wanted}`);
-
-/** Of one task alone: the call of another one may still be on its way to the model. */
-const callsFor = async (taskId: string) => (await under.stats()).byTask[taskId] ?? 0;
 
 /** Takes the one slot of the tier until the model answers. */
 async function aBusyTier(ttftMs: number): Promise<string> {
@@ -127,7 +124,7 @@ test('the same request twice is executed once, and answered at once when it is c
   assert.deepEqual([again.status, again.body.status, again.body.task_id], [200, 'completed', task.task_id]);
   assert.equal(again.headers['preference-applied'], undefined);
   assert.equal((await queue({ ...task, description: 'Something else' })).status, 409);
-  assert.equal(await callsFor(task.task_id), 1);
+  assert.equal(await modelCalls(under, task.task_id), 1);
 });
 
 test('what is no task is refused, and nothing is queued', async () => {
@@ -146,7 +143,7 @@ test('DELETE of a queued task: it is never executed, and has failed with cancell
   await reaches(task.task_id, 'failed');
   assert.equal((await under.ask('GET', `/tasks/${task.task_id}`)).body.outcome.code, 'cancelled');
   await reaches(first, 'failed');
-  assert.equal(await callsFor(task.task_id), 0);
+  assert.equal(await modelCalls(under, task.task_id), 0);
 });
 
 test('without a broker in the configuration the preference is passed over', async () => {

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { until } from '../service/at-service.js';
-import { aReadyEvent, aTinyTask, atBroker, type BrokerUnderTest, type SeenEvent } from './at-broker.js';
+import {
+  aReadyEvent,
+  aTinyTask,
+  atBroker,
+  type BrokerUnderTest,
+  modelCalls,
+  outcomeOf,
+} from './at-broker.js';
 
 const test = suite('messages as other senders make them');
 let rabbit: RabbitServer;
@@ -27,15 +34,6 @@ test.before.each(async () => {
 const asEvent = { contentType: 'application/cloudevents+json' };
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 
-async function modelCalls(taskId: string): Promise<number> {
-  return (await under.stats()).byTask[taskId] ?? 0;
-}
-
-async function outcomeOf(taskId: string): Promise<SeenEvent> {
-  await until(() => under.orchestrator.seen.some(({ event }) => event.data.task_id === taskId), taskId);
-  return under.orchestrator.seen.find(({ event }) => event.data.task_id === taskId)!;
-}
-
 test('a structured event whose attributes stand in its headers as well is read as structured', async () => {
   const [declared, undeclared] = [aTinyTask(), aTinyTask()];
   const headers = { 'cloudEvents:specversion': '1.0', 'cloudEvents:id': 'e-1' };
@@ -46,7 +44,7 @@ test('a structured event whose attributes stand in its headers as well is read a
     headers,
   });
   for (const { task_id } of [declared, undeclared])
-    assert.equal((await outcomeOf(task_id)).event.data.status, 'completed');
+    assert.equal((await outcomeOf(under, task_id)).event.data.status, 'completed');
 });
 
 test('attributes in headers that are bytes count as those that are text', async () => {
@@ -56,14 +54,14 @@ test('attributes in headers that are bytes count as those that are text', async 
     'cloudEvents:correlationid': Buffer.from('order-8'),
   };
   await under.orchestrator.publish('task.ready.tiny', json(task), { headers });
-  assert.equal((await outcomeOf(task.task_id)).event.correlationid, 'order-8');
+  assert.equal((await outcomeOf(under, task.task_id)).event.correlationid, 'order-8');
 });
 
 test('a correlationid too long for a property comes back in the envelope', async () => {
   const task = aTinyTask();
   const correlationid = 'c'.repeat(300);
   await under.orchestrator.publish('task.ready.tiny', json({ ...aReadyEvent(task), correlationid }), asEvent);
-  const { event, message } = await outcomeOf(task.task_id);
+  const { event, message } = await outcomeOf(under, task.task_id);
   assert.equal(event.correlationid, correlationid);
   assert.equal(message.properties.correlationId, undefined);
 });
@@ -83,7 +81,10 @@ test('a trace context that no header holds does not keep the outcome from its se
     json({ ...aReadyEvent(tasks[1]), traceparent: `${traceparent}-${long}` }),
     asEvent,
   );
-  const [first, second] = [await outcomeOf(tasks[0].task_id), await outcomeOf(tasks[1].task_id)];
+  const [first, second] = [
+    await outcomeOf(under, tasks[0].task_id),
+    await outcomeOf(under, tasks[1].task_id),
+  ];
   assert.deepEqual([first.event.traceparent, first.event.tracestate], [traceparent, undefined]);
   assert.equal(second.event.traceparent, undefined);
 });
@@ -93,8 +94,8 @@ test('a header that is no count of attempts counts as none', async () => {
     await under.knobs({ script: [{ status: 503 }] });
     const task = aTinyTask();
     await under.orchestrator.ready(task, { headers: { 'x-attempts': attempts } });
-    assert.equal((await outcomeOf(task.task_id)).event.data.status, 'completed', String(attempts));
-    assert.equal(await modelCalls(task.task_id), 2);
+    assert.equal((await outcomeOf(under, task.task_id)).event.data.status, 'completed', String(attempts));
+    assert.equal(await modelCalls(under, task.task_id), 2);
   }
 });
 
@@ -120,12 +121,12 @@ test('a message that is moved to the suspects keeps the time of its expiry', asy
   const headers = { 'x-delivery-count': 2 };
   await under.orchestrator.ready(slow, { headers });
   await until(
-    async () => (await modelCalls(slow.task_id)) === 1,
+    async () => (await modelCalls(under, slow.task_id)) === 1,
     'the model call of the one suspect in hand',
   );
   await under.orchestrator.ready(impatient, { headers, expiration: '1000' });
-  assert.equal((await outcomeOf(impatient.task_id)).event.data.code, 'deadline_exceeded');
-  assert.equal(await modelCalls(impatient.task_id), 0);
+  assert.equal((await outcomeOf(under, impatient.task_id)).event.data.code, 'deadline_exceeded');
+  assert.equal(await modelCalls(under, impatient.task_id), 0);
   await under.orchestrator.take(under.queue('dead'));
 });
 
@@ -134,9 +135,9 @@ test('a cancellation counts whatever its reason is', async () => {
     await under.knobs({ ttftMs: 10_000 });
     const task = aTinyTask();
     await under.orchestrator.ready(task);
-    await until(async () => (await modelCalls(task.task_id)) === 1, 'the model call');
+    await until(async () => (await modelCalls(under, task.task_id)) === 1, 'the model call');
     await under.orchestrator.publish('task.cancelled', json({ task_id: task.task_id, reason }));
-    assert.equal((await outcomeOf(task.task_id)).event.data.code, 'cancelled');
+    assert.equal((await outcomeOf(under, task.task_id)).event.data.code, 'cancelled');
   }
 });
 

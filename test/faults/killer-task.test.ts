@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
+import { aTinyTask, modelCalls, queuesAreEmpty } from '../events/at-broker.js';
 import { call, sleep } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
@@ -32,7 +32,7 @@ test('the task becomes a dead letter, and those beside it succeed', async () => 
   let watching = true;
   const watched = (async () => {
     for (let calls = 0; watching; await sleep(10)) {
-      const now = (await under.stats()).byTask[killer.task_id] ?? 0;
+      const now = await modelCalls(under, killer.task_id);
       if (now === calls) continue;
       calls = now;
       await node.kill();

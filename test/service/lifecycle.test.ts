@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -16,6 +16,17 @@ test.after.each(async () => {
   await service?.close();
   service = undefined;
 });
+
+/** A caller who has sent his task, and reads nothing of the answer until the socket is resumed. */
+function aSlowReader({ url }: ServiceUnderTest, task: object, accept: string): Socket {
+  const body = JSON.stringify(task);
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.pause();
+  socket.write(
+    `POST /execute HTTP/1.1\r\nhost: x\r\naccept: ${accept}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+  return socket;
+}
 
 test('a stop lets what runs end', async () => {
   service = await atService();
@@ -91,12 +102,7 @@ test('a slow reader stops the model stream, and gets all of it in the end', asyn
     'output: {max_bytes: 67108864}\nmodels: {"gemma3:12b": {context_window: 20000000, max_output_tokens: 15000000}}',
     { MODEL_GATEWAY_URL: `http://127.0.0.1:${port}` },
   );
-  const body = JSON.stringify(aTask());
-  const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
-  socket.pause();
-  socket.write(
-    `POST /execute HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+  const socket = aSlowReader(service, aTask(), 'text/event-stream');
   let before = -1;
   await until(async () => {
     const still = written === before && written > 0;
@@ -124,12 +130,7 @@ for (const accept of ['application/json', 'text/event-stream']) {
     );
     await service.knobs({ output: JSON.stringify({ content, artifacts: [], summary: 's' }), chunks: 1 });
     const task = aTask({ domain: 'documentation' });
-    const body = JSON.stringify(task);
-    const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
-    socket.pause();
-    socket.write(
-      `POST /execute HTTP/1.1\r\nhost: x\r\naccept: ${accept}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    );
+    const socket = aSlowReader(service, task, accept);
     await until(
       async () => (await service!.ask('GET', `/tasks/${task.task_id}`)).body.status === 'completed',
       'its end',
@@ -160,12 +161,7 @@ test('a stop does not wait for a slow reader who has gone', async () => {
   await service.knobs({ output: JSON.stringify({ content, artifacts: [], summary: 's' }), chunks: 1 });
   for (const accept of ['application/json', 'text/event-stream']) {
     const task = aTask({ domain: 'documentation' });
-    const body = JSON.stringify(task);
-    const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
-    socket.pause();
-    socket.write(
-      `POST /execute HTTP/1.1\r\nhost: x\r\naccept: ${accept}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    );
+    const socket = aSlowReader(service, task, accept);
     await until(
       async () => /completed|failed/.test((await service!.ask('GET', `/tasks/${task.task_id}`)).body.status),
       'its end',

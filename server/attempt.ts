@@ -71,9 +71,8 @@ export async function callOnce(
         },
         stream,
         {
-          get live() {
-            return watcher.live;
-          },
+          // No getter: what it sees would stay alive until the next full collection (decision 0020).
+          isLive: () => watcher.live,
           firstBytes: () => {
             firstTokenMs = since(startedAt);
           },
@@ -145,7 +144,10 @@ function brokenCall(detail: string): Called & { kind: 'failed' } {
 function tokensOf(prompt: Assembled & { kind: 'assembled' }, read: Reading | undefined): TokenUse {
   const method = (read?.counted.exact ?? prompt.exact) ? 'exact' : 'approximate';
   if (read === undefined) return { prompt: 0, completion: 0, counted_by: 'tokenizer', method };
-  if (read.usage !== undefined) return { ...read.usage, counted_by: 'gateway', method };
+  if (read.usage !== undefined) {
+    const { prompt, completion } = read.usage;
+    return { prompt, completion, counted_by: 'gateway', method };
+  }
   const completion = read.counted.content + read.counted.reasoning;
   return { prompt: prompt.promptTokens, completion, counted_by: 'tokenizer', method };
 }

@@ -117,6 +117,7 @@ function rounded(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }
 
+/** `common` becomes the outcome: to spread it into another object costs more (decision 0020). */
 function outcomeOf(
   common: Omit<CompletedHead, 'artifact_id' | 'status'>,
   resolved: ResolvedTask,
@@ -125,17 +126,15 @@ function outcomeOf(
 ): CompletedHead | Failed {
   switch (generated.kind) {
     case 'completed':
-      return {
-        ...common,
+      return Object.assign(common, {
         artifact_id: resolved.artifactId,
-        status: 'completed',
+        status: 'completed' as const,
         ...(generated.finishReason !== undefined && { finish_reason: generated.finishReason }),
         ...(journal.notes.length > 0 && { notes: journal.notes }),
-      };
+      });
     case 'failed':
-      return {
-        ...common,
-        status: 'failed',
+      return Object.assign(common, {
+        status: 'failed' as const,
         code: generated.code,
         detail: generated.detail,
         retryable: isRetryable(generated.code, generated.final),
@@ -146,7 +145,7 @@ function outcomeOf(
         ...(generated.retryAfterSeconds !== undefined && {
           retry_after_seconds: generated.retryAfterSeconds,
         }),
-      };
+      });
     case 'escalate':
       throw new Error('an escalation is not an end');
   }

@@ -10,7 +10,7 @@ export type ReadTarget = Omit<ReadJob, 'resume' | 'chunk' | 'ended' | 'port'>;
 /** Sees an answer grow. */
 export interface ReadWatcher {
   /** True when somebody looks at the parts, so that they should not wait for one another. */
-  readonly live: boolean;
+  isLive(): boolean;
   firstBytes(): void;
   progress(delta: string, tokens: number): void;
   /** Resolves when more may come; undefined when it may come now. */
@@ -69,7 +69,7 @@ export class StreamReading implements StreamSink {
     this.#waiting.push(chunk);
     if (this.#open) {
       if (this.#idle) this.#sendMore();
-    } else if (this.#watcher.live || this.#waiting.length >= WHOLE_BYTES) this.#openSession();
+    } else if (this.#watcher.isLive() || this.#waiting.length >= WHOLE_BYTES) this.#openSession();
     else this.#timer ??= setTimeout(() => this.#openSession(), WHOLE_WAIT_MS);
     this.#govern();
   }
@@ -100,11 +100,12 @@ export class StreamReading implements StreamSink {
     }
     this.#endSent = this.#ended !== undefined;
     const job: ReadJob = {
-      ...this.#target,
       resume: resumed ? { text: this.#text.join(''), reasoning: this.#reasoning.join('') } : undefined,
       chunk,
       ended: this.#ended,
       port,
+      // Last, as elsewhere on the way of each task (decision 0020).
+      ...this.#target,
     };
     this.#pool.read(job).then(
       (reading) => this.#finished(reading),

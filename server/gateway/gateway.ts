@@ -84,7 +84,7 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
         origin,
         path,
         method: 'POST',
-        headers: { ...headers, 'x-task-id': request.taskId, 'x-task-domain': request.domain, ...trace },
+        headers: { 'x-task-id': request.taskId, 'x-task-domain': request.domain, ...headers, ...trace },
         body: request.body,
       };
       return endpoint.call(deadline, mayWait, () =>

@@ -186,14 +186,14 @@ function packed(batch: readonly Waiting[]): { readonly writes: Write[]; readonly
   let at = 0;
   const writes = batch.map(({ write }): Write => {
     if (write.kind !== 'record' || write.artifact === undefined) return write;
-    const { stored, ...artifact } = write.artifact;
+    const { stored } = write.artifact;
     if (!isSmall(write)) {
       handedOver.push(stored.buffer);
       return write;
     }
     block.set(stored, at);
     at += stored.length;
-    return { ...write, artifact: { ...artifact, stored: block.subarray(at - stored.length, at) } };
+    return { ...write, artifact: { ...write.artifact, stored: block.subarray(at - stored.length, at) } };
   });
   return { writes, handedOver };
 }

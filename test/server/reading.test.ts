@@ -55,7 +55,7 @@ test.run();
 
 function start(seen: string[] = []): StreamReading {
   const watcher: ReadWatcher = {
-    live: true,
+    isLive: () => true,
     firstBytes: () => {},
     progress: (delta) => {
       seen.push(delta);

@@ -144,10 +144,9 @@ function brokenCall(detail: string): Called & { kind: 'failed' } {
 function tokensOf(prompt: Assembled & { kind: 'assembled' }, read: Reading | undefined): TokenUse {
   const method = (read?.counted.exact ?? prompt.exact) ? 'exact' : 'approximate';
   if (read === undefined) return { prompt: 0, completion: 0, counted_by: 'tokenizer', method };
-  if (read.usage !== undefined) {
-    const { prompt, completion } = read.usage;
-    return { prompt, completion, counted_by: 'gateway', method };
-  }
+  const { usage } = read;
+  if (usage !== undefined)
+    return { prompt: usage.prompt, completion: usage.completion, counted_by: 'gateway', method };
   const completion = read.counted.content + read.counted.reasoning;
   return { prompt: prompt.promptTokens, completion, counted_by: 'tokenizer', method };
 }

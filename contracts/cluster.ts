@@ -25,7 +25,15 @@ export type ToPrimary =
   | { readonly kind: 'measured'; readonly call: number; readonly report: object }
   | { readonly kind: 'log_level'; readonly level: LogLevel }
   /** Cancel a task that another worker executes. */
-  | { readonly kind: 'cancel'; readonly taskId: string };
+  | { readonly kind: 'cancel'; readonly taskId: string }
+  /** Join the execution of a task in another worker; `watch`: with its events, from the first one. */
+  | { readonly kind: 'follow'; readonly call: number; readonly taskId: string; readonly watch: boolean }
+  | { readonly kind: 'unfollow'; readonly call: number }
+  /** What another worker gets to see of an execution here. */
+  | { readonly kind: 'shown'; readonly call: number; readonly shown: Shown };
+
+/** `events`: of the execution, new ones; it was joined. `absent`: it is not executed here. `ended`: no more will come. */
+export type Shown = { readonly events: readonly object[] } | 'absent' | 'ended';
 
 export interface TaskClaim {
   readonly call: number;
@@ -47,6 +55,9 @@ export type ToWorker =
   | { readonly kind: 'reports'; readonly call: number; readonly reports: readonly object[] }
   | { readonly kind: 'cancel'; readonly taskId: string }
   | { readonly kind: 'log_level'; readonly level: LogLevel }
+  | { readonly kind: 'follow'; readonly call: number; readonly taskId: string; readonly watch: boolean }
+  | { readonly kind: 'unfollow'; readonly call: number }
+  | { readonly kind: 'shown'; readonly call: number; readonly shown: Exclude<Shown, 'absent'> }
   /** End what runs, exit. `replaced`: others take the new connections, so what comes on the open ones is served. */
   | { readonly kind: 'stop'; readonly replaced: boolean };
 

@@ -2,13 +2,17 @@ import type { Verdict } from '../contracts/threads.js';
 import type { TraceContext } from '../contracts/trace-context.js';
 import type { TaskTrace } from './tracing/tracing.js';
 
-/** Why what was shown is void: how the call failed, what is wrong with its output, or that another tier takes over. */
+/**
+ * Why what was shown is void: how the call failed, what is wrong with its output, or that another tier or another
+ * process takes over.
+ */
 export type ResetReason =
   | 'gateway_error'
   | 'gateway_unavailable'
   | (Verdict & { kind: 'invalid' })['fault']
   | 'escalation'
-  | 'fallback';
+  | 'fallback'
+  | 'takeover';
 
 /** Sees an execution go on; both edges translate it to their callers. */
 export interface ExecutionWatcher {

@@ -36,8 +36,8 @@ export type TaskEvent =
 /** Somebody who waits for a task. One who reads its events takes them from `events`, at his own pace. */
 export interface Caller {
   readonly ended: Promise<TaskOutcome>;
-  /** Resolves when the rules of idempotency let the task be executed here; never, when it ends without. */
-  readonly opened: Promise<void>;
+  /** Resolves when it is known to be this task that is executed, here or elsewhere; never, when it ends before. */
+  readonly known: Promise<void>;
   /** The events from the very beginning; it grows until the task has ended. */
   readonly events: readonly TaskEvent[];
   /** Called when there are new events; for readers only. */
@@ -61,8 +61,10 @@ export class RunningTask implements ExecutionWatcher {
   ended!: Promise<TaskOutcome>;
   /** Resolves when it has ended, however. */
   over!: Promise<void>;
-  /** See Caller. */
+  /** Resolves when the rules of idempotency let it be executed here; never, when it ends without. */
   readonly opened: Promise<void>;
+  /** See Caller. */
+  readonly known: Promise<void>;
   /** See Entry. */
   lastAttempt = false;
   readonly givenUp: string | undefined;
@@ -76,6 +78,7 @@ export class RunningTask implements ExecutionWatcher {
   #isOpen = false;
   #isExecuted = false;
   #resolveOpened!: () => void;
+  #resolveKnown!: () => void;
   #cancelReason: string | undefined;
   #shown = false;
   #caughtUp: (() => void) | undefined;
@@ -88,6 +91,9 @@ export class RunningTask implements ExecutionWatcher {
     this.opened = new Promise((resolve) => {
       this.#resolveOpened = resolve;
     });
+    this.known = new Promise((resolve) => {
+      this.#resolveKnown = resolve;
+    });
   }
 
   /** Whether it is this process that executes it; until then, another body may turn out to be the right one. */
@@ -97,9 +103,31 @@ export class RunningTask implements ExecutionWatcher {
 
   /** Nothing stands against its execution here. */
   open(): void {
+    this.takenOver();
     this.#isOpen = true;
     this.#resolveOpened();
+    this.#resolveKnown();
     if (this.#cancelReason !== undefined) this.cancel(this.#cancelReason);
+  }
+
+  /** Another process executes it. */
+  executedElsewhere(): void {
+    this.#resolveKnown();
+  }
+
+  /** What was seen of its execution elsewhere is void: that one is over, and another begins. */
+  takenOver(): void {
+    this.reset('takeover', 1);
+  }
+
+  /** Shows what another process has shown of its execution. */
+  relay(events: readonly TaskEvent[]): void {
+    for (const event of events) {
+      if (event.event === 'delta') this.#shown = true;
+      if (event.event === 'reset') this.#shown = false;
+      this.events.push(event);
+    }
+    this.#tell();
   }
 
   /** What it came to can no longer be changed, and it is not over yet: a failure may still be tried again. */
@@ -214,6 +242,10 @@ export class RunningTask implements ExecutionWatcher {
 
   #emit(event: TaskEvent): void {
     this.events.push(event);
+    this.#tell();
+  }
+
+  #tell(): void {
     for (const caller of this.#callers) caller.onEvents?.();
   }
 }
@@ -233,8 +265,8 @@ class JoinedCaller implements Caller {
     return this.#task.ended;
   }
 
-  get opened(): Promise<void> {
-    return this.#task.opened;
+  get known(): Promise<void> {
+    return this.#task.known;
   }
 
   get events(): readonly TaskEvent[] {
@@ -254,7 +286,7 @@ class JoinedCaller implements Caller {
 /** Somebody who came while it was open whether his body or another one is that of the task. */
 export class PostponedCaller implements Caller {
   readonly ended: Promise<TaskOutcome>;
-  readonly opened: Promise<void>;
+  readonly known: Promise<void>;
   #caller: Caller | undefined;
   #onEvents: (() => void) | undefined;
   #behind = false;
@@ -270,8 +302,8 @@ export class PostponedCaller implements Caller {
       return caller;
     });
     this.ended = joined.then(({ ended }) => ended);
-    this.opened = joined.then(({ opened }) => opened);
-    for (const promise of [this.ended, this.opened]) promise.catch(() => {});
+    this.known = joined.then(({ known }) => known);
+    for (const promise of [this.ended, this.known]) promise.catch(() => {});
   }
 
   get events(): readonly TaskEvent[] {

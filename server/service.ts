@@ -3,6 +3,7 @@ import type { WorkerSeat } from '../contracts/cluster.js';
 import { openPools } from '../pool/pools.js';
 import { LeasedSlots } from './cluster/leased-slots.js';
 import type { Link } from './cluster/link.js';
+import { NodePeers } from './cluster/node-peers.js';
 import { nodeReports } from './cluster/node-reports.js';
 import { PrimaryLeases } from './cluster/primary-leases.js';
 import { type Events, openEvents } from './events/events.js';
@@ -119,7 +120,8 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       recent: recent.list(),
     });
     const reports = seat === undefined ? async () => [await own()] : nodeReports(own, seat.link);
-    const tasks = new Tasks({ parts, store, leases, log, metrics, recent, tracing });
+    const peers = seat === undefined ? undefined : new NodePeers(seat.link);
+    const tasks = new Tasks({ parts, store, leases, peers, log, metrics, recent, tracing });
     if (seat === undefined || seat.index === 0) keep(pruneRegularly(config, store, log));
     events = hasBroker
       ? keep(

@@ -7,6 +7,7 @@ import { execute } from './execution.js';
 import type { ExecutionParts } from './execution-parts.js';
 import type { Leases } from './leases.js';
 import { type Executed, isRetryable, unexecuted } from './outcome.js';
+import type { Following, Peers } from './peers.js';
 import type { ResolvedTask } from './resolution.js';
 import {
   type Caller,
@@ -36,6 +37,8 @@ export type Submission = Caller | { readonly conflict: true };
 export interface TasksParts extends Omit<EndingParts, 'config'> {
   readonly parts: ExecutionParts;
   readonly leases: Leases;
+  /** Undefined when this is the only process of its node. */
+  readonly peers: Peers | undefined;
   /** Undefined when no traces are taken. */
   readonly tracing: Tracing | undefined;
 }
@@ -50,6 +53,7 @@ export class Tasks {
     this.#parts = parts;
     this.#ending = new Ending({ ...parts, config: parts.parts.config.log });
     parts.leases.onCancelRequested = (taskId) => this.#running.get(taskId)?.cancel('');
+    if (parts.peers !== undefined) parts.peers.onFollow = (taskId) => this.#followed(taskId);
   }
 
   /** Called with each outcome that is final and durable: its event is to be published. */
@@ -181,6 +185,14 @@ export class Tasks {
     }
   }
 
+  /** Joins a task for somebody in another process, once it is known whether it is executed here. */
+  async #followed(taskId: string): Promise<Caller | undefined> {
+    const running = this.#running.get(taskId);
+    if (running === undefined) return undefined;
+    await Promise.race([running.opened, running.over]);
+    return running.isOpen && !running.abandoned ? running.join({ from: 'http' }) : undefined;
+  }
+
   /** A caller who is told of a conflict only when it is known which body is that of the task. */
   #postponed(running: RunningTask, resolved: ResolvedTask, entry: Entry): Caller {
     return new PostponedCaller(async (hasLeft) => {
@@ -199,16 +211,40 @@ export class Tasks {
   async #claim(task: RunningTask): Promise<TaskOutcome | undefined> {
     const { resolved, deadline } = task;
     const taskId = resolved.task.task_id;
-    for (;;) {
-      const claim = await this.#parts.leases.claim(taskId, resolved.requestHash);
-      if (claim === 'granted') return undefined;
-      const stored = await this.#parts.store.find(taskId);
-      const standing = standingOf(task, stored);
-      if (standing === 'stands') return await this.#outcomeOf(stored!);
-      if (claim === 'conflict' && stored?.requestHash !== resolved.requestHash) throw new Conflict();
-      await deadline.sleep(HELD_POLL_MS);
-      if (deadline.interruption !== undefined) return interruptedBefore(taskId, deadline.interruption);
+    let following: Following | undefined;
+    try {
+      for (;;) {
+        const claim = await this.#parts.leases.claim(taskId, resolved.requestHash);
+        if (claim === 'granted') return undefined;
+        const stored = await this.#parts.store.find(taskId);
+        const standing = standingOf(task, stored);
+        if (standing === 'stands') {
+          await following?.shown();
+          return await this.#outcomeOf(stored!);
+        }
+        if (claim === 'conflict' && stored?.requestHash !== resolved.requestHash) throw new Conflict();
+        if (claim === 'held') following = this.#follow(task, following);
+        await Promise.race([
+          deadline.sleep(HELD_POLL_MS),
+          ...(following === undefined ? [] : [following.over]),
+        ]);
+        if (deadline.interruption !== undefined) return interruptedBefore(taskId, deadline.interruption);
+      }
+    } finally {
+      following?.leave();
     }
+  }
+
+  /** Sees what the process that executes the task shows; another one than before may do so by now. */
+  #follow(task: RunningTask, before: Following | undefined): Following | undefined {
+    task.executedElsewhere();
+    let following = before;
+    if (following === undefined || following.isOver) {
+      task.takenOver();
+      following = this.#parts.peers?.follow(task.resolved.task.task_id, (events) => task.relay(events));
+    }
+    if (task.live) following?.watch();
+    return following;
   }
 
   /** What stands of a task; undefined when it is to be executed. */
@@ -267,7 +303,11 @@ const HELD_POLL_MS = 100;
 const REJECTED = 'rejected:';
 
 /** The same task_id with another body. */
-export class Conflict extends Error {}
+export class Conflict extends Error {
+  constructor() {
+    super('task_id was used before with another body');
+  }
+}
 
 const expired = new Interruption('deadline_exceeded', 'the task expired before it was executed');
 
@@ -281,7 +321,7 @@ function nobody(taskId: string): Caller {
   const left = new Interruption('cancelled', 'every caller went away');
   return {
     ended: Promise.resolve(interruptedBefore(taskId, left)),
-    opened: new Promise(() => {}),
+    known: new Promise(() => {}),
     events: [],
     onEvents: undefined,
     setBehind() {},

@@ -13,6 +13,7 @@ import { AdaptiveLimit, type CallWindow } from '../adaptive-limit.js';
 import type { Log } from '../log.js';
 import { openStandIns } from '../stand-ins.js';
 import { Deaths } from './deaths.js';
+import { Followings } from './followings.js';
 import { ReportRounds } from './report-rounds.js';
 import { SlotLedger } from './slot-ledger.js';
 import { TaskLedger } from './task-ledger.js';
@@ -64,6 +65,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   const slots = new SlotLedger(limits, send);
   const tasks = new TaskLedger();
   const rounds = new ReportRounds(send);
+  const followings = new Followings(send);
   const deaths = new Deaths();
   const seats: (Worker | undefined)[] = [];
   /** By worker; each has the configuration of its own start. */
@@ -107,6 +109,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
           tasks.gone(worker.id);
         }, FREE_AFTER_MS);
         longestTaskMs.delete(worker.id);
+        followings.gone(worker.id);
         if (seats[index] === worker) died(index, code, signal);
       });
     });
@@ -153,7 +156,19 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
       case 'cancel': {
         const holder = tasks.holder(message.taskId);
         if (holder !== undefined) send(holder, message);
+        break;
       }
+      case 'follow': {
+        const all = Object.values(cluster.workers ?? {}).filter((other) => other?.isConnected());
+        const others = all.map((other) => other!.id).filter((id) => id !== worker);
+        followings.follow(worker, message, others);
+        break;
+      }
+      case 'unfollow':
+        followings.unfollow(worker, message.call);
+        break;
+      case 'shown':
+        followings.shown(worker, message.call, message.shown);
     }
   }
 

@@ -82,13 +82,12 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
     ...(expiresAt !== undefined && { expiresAt }),
     ...(isConvicted(parts, delivery) && { givenUp: CONVICTED }),
   });
-  const conflict = 'task_id was used before with another body';
-  if ('conflict' in submission) return deadLetter(parts, delivery, 'task_conflict', conflict);
+  if ('conflict' in submission) return deadLetter(parts, delivery, 'task_conflict', new Conflict().message);
   try {
     return await conclude(parts, delivery, resolved, await submission.ended, attempt);
   } catch (error) {
     if (!(error instanceof Conflict)) throw error;
-    return deadLetter(parts, delivery, 'task_conflict', conflict);
+    return deadLetter(parts, delivery, 'task_conflict', error.message);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { HttpResponse } from 'uWebSockets.js';
+import { type Problem, problemOf } from '../../contracts/problem.js';
 import type { Caller, TaskOutcome } from '../running-task.js';
 import { completedJson, problemOfFailure } from './reply.js';
 
@@ -81,10 +82,15 @@ export function streamEvents(
     });
     caller.onEvents = pump;
     pump();
-    void caller.ended.then((ended) => {
-      last = lastFrame(ended);
+    const end = (frame: Uint8Array) => {
+      last = frame;
       finish();
-    });
+    };
+    caller.ended.then(
+      (ended) => end(lastFrame(ended)),
+      // Another process that executed the task is gone, and another body has become the task.
+      (error: Error) => end(failedFrame(problemOf('task_conflict', error.message))),
+    );
   });
 }
 
@@ -132,5 +138,9 @@ function lastFrame(ended: TaskOutcome): Uint8Array {
       Buffer.from('\n\n'),
     ]);
   }
-  return Buffer.from(`event: failed\ndata: ${JSON.stringify(problemOfFailure(outcome))}\n\n`);
+  return failedFrame(problemOfFailure(outcome));
+}
+
+function failedFrame(problem: Problem): Uint8Array {
+  return Buffer.from(`event: failed\ndata: ${JSON.stringify(problem)}\n\n`);
 }

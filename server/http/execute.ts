@@ -67,7 +67,7 @@ export function handleExecute(
       return refuse('unsupported_media_type', 'the body must not be compressed (content-encoding)');
     if (parts.isClosing()) return refuse('shutting_down', 'the service is stopping');
     return void submit(body.bytes).catch((error: Error) => {
-      if (error instanceof Conflict) refuse('task_conflict', 'task_id was used before with another body');
+      if (error instanceof Conflict) refuse('task_conflict', error.message);
       else if (error instanceof StoreUnavailable) refuse('store_unavailable', error.message);
       else {
         parts.log.error({ event: 'http_error', error: error.stack });
@@ -108,7 +108,7 @@ export function handleExecute(
     try {
       if (wantsEvents) {
         // Whether the task conflicts with a stored one is known before its first event.
-        await Promise.race([caller.ended, caller.opened]);
+        await Promise.race([caller.ended, caller.known]);
         if (aborted) return;
         const written = parts.unfinished.begin();
         leave = () => {

@@ -6,8 +6,10 @@ import type { ExecutionParts } from '../../server/execution-parts.js';
 import { LocalLeases } from '../../server/leases.js';
 import type { Log } from '../../server/log.js';
 import type { ResolvedTask } from '../../server/resolution.js';
+import type { TaskEvent } from '../../server/running-task.js';
 import type { ArtifactStore, TaskRecord } from '../../server/store/store.js';
-import { Conflict, Tasks } from '../../server/tasks.js';
+import { Conflict, Tasks, type TasksParts } from '../../server/tasks.js';
+import { until } from '../service/at-service.js';
 
 const test = suite('tasks that run');
 const config = loadConfig({ env: {}, argv: [], domains: domainNames });
@@ -33,6 +35,7 @@ function conflicting() {
       artifact: async () => undefined,
     } as unknown as ArtifactStore,
     leases: new LocalLeases(),
+    peers: undefined,
     log: { error() {} } as unknown as Log,
     metrics: { ended() {} },
     recent: { add() {} },
@@ -97,7 +100,7 @@ test('who goes away before that is known leaves nothing behind', async () => {
 });
 
 /** Whose tier never has room: an execution comes to its end without a model. */
-function saturated(store: Partial<ArtifactStore>): Tasks {
+function saturated(store: Partial<ArtifactStore>, more: Partial<TasksParts> = {}): Tasks {
   return new Tasks({
     parts: {
       config,
@@ -106,10 +109,12 @@ function saturated(store: Partial<ArtifactStore>): Tasks {
     } as unknown as ExecutionParts,
     store: { find: async () => undefined, pending: async () => undefined, ...store } as ArtifactStore,
     leases: new LocalLeases(),
+    peers: undefined,
     log: { error() {}, info() {} } as unknown as Log,
     metrics: { ended() {} },
     recent: { add() {} },
     tracing: undefined,
+    ...more,
   });
 }
 
@@ -156,6 +161,58 @@ test('who finds that another process has ended his task tells what that one reco
   assert.ok('ended' in caller);
   assert.deepEqual(await caller.ended, { outcome, output, final: true });
   assert.deepEqual(announced, [[stored, output]]);
+});
+
+test('who waits for a task of another process joins it there, and watches only when he wants its events', async () => {
+  const asked: string[] = [];
+  let show!: (events: readonly TaskEvent[]) => void;
+  let end!: () => void;
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  let stored: TaskRecord | undefined;
+  const leases = new LocalLeases();
+  leases.claim = async () => 'held';
+  const tasks = saturated(
+    { find: async () => stored, artifact: async () => undefined },
+    {
+      leases,
+      peers: {
+        onFollow: undefined,
+        follow: (taskId, shows) => {
+          asked.push(`follow ${taskId}`);
+          show = shows;
+          return {
+            isOver: false,
+            over,
+            watch: () => void asked.push('watch'),
+            shown: async () => show([delta('late')]),
+            leave: () => void asked.push('leave'),
+          };
+        },
+      },
+    },
+  );
+  const delta = (text: string): TaskEvent => ({ event: 'delta', data: { text } });
+  const caller = tasks.submit(resolved, { from: 'http' });
+  assert.ok('events' in caller);
+  await caller.known;
+  await until(() => asked.length > 0, 'the question');
+  show([delta('early')]);
+  assert.deepEqual(asked, ['follow task-1']);
+  caller.onEvents = () => {};
+  await until(() => asked.includes('watch'), 'the watch');
+  stored = {
+    requestHash: resolved.requestHash,
+    final: true,
+    outcome: { status: 'failed', code: 'output_invalid' },
+  } as TaskRecord;
+  end();
+  const { final } = await caller.ended;
+  assert.equal(final, true);
+  assert.deepEqual(caller.events, [delta('early'), delta('late')]);
+  assert.equal(asked.at(-1), 'leave');
+  assert.equal(asked.filter((what) => what.startsWith('follow')).length, 1);
 });
 
 test.run();

@@ -1,0 +1,163 @@
+import type { Following, Peers } from '../peers.js';
+import type { Caller, TaskEvent } from '../running-task.js';
+import type { Link } from './link.js';
+
+/** The workers of a node, reached through the primary. */
+export class NodePeers implements Peers {
+  onFollow: Peers['onFollow'];
+  readonly #link: Link;
+  readonly #followed = new Map<number, FollowedTask>();
+  readonly #followers = new Map<number, Follower>();
+  #last = 0;
+
+  constructor(link: Link) {
+    this.#link = link;
+    link.on((message) => {
+      if (message.kind === 'shown') this.#followed.get(message.call)?.shows(message.shown);
+      if (message.kind === 'follow') {
+        const follower = this.#followers.get(message.call) ?? this.#join(message.call, message.taskId);
+        if (message.watch) follower.watch();
+      }
+      if (message.kind === 'unfollow') this.#dropFollower(message.call);
+    });
+  }
+
+  follow(taskId: string, show: (events: readonly TaskEvent[]) => void): Following {
+    this.#last++;
+    const call = this.#last;
+    const followed = new FollowedTask(show, {
+      follow: (watch) => this.#link.send({ kind: 'follow', call, taskId, watch }),
+      unfollow: () => {
+        this.#followed.delete(call);
+        this.#link.send({ kind: 'unfollow', call });
+      },
+    });
+    this.#followed.set(call, followed);
+    return followed;
+  }
+
+  #join(call: number, taskId: string): Follower {
+    const follower = new Follower((shown) => this.#link.send({ kind: 'shown', call, shown }));
+    this.#followers.set(call, follower);
+    void this.onFollow?.(taskId).then((caller) => {
+      if (caller === undefined) {
+        this.#followers.delete(call);
+        this.#link.send({ kind: 'shown', call, shown: 'absent' });
+      } else follower.joined(caller, () => this.#followers.delete(call));
+    });
+    return follower;
+  }
+
+  #dropFollower(call: number): void {
+    this.#followers.get(call)?.leave();
+    this.#followers.delete(call);
+  }
+}
+
+/** What is executed in another worker. */
+class FollowedTask implements Following {
+  isOver = false;
+  readonly over: Promise<void>;
+  readonly #show: (events: readonly TaskEvent[]) => void;
+  readonly #ask: { follow(watch: boolean): void; unfollow(): void };
+  #resolveOver!: () => void;
+  #isJoined = false;
+  #isWatched = false;
+
+  constructor(
+    show: (events: readonly TaskEvent[]) => void,
+    ask: { follow(watch: boolean): void; unfollow(): void },
+  ) {
+    this.#show = show;
+    this.#ask = ask;
+    this.over = new Promise((resolve) => {
+      this.#resolveOver = resolve;
+    });
+    ask.follow(false);
+  }
+
+  shows(shown: 'ended' | { readonly events: readonly object[] }): void {
+    if (shown !== 'ended') {
+      this.#isJoined = true;
+      this.#show(shown.events as readonly TaskEvent[]);
+    } else if (this.#isJoined) {
+      this.isOver = true;
+      this.#resolveOver();
+    }
+  }
+
+  watch(): void {
+    if (this.#isWatched) return;
+    this.#isWatched = true;
+    this.#ask.follow(true);
+  }
+
+  async shown(): Promise<void> {
+    if (this.#isJoined) await this.over;
+  }
+
+  leave(): void {
+    this.#ask.unfollow();
+  }
+}
+
+/** Somebody in another worker who joins a task that is executed here. */
+class Follower {
+  readonly #show: (shown: 'ended' | { readonly events: readonly TaskEvent[] }) => void;
+  #caller: Caller | undefined;
+  #watches = false;
+  #hasLeft = false;
+  #next = 0;
+  #scheduled = false;
+
+  constructor(show: (shown: 'ended' | { readonly events: readonly TaskEvent[] }) => void) {
+    this.#show = show;
+  }
+
+  joined(caller: Caller, over: () => void): void {
+    this.#caller = caller;
+    if (this.#hasLeft) {
+      caller.leave();
+      return;
+    }
+    this.#show({ events: [] });
+    if (this.#watches) this.#begin();
+    const end = () => {
+      if (this.#hasLeft) return;
+      this.#flush();
+      this.#show('ended');
+      over();
+    };
+    caller.ended.then(end, end);
+  }
+
+  watch(): void {
+    this.#watches = true;
+    if (this.#caller !== undefined) this.#begin();
+  }
+
+  leave(): void {
+    this.#hasLeft = true;
+    this.#caller?.leave();
+  }
+
+  #begin(): void {
+    this.#caller!.onEvents = () => this.#schedule();
+    this.#flush();
+  }
+
+  /** What comes in one turn of the event loop travels together. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    if (!this.#watches || this.#hasLeft) return;
+    const events = this.#caller!.events.slice(this.#next);
+    this.#next += events.length;
+    if (events.length > 0) this.#show({ events });
+  }
+}

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import type { ToWorker } from '../../contracts/cluster.js';
+import { Followings } from '../../server/cluster/followings.js';
+
+const test = suite('the primary, between who follows a task and who executes it');
+const ask = { kind: 'follow', call: 7, taskId: 'task-1', watch: true } as const;
+
+/** What is told to whom, since the last look. */
+function book() {
+  const told: [number, ToWorker][] = [];
+  const followings = new Followings((worker, message) => told.push([worker, message]));
+  const look = () => told.splice(0);
+  return { followings, look };
+}
+
+const shown = (call: number, what: object | string) => ({ kind: 'shown', call, shown: what });
+
+test('all others are asked, and what one of them shows goes to who asked, under his number', () => {
+  const { followings, look } = book();
+  followings.follow(1, ask, [2, 3]);
+  const round = (look()[0]![1] as { call: number }).call;
+  followings.shown(2, round, 'absent');
+  followings.shown(3, round, { events: [{ event: 'delta' }] });
+  followings.shown(3, round, 'ended');
+  assert.deepEqual(look(), [
+    [1, shown(7, { events: [{ event: 'delta' }] })],
+    [1, shown(7, 'ended')],
+  ]);
+});
+
+test('it ends when nobody has the task, and at once when there is nobody to ask', () => {
+  const { followings, look } = book();
+  followings.follow(1, ask, []);
+  assert.deepEqual(look(), [[1, shown(7, 'ended')]]);
+  followings.follow(1, ask, [2]);
+  const round = (look()[0]![1] as { call: number }).call;
+  followings.shown(2, round, 'absent');
+  assert.deepEqual(look(), [[1, shown(7, 'ended')]]);
+});
+
+test('it ends when who showed it dies, though others have not answered: they wait as well', () => {
+  const { followings, look } = book();
+  followings.follow(1, ask, [2, 3]);
+  const round = (look()[0]![1] as { call: number }).call;
+  followings.shown(3, round, { events: [] });
+  look();
+  followings.gone(3);
+  assert.deepEqual(look(), [
+    [2, { kind: 'unfollow', call: round }],
+    [1, shown(7, 'ended')],
+  ]);
+});
+
+test('who asked leaves or dies: the others are told, and what they still show goes nowhere', () => {
+  for (const how of ['leaves', 'dies']) {
+    const { followings, look } = book();
+    followings.follow(1, ask, [2]);
+    const round = (look()[0]![1] as { call: number }).call;
+    if (how === 'leaves') followings.unfollow(1, 7);
+    else followings.gone(1);
+    assert.deepEqual(look(), [[2, { kind: 'unfollow', call: round }]]);
+    followings.shown(2, round, { events: [] });
+    followings.gone(2);
+    assert.deepEqual(look(), []);
+  }
+});
+
+test('a second question of the same number goes to those who may still have it', () => {
+  const { followings, look } = book();
+  followings.follow(1, { ...ask, watch: false }, [2, 3]);
+  const round = (look()[0]![1] as { call: number }).call;
+  followings.shown(2, round, 'absent');
+  followings.follow(1, ask, [2, 3]);
+  assert.deepEqual(look(), [[3, { ...ask, call: round }]]);
+});
+
+test.run();

@@ -69,7 +69,7 @@ const deltas = (events: ReturnType<typeof eventsOf>) =>
     .map(({ data }) => data.text)
     .join('');
 
-const slow = { tokensPerSecond: 100 };
+const slow = { tokensPerSecond: 70 };
 
 test('who comes to another worker sees the same events, from the first one, while it runs', async () => {
   await under.knobs({ ...slow, ttftMs: 300 });
@@ -97,7 +97,7 @@ test('the execution goes on for who watches in another worker, when its own call
 });
 
 test('when the last of them leaves, in whichever worker, the call is cancelled', async () => {
-  await under.knobs({ tokensPerSecond: 2 });
+  await under.knobs({ tokensPerSecond: 20 });
   const [here, there] = await twoWorkers(aTask({ tier: 'tiny' }));
   await until(() => there.text().includes('event: delta'), 'a delta');
   here.leave();
@@ -106,7 +106,7 @@ test('when the last of them leaves, in whichever worker, the call is cancelled',
 });
 
 test('when the worker dies that executes it, what was shown is void, and another one takes over', async () => {
-  await under.knobs({ ...slow, script: [{ tokensPerSecond: 2 }] });
+  await under.knobs({ ...slow, script: [{ tokensPerSecond: 20 }] });
   const task = aTask({ tier: 'tiny' });
   const [here, there] = await twoWorkers(task);
   await until(() => there.text().includes('event: delta'), 'a delta');

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { loadConfig } from '../config/load.js';
 import { domainNames } from '../domains/registry.js';
 import { openLog } from '../server/log.js';
@@ -20,6 +20,8 @@ export interface MeterReading {
   readonly listeners: number;
   /** Warnings of Node, as that of an emitter with too many listeners. */
   readonly warnings: number;
+  /** Collections of the whole heap of the event loop, since the start. */
+  readonly fullCollections: number;
 }
 
 /** The service with a meter in its process: the message `reset` begins a measurement, `report` answers with a reading. */
@@ -27,6 +29,10 @@ let warnings = 0;
 process.on('warning', () => {
   warnings++;
 });
+let fullCollections = 0;
+new PerformanceObserver((list) => {
+  fullCollections += list.getEntries().filter(isFull).length;
+}).observe({ entryTypes: ['gc'] });
 const config = loadConfig({ env: process.env, argv: [], domains: domainNames });
 const service = await startService(config, openLog(config));
 const delay = monitorEventLoopDelay({ resolution: 1 });
@@ -52,7 +58,16 @@ function reading(): MeterReading {
     handles: process.getActiveResourcesInfo().length,
     listeners: [process, ...activeHandles()].reduce((sum, emitter) => sum + listenersOf(emitter), 0),
     warnings,
+    fullCollections,
   };
+}
+
+function isFull(entry: object): boolean {
+  // @types/node does not know the details of `gc`.
+  return (
+    (entry as { readonly detail: { readonly kind: number } }).detail.kind ===
+    constants.NODE_PERFORMANCE_GC_MAJOR
+  );
 }
 
 /** Not documented; the only list of what is open, with its listeners. */

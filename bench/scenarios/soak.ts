@@ -85,6 +85,12 @@ function findings(early: State, end: State, failed: number, perSecond: readonly 
       grown('handles', ({ handles }) => handles),
       grown('listeners', ({ listeners }) => listeners),
       grown('warnings', ({ warnings }) => warnings),
+      metric(
+        'collections of the whole heap',
+        'per 1000 tasks',
+        [((end.fullCollections - early.fullCollections) / (end.tasks - early.tasks)) * 1000],
+        { better: 'lower', aim: { atMost: 0.25 } },
+      ),
       metric('tasks', 'tasks', [end.tasks]),
       metric('failed', 'answers', [failed], { better: 'lower', aim: { atMost: 0 } }),
     ],

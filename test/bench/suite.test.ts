@@ -15,7 +15,14 @@ const test = suite('benchmark suite');
 const main = fileURLToPath(new URL('../../bench/main.js', import.meta.url));
 
 async function bench(...argv: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [main, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+  return benchWith({}, ...argv);
+}
+
+async function benchWith(env: Record<string, string>, ...argv: string[]) {
+  const child = spawn(process.execPath, [main, ...argv], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   return { code: await exited, stdout, stderr };
@@ -75,6 +82,18 @@ test('what is asked wrongly is refused before anything is started', async () => 
   const missing = await bench('--compare', '/nowhere/a.json', '/nowhere/b.json');
   assert.is(missing.code, 2);
   assert.match(missing.stderr, /ENOENT/);
+});
+
+test('a service that does not start fails its scenario, and keeps nothing running', async () => {
+  const output = mkdtempSync(join(tmpdir(), 'bench-results-'));
+  try {
+    const env = { MAX_BODY_BYTES: 'many' };
+    const { code, stderr } = await benchWith(env, 'soak', '--seconds', '1', '--output', output);
+    assert.is(code, 1);
+    assert.match(stderr, /failed: Error: .* ended before it listened/);
+  } finally {
+    rmSync(output, { recursive: true });
+  }
 });
 
 test('a scenario that throws is recorded, and the next one runs with what was measured before', async () => {

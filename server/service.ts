@@ -110,6 +110,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       rag,
       store,
       tiers,
+      models: Object.keys(config.models),
       queues: config.queues,
       events: () => events,
     });

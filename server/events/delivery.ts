@@ -201,7 +201,7 @@ async function quarantine(
 async function conclude(
   parts: DeliveryParts,
   delivery: Delivery,
-  { task }: ResolvedTask,
+  { task, requestHash }: ResolvedTask,
   { outcome, final }: TaskOutcome,
   attempt: number,
 ): Promise<DeliveryVerdict> {
@@ -218,6 +218,7 @@ async function conclude(
     case 'cancelled':
       return 'requeue';
     case 'tier_saturated':
+      await parts.store.noteQueued(task.task_id, requestHash);
       return retryLater(parts, delivery, attempt - 1, attempt);
     case 'internal_error':
       // Not even recorded, or it would be final: a fault of ours that meets this message every time.
@@ -225,6 +226,8 @@ async function conclude(
         return deadLetter(parts, delivery, outcome.code, outcome.detail);
       return retryLater(parts, delivery, attempt, attempt);
     default:
+      // It waits like a task that was never tried, and may be cancelled like one.
+      await parts.store.noteQueued(task.task_id, requestHash);
       return retryLater(parts, delivery, attempt, attempt);
   }
 }

@@ -21,6 +21,8 @@ export interface LoadOptions {
   readonly argv?: readonly string[];
   /** The names of the domains: each gets a worker, and no other may have one. */
   readonly domains: readonly string[];
+  /** Finds what is wrong with what the configuration names, by field; asked when all values are right. */
+  readonly check?: (config: Config) => readonly Problem[];
 }
 
 const packageRoot = fileURLToPath(new URL('../../', import.meta.url));
@@ -31,7 +33,7 @@ const validator = compile(ConfigSchema);
  * directories are absolute.
  * @throws ConfigError with all that is wrong.
  */
-export function loadConfig({ path, env, argv = [], domains }: LoadOptions): Config {
+export function loadConfig({ path, env, argv = [], domains, check }: LoadOptions): Config {
   const source = path === undefined ? locate(env, argv) : { name: 'path', file: resolve(path) };
   const fromFile = readLayer(source);
   const fromEnvironment = environmentLayer(env);
@@ -44,7 +46,19 @@ export function loadConfig({ path, env, argv = [], domains }: LoadOptions): Conf
   if (!('problems' in fromFile)) problems.push(...exposure(config).filter(({ path }) => !reported.has(path)));
   if (problems.length > 0) throw new ConfigError(source.file, problems);
   if (!validator.check(config)) throw new Error('two layers that are valid have become one that is not');
-  return frozen(withAbsoluteDirectories(config));
+  const loaded = frozen(withAbsoluteDirectories(config));
+  const named = check?.(loaded) ?? [];
+  if (named.length > 0) throw new ConfigError(source.file, underVariables(named, env));
+  return loaded;
+}
+
+/** Under the variable, where it is one that sets the field. */
+function underVariables(problems: readonly Problem[], env: Environment): Problem[] {
+  return problems.map(({ path, found, expected }) => {
+    const set = environmentVariables.find(({ field }) => fieldName(field) === path);
+    const isSet = set !== undefined && variable(env, set.name) !== undefined;
+    return { path: isSet ? set.name : path, found, expected };
+  });
 }
 
 /** Where the file is, and who said so. */

@@ -435,7 +435,7 @@ const Output = Type.Object(
       default: 4 * mib,
       minimum: kib,
       maximum: gib,
-      description: 'Largest output of a model, in bytes.',
+      description: 'Largest output of a model, in bytes of UTF-8.',
     }),
   },
   { additionalProperties: false, description: 'What becomes of a model’s output.' },

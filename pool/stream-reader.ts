@@ -128,7 +128,7 @@ export class StreamReader {
   #accept(text: string): void {
     if (text === '') return;
     this.#settled = this.#contentCounter.push(text);
-    this.#bytes += text.length;
+    this.#bytes += Buffer.byteLength(text);
     this.#tooLarge ||= this.#bytes > this.#job.maxOutputBytes;
     if (!this.#tooLarge) this.#delta += this.#scanner.push(text);
   }

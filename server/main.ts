@@ -6,6 +6,7 @@ import { domainNames } from '../domains/registry.js';
 import { openLink, seatOf } from './cluster/link.js';
 import { openPrimary } from './cluster/primary.js';
 import { type Log, openLog } from './log.js';
+import { namedFileProblems } from './named-files.js';
 import { startService } from './service.js';
 
 await main();
@@ -84,7 +85,12 @@ function onSignals(signals: readonly NodeJS.Signals[], stop: () => Promise<void>
 
 function readConfig(): Config | undefined {
   try {
-    return loadConfig({ env: process.env, argv: process.argv.slice(2), domains: domainNames });
+    return loadConfig({
+      env: process.env,
+      argv: process.argv.slice(2),
+      domains: domainNames,
+      check: namedFileProblems,
+    });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);

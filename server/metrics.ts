@@ -26,6 +26,8 @@ export interface MetricsParts {
   readonly rag: Rag;
   readonly queues: Config['queues'];
   readonly tiers: readonly string[];
+  /** The models that the configuration names; whatever else a gateway says that it used is one label. */
+  readonly models: readonly string[];
   /** What is known of the broker; undefined when none is configured. */
   events(): { readonly underWay: number; state(): { readonly ok: boolean } } | undefined;
 }
@@ -37,6 +39,8 @@ const DURATION_BUCKETS = [
 const SHORT_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
+
+const OTHER_MODEL = 'other';
 
 export function openMetrics(parts: MetricsParts): Metrics {
   const registry = new Registry();
@@ -95,6 +99,7 @@ export function openMetrics(parts: MetricsParts): Metrics {
     ['status'],
   );
   observe(parts, [registry]);
+  const models = new Set(parts.models);
   return {
     registry,
     answered: (endpoint, status, seconds) => {
@@ -114,7 +119,8 @@ export function openMetrics(parts: MetricsParts): Metrics {
       stages.observe([tier, 'record'], recordMs / 1000);
       context.add([receipt.context.status]);
       for (const attempt of receipt.attempts) {
-        const { model, kind, ended } = attempt;
+        const { kind, ended } = attempt;
+        const model = models.has(attempt.model) ? attempt.model : OTHER_MODEL;
         attempts.add([attempt.tier, kind, ended]);
         tokens.add([model, 'prompt'], attempt.tokens.prompt);
         tokens.add([model, 'completion'], attempt.tokens.completion);

@@ -11,7 +11,6 @@ import type { ExecutionParts } from './execution-parts.js';
 import { openGateway } from './gateway/gateway.js';
 import { openHealth } from './health.js';
 import { openHttp } from './http/server.js';
-import { requireTls } from './http/tls.js';
 import { type Leases, LocalLeases } from './leases.js';
 import type { Log } from './log.js';
 import { openMetrics } from './metrics.js';
@@ -72,7 +71,6 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
     const standIns = seat === undefined ? await openStandIns(config, log, keep) : standInsOf(config, seat);
     const tokensFile = config.server.tokens_file;
     const tokens = tokensFile === undefined ? undefined : keep(openTokens(tokensFile, log));
-    requireTls(config.server);
     const { endpoint: collector } = config.traces;
     const tracing =
       collector === undefined
@@ -111,6 +109,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       rag,
       store,
       tiers,
+      models: Object.keys(config.models),
       queues: config.queues,
       events: () => events,
     });

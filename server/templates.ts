@@ -43,7 +43,8 @@ export function openTemplates(config: Config, log: Log): Templates {
   };
 }
 
-function readTemplate(file: string, name: string): Template {
+/** @throws {Error} when it is missing or broken. */
+export function readTemplate(file: string, name: string): Template {
   const text = readFileSync(file, 'utf8');
   const parts = /^<!-- system -->[ \t]*\r?\n([\s\S]*?)^<!-- user -->[ \t]*\r?\n([\s\S]*)$/m.exec(text);
   if (parts === null)

@@ -249,6 +249,12 @@ const receivedHeaders = {
       type: 'integer',
       description: 'Milliseconds since the epoch: what is left of `expiration` when a task is tried again.',
     },
+    'x-returns': {
+      type: 'integer',
+      minimum: 0,
+      description:
+        'How often the message came back because its process died; the service sets it when it stops and gives a task back.',
+    },
     'x-replay': {
       type: 'integer',
       minimum: 1,

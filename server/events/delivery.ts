@@ -10,7 +10,7 @@ import { type ResolvedTask, resolve } from '../resolution.js';
 import type { TaskOutcome } from '../running-task.js';
 import { type ArtifactStore, StoreUnavailable, type TaskOrigin } from '../store/store.js';
 import { Conflict, type Tasks } from '../tasks.js';
-import { again, countIn, ownHeaders, plainHeaders } from './message.js';
+import { again, countIn, ownHeaders, plainHeaders, returnsOf } from './message.js';
 import type { Outbox } from './outbox.js';
 import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
@@ -49,7 +49,7 @@ export async function handleDelivery(parts: DeliveryParts, delivery: Delivery): 
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       // The message stays unacked: waiting for the store costs the broker nothing and the model nothing.
-      if (!(await storeIsBack(parts))) return 'requeue';
+      if (!(await storeIsBack(parts))) return giveBack(parts, delivery);
     }
   }
 }
@@ -163,6 +163,23 @@ async function renew(
 }
 
 /**
+ * The broker counts what a stopping process gives back like what a dying one leaves behind, so a message that is new to
+ * it takes the count along as it was before. Only the first time counts: requeued, a task keeps its place in the queue.
+ */
+async function giveBack(
+  { names, publisher }: DeliveryParts,
+  { tier, suspect, message }: Delivery,
+): Promise<DeliveryVerdict> {
+  const returns = returnsOf(message);
+  if (!suspect && returns === 0) return 'requeue';
+  const queue = suspect ? names.suspect(tier) : names.ready(tier);
+  await publisher.keep(
+    again(message, '', queue, { [ownHeaders.returns]: returns, ...expiryHeader(message) }),
+  );
+  return 'ack';
+}
+
+/**
  * A message that came back twice without an answer may have killed its process. It goes to a queue of its own, which
  * each process reads one by one, so that the next death is counted against it alone.
  */
@@ -171,7 +188,7 @@ async function isSuspicious(
   { suspect, message }: Delivery,
   { task }: ResolvedTask,
 ): Promise<boolean> {
-  if (suspect || countIn(message.properties.headers, 'x-delivery-count') < SUSPECT_DELIVERIES) return false;
+  if (suspect || returnsOf(message) < SUSPECT_DELIVERIES) return false;
   if (tasks.isAwaited(task.task_id)) return false;
   return (await store.find(task.task_id))?.final !== true;
 }
@@ -180,7 +197,7 @@ const SUSPECT_DELIVERIES = 2;
 
 /** It came back from the queue in which nothing is beside it, once more than it may. */
 function isConvicted({ config }: DeliveryParts, { suspect, message }: Delivery): boolean {
-  return suspect && countIn(message.properties.headers, 'x-delivery-count') > config.rabbitmq.delivery_limit;
+  return suspect && returnsOf(message) > config.rabbitmq.delivery_limit;
 }
 
 const CONVICTED = 'each process that executed the task ended before it had an outcome';
@@ -200,7 +217,7 @@ async function quarantine(
 async function conclude(
   parts: DeliveryParts,
   delivery: Delivery,
-  { task }: ResolvedTask,
+  { task, requestHash }: ResolvedTask,
   { outcome, final }: TaskOutcome,
   attempt: number,
 ): Promise<DeliveryVerdict> {
@@ -214,9 +231,12 @@ async function conclude(
     case 'store_unavailable':
       throw new StoreUnavailable(outcome.detail);
     case 'shutting_down':
+      await parts.store.noteQueued(task.task_id, requestHash);
+      return giveBack(parts, delivery);
     case 'cancelled':
       return 'requeue';
     case 'tier_saturated':
+      await parts.store.noteQueued(task.task_id, requestHash);
       return retryLater(parts, delivery, attempt - 1, attempt);
     case 'internal_error':
       // Not even recorded, or it would be final: a fault of ours that meets this message every time.
@@ -224,6 +244,8 @@ async function conclude(
         return deadLetter(parts, delivery, outcome.code, outcome.detail);
       return retryLater(parts, delivery, attempt, attempt);
     default:
+      // It waits like a task that was never tried, and may be cancelled like one.
+      await parts.store.noteQueued(task.task_id, requestHash);
       return retryLater(parts, delivery, attempt, attempt);
   }
 }

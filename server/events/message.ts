@@ -8,6 +8,8 @@ export const ownHeaders = {
   attempts: 'x-attempts',
   /** Milliseconds since the epoch. */
   expiresAt: 'x-expires-at',
+  /** What `x-delivery-count` was when the message was given back, which begins that count anew. */
+  returns: 'x-returns',
   reason: 'x-reason',
   detail: 'x-detail',
   /** Queue that the message came from. */
@@ -17,7 +19,7 @@ export const ownHeaders = {
 
 const own: ReadonlySet<string> = new Set(Object.values(ownHeaders));
 
-/** The same message on another way. What the broker wrote into its headers stays behind. */
+/** The same message on another way. What the broker wrote into its headers stays behind, and how often it came back. */
 export function again(
   { content, properties }: Pick<ConsumeMessage, 'content' | 'properties'>,
   exchange: string,
@@ -49,7 +51,8 @@ const HEADERS_CHARACTERS = 16_384;
 
 function sendersHeaders(headers: Record<string, unknown> = {}): Record<string, unknown> {
   const kept = Object.entries(headers).filter(
-    ([name, value]) => !brokersHeaders.test(name) && isShort(name) && isWritable(value),
+    ([name, value]) =>
+      !brokersHeaders.test(name) && name !== ownHeaders.returns && isShort(name) && isWritable(value),
   );
   const all = Object.fromEntries(kept);
   if (JSON.stringify(all).length <= HEADERS_CHARACTERS) return all;
@@ -75,6 +78,11 @@ function isTimestamp(value: unknown): boolean {
 export function countIn(headers: Record<string, unknown> | undefined, header: string): number {
   const value = headers?.[header];
   return Number.isSafeInteger(value) ? Math.max(0, value as number) : 0;
+}
+
+/** How often a message came back without an answer, but for the times that it was given back. */
+export function returnsOf({ properties: { headers } }: Pick<ConsumeMessage, 'properties'>): number {
+  return countIn(headers, ownHeaders.returns) + countIn(headers, 'x-delivery-count');
 }
 
 /** Only what attributes can be, text or its bytes: nothing else needs to reach a thread. */

@@ -42,7 +42,7 @@ export interface Artifact {
 
 /** What is known of a task that has not ended for good. */
 export interface PendingTask {
-  /** Present when the task was accepted and waits in the broker: the hash of its request. */
+  /** Present when the task waits in the broker, accepted or to be tried again: the hash of its request. */
   readonly queuedHash?: string;
   /** Present when somebody asked to cancel the task before it was executed: his reason, or an empty text. */
   readonly cancelReason?: string;
@@ -65,7 +65,7 @@ export interface ArtifactStore {
   receipt(taskId: string): Promise<Receipt | undefined>;
   artifact(artifactId: string): Promise<Artifact | undefined>;
   /**
-   * Notes that a task was accepted and waits in the broker. Durable when it resolves; without effect when the
+   * Notes that a task waits in the broker, accepted or to be tried again. Durable when it resolves; without effect when the
    * task has ended for good. A final outcome drops the note.
    */
   noteQueued(taskId: string, requestHash: string): Promise<void>;

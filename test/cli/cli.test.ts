@@ -121,6 +121,19 @@ test('check prints the configuration that holds, or what is wrong', async () => 
   assert.match(bad.stderr, /queues\.tiny\.concurrency/);
 });
 
+test('check and serve tell of all files that are missing, and end with 1', async () => {
+  const env = {
+    TLS_CERT_FILE: '/nowhere/cert.pem',
+    TLS_KEY_FILE: '/nowhere/key.pem',
+    PROMPTS_DIR: '/nowhere',
+  };
+  for (const command of ['check', 'serve']) {
+    const { code, stderr } = await run([command], { env });
+    assert.equal(code, 1, command);
+    for (const name of Object.keys(env)) assert.match(stderr, new RegExp(`^  ${name}: .*/nowhere`, 'm'));
+  }
+});
+
 test('the help names every command, and the completion knows them', async () => {
   const { stdout } = await run(['--help']);
   const { stdout: script } = await run(['completion']);

@@ -149,12 +149,14 @@ export async function atBroker(
   {
     yaml = '',
     rabbitmq = [],
+    retryDelaysMs,
     env = {},
     serviceUrl = rabbit.url,
   }: {
     yaml?: string;
     /** Lines of the configuration's section. */
     rabbitmq?: readonly string[];
+    retryDelaysMs?: readonly number[];
     env?: Record<string, string>;
     /** Where the service finds the broker, when not where the orchestrator does. */
     serviceUrl?: string;
@@ -162,7 +164,7 @@ export async function atBroker(
 ): Promise<BrokerUnderTest> {
   const names = freshNames();
   const orchestrator = await anOrchestrator(rabbit.url, names);
-  const service = await atService(`${yaml}\n${rabbitmqSection(names, rabbitmq)}`, {
+  const service = await atService(`${yaml}\n${rabbitmqSection(names, rabbitmq, retryDelaysMs)}`, {
     RABBITMQ_HOST: serviceUrl,
     ...env,
   });
@@ -186,12 +188,13 @@ export async function atBroker(
 export function rabbitmqSection(
   { exchange, queuePrefix }: BrokerNames,
   more: readonly string[] = [],
+  retryDelaysMs: readonly number[] = [100, 200],
 ): string {
   return [
     'rabbitmq:',
     `  exchange: ${exchange}`,
     `  queue_prefix: ${queuePrefix}`,
-    '  retry_delays_ms: [100, 200]',
+    `  retry_delays_ms: [${retryDelaysMs}]`,
     ...more.map((line) => `  ${line}`),
   ].join('\n');
 }

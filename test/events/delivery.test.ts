@@ -170,6 +170,37 @@ test('what fails for the moment is tried again by the broker, and succeeds', asy
   assert.equal(under.orchestrator.seen.length, 1);
 });
 
+test('DELETE of a task that waits for its next attempt: it has none, and has failed with cancelled', async () => {
+  const patient = await atBroker(rabbit, {
+    yaml: 'gateway: {max_attempts: 1}',
+    rabbitmq: ['max_attempts: 3'],
+    retryDelaysMs: [3000],
+  });
+  try {
+    await patient.knobs({ status: 503 });
+    const task = aTinyTask();
+    await patient.orchestrator.ready(task);
+    const status = async () => (await patient.ask('GET', `/tasks/${task.task_id}`)).body.status;
+    await until(async () => (await status()) === 'queued', 'it waits in the broker');
+    const { status: code, body } = await patient.ask('DELETE', `/tasks/${task.task_id}`);
+    assert.deepEqual([code, body.status], [202, 'cancelling']);
+    const { event, routingKey } = await outcomeOf(patient, task.task_id);
+    assert.deepEqual([routingKey, event.data.code], ['task.failed', 'cancelled']);
+    assert.equal(await status(), 'failed');
+    assert.equal(await modelCalls(patient, task.task_id), 1);
+    await queuesAreEmpty(rabbit, patient);
+  } finally {
+    await patient.close();
+  }
+});
+
+test('DELETE of a task that failed by HTTP, and waits nowhere, is a conflict', async () => {
+  await under.knobs({ status: 503 });
+  const task = aTinyTask();
+  assert.equal((await under.execute(task)).status, 503);
+  assert.equal((await under.ask('DELETE', `/tasks/${task.task_id}`)).body.code, 'task_conflict');
+});
+
 test('after max_attempts the task has failed for good, and its message is a dead letter', async () => {
   await under.knobs({ status: 503 });
   const task = aTinyTask();

@@ -51,9 +51,24 @@ test('a stream that ends without an end of the answer is broken', async () => {
   assert.equal(result.end.kind, 'broken');
 });
 
+test('the limit of an output counts its bytes in UTF-8', async () => {
+  const content = 'é😀'.repeat(300);
+  const bytes = Buffer.byteLength(JSON.stringify({ status: 'completed', content }));
+  const within = start([], bytes);
+  within.data(streamOf(content));
+  within.end('clean');
+  assert.equal(contentOf(await within.result), content);
+  const beyond = start([], bytes - 1);
+  beyond.data(streamOf(content));
+  beyond.end('clean');
+  const { end } = await beyond.result;
+  assert.ok(end.kind === 'judged' && end.verdict.kind === 'invalid');
+  assert.equal(end.verdict.fault, 'too_large');
+});
+
 test.run();
 
-function start(seen: string[] = []): StreamReading {
+function start(seen: string[] = [], maxOutputBytes = 10_000_000): StreamReading {
   const watcher: ReadWatcher = {
     isLive: () => true,
     firstBytes: () => {},
@@ -69,7 +84,7 @@ function start(seen: string[] = []): StreamReading {
     tokenizer: 'o200k_harmony' as const,
     structured: false,
     maxOutputTokens: 1_000_000,
-    maxOutputBytes: 10_000_000,
+    maxOutputBytes,
   };
   return new StreamReading(pools.tier('large'), target, stream, watcher);
 }

@@ -52,6 +52,20 @@ test('requests are counted by route and status, whatever their path', async () =
   assert.deepEqual([await counts('/tasks/:id'), await counts('none')], [2, 1]);
 });
 
+test('nothing that a caller names becomes a label', async () => {
+  const word = 'a-word-of-the-caller';
+  const send = (task: object) =>
+    service.execute(task, { 'user-agent': word, authorization: `Bearer ${word}` });
+  await send(aTask({ domain: word }));
+  await send(aTask({ tier: word }));
+  await send(aTask({ model: word, project_id: word, [word]: word }));
+  for (const path of ['', '/tasks', '/artifacts', '/api/v1/tasks', '/execute', '/health'])
+    for (const method of ['GET', 'PUT', 'POST', 'DELETE'] as const)
+      await service.ask(method, `${path}/${word}?${word}=${word}`);
+  const { text } = await service.ask('GET', '/metrics');
+  assert.equal(text.includes(word), false);
+});
+
 test('the state of slots, circuits and dependencies is there', async () => {
   const { text, headers } = await service.ask('GET', '/metrics');
   assert.match(String(headers['content-type']), /^text\/plain; version=0\.0\.4/);

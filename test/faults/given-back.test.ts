@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
+import { aTinyTask, atBroker, modelCalls, outcomeOf, queuesAreEmpty } from '../events/at-broker.js';
+import { until } from '../service/at-service.js';
+import { atNodes } from './at-nodes.js';
+
+const test = suite('a task that is given back by processes that stop');
+const DELIVERY_LIMIT = 1;
+let rabbit: RabbitServer;
+
+test.before(async () => {
+  rabbit = await startRabbit();
+});
+test.after(() => rabbit.close());
+
+test('more often than the limit of deliveries: it is no suspect, and completes', async () => {
+  const under = await atBroker(rabbit, {
+    yaml: 'queues: {tiny: {concurrency: 2, timeout: 60}}',
+    rabbitmq: [`delivery_limit: ${DELIVERY_LIMIT}`],
+    env: { GRACE_PERIOD_MS: '1' },
+  });
+  try {
+    await under.knobs({ ttftMs: 60_000 });
+    const task = aTinyTask();
+    await under.orchestrator.ready(task, { correlationId: 'order-7' });
+    const stops = DELIVERY_LIMIT + 5;
+    for (let stop = 1; stop <= stops; stop++) {
+      await until(async () => (await modelCalls(under, task.task_id)) === stop, `call ${stop} of the model`);
+      await under.restart();
+    }
+    await under.knobs({});
+    await under.restart();
+    const { event, message } = await outcomeOf(under, task.task_id);
+    assert.deepEqual([event.data.status, message.properties.correlationId], ['completed', 'order-7']);
+    assert.equal(
+      under.logged.some((entry) => (entry as { event?: string }).event === 'message_suspect'),
+      false,
+    );
+    await queuesAreEmpty(rabbit, under);
+    assert.equal(under.orchestrator.seen.length, 1);
+  } finally {
+    await under.close();
+  }
+});
+
+test('between the deaths of processes that it kills: it is convicted after as many deaths as without', async () => {
+  const under = await atNodes(rabbit, {
+    yaml: 'queues: {tiny: {concurrency: 2, timeout: 60}}',
+    rabbitmq: [`delivery_limit: ${DELIVERY_LIMIT}`],
+  });
+  try {
+    await under.knobs({ ttftMs: 60_000 });
+    const task = aTinyTask();
+    const start = () => under.start({ env: { GRACE_PERIOD_MS: '1' } });
+    let node = await start();
+    await under.orchestrator.ready(task);
+    let calls = 0;
+    const called = async () => {
+      calls++;
+      await until(
+        async () => (await modelCalls(under, task.task_id)) === calls,
+        `call ${calls} of the model`,
+      );
+    };
+    // Decision 8.
+    const deaths = DELIVERY_LIMIT + 3;
+    for (let death = 1; death <= deaths; death++) {
+      await called();
+      await node.kill();
+      node = await start();
+      if (death === deaths) break;
+      await called();
+      assert.equal(await node.stop(), 0);
+      node = await start();
+    }
+    await under.orchestrator.outcomes(1);
+    await queuesAreEmpty(rabbit, under, ['dead']);
+    assert.deepEqual(
+      under.orchestrator.seen.map(({ routingKey, event }) => [routingKey, event.data.code]),
+      [['task.failed', 'internal_error']],
+    );
+    assert.equal(await modelCalls(under, task.task_id), calls);
+    const letters = await under.orchestrator.take(`${under.names.queuePrefix}.dead`);
+    assert.equal(letters.length, 1);
+  } finally {
+    await under.close();
+  }
+});
+
+test.run();

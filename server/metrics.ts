@@ -25,9 +25,7 @@ export interface MetricsParts {
   readonly store: ArtifactStore;
   readonly rag: Rag;
   readonly queues: Config['queues'];
-  readonly tiers: readonly string[];
-  /** The models that the configuration names; whatever else a gateway says that it used is one label. */
-  readonly models: readonly string[];
+  readonly tierModels: Config['tier_models'];
   /** What is known of the broker; undefined when none is configured. */
   events(): { readonly underWay: number; state(): { readonly ok: boolean } } | undefined;
 }
@@ -39,8 +37,6 @@ const DURATION_BUCKETS = [
 const SHORT_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
-
-const OTHER_MODEL = 'other';
 
 export function openMetrics(parts: MetricsParts): Metrics {
   const registry = new Registry();
@@ -99,7 +95,6 @@ export function openMetrics(parts: MetricsParts): Metrics {
     ['status'],
   );
   observe(parts, [registry]);
-  const models = new Set(parts.models);
   return {
     registry,
     answered: (endpoint, status, seconds) => {
@@ -120,7 +115,8 @@ export function openMetrics(parts: MetricsParts): Metrics {
       context.add([receipt.context.status]);
       for (const attempt of receipt.attempts) {
         const { kind, ended } = attempt;
-        const model = models.has(attempt.model) ? attempt.model : OTHER_MODEL;
+        // As configured: what a gateway calls it may change with each call, and each name would be a series.
+        const { model } = parts.tierModels[attempt.tier]!;
         attempts.add([attempt.tier, kind, ended]);
         tokens.add([model, 'prompt'], attempt.tokens.prompt);
         tokens.add([model, 'completion'], attempt.tokens.completion);
@@ -133,7 +129,7 @@ export function openMetrics(parts: MetricsParts): Metrics {
 
 /** What is read when somebody asks. */
 function observe(
-  { pools, slots, gateway, rag, store, tiers, events }: MetricsParts,
+  { pools, slots, gateway, rag, store, tierModels, events }: MetricsParts,
   registers: Registry[],
 ): void {
   const gauge = (
@@ -171,7 +167,7 @@ function observe(
     'max',
   );
   gauge('threads_waiting', 'Jobs that wait for a thread.', ['tier'], (self) => {
-    for (const tier of tiers) self.set({ tier }, pools.waiting(tier));
+    for (const tier of Object.keys(tierModels)) self.set({ tier }, pools.waiting(tier));
   });
   new Counter({
     name: 'worker_service_rag_queries_total',
@@ -188,7 +184,7 @@ function observe(
     'Share of their time that the threads of a tier work.',
     ['tier'],
     (self) => {
-      for (const tier of tiers) self.set({ tier }, pools.utilization(tier));
+      for (const tier of Object.keys(tierModels)) self.set({ tier }, pools.utilization(tier));
     },
     'average',
   );

@@ -101,15 +101,13 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       simulated: standIns.simulated,
     };
     let events: Events | undefined;
-    const tiers = Object.keys(config.tier_models);
     const metrics = openMetrics({
       pools,
       slots,
       gateway,
       rag,
       store,
-      tiers,
-      models: Object.keys(config.models),
+      tierModels: config.tier_models,
       queues: config.queues,
       events: () => events,
     });

@@ -73,6 +73,8 @@ export async function openConsumer({
   const moment = new Moment(() => current !== undefined && gatherWrites(current));
   /** The open channels of the present connection, with their consumer tags. */
   const open = new Map<Channel, string>();
+  /** What the broker still delivered before it knew that nothing more is taken. */
+  const untaken: { readonly channel: Channel; readonly message: ConsumeMessage }[] = [];
   let current: ChannelModel | undefined;
   let phase: 'open' | 'draining' | 'closed' = 'open';
 
@@ -100,6 +102,7 @@ export async function openConsumer({
         // Null: the broker has cancelled the consumer, because the queue is gone or has moved.
         if (message === null) channel.close().catch(() => {});
         else if (phase === 'open') take(channel, intake, message);
+        else untaken.push({ channel, message });
       };
       await channel.consume(intake.queue, onMessage, { consumerTag });
       if (isClosed()) throw new Error('the channel was closed while it was opened');
@@ -176,6 +179,9 @@ export async function openConsumer({
     stopIntake: async () => {
       phase = 'draining';
       await Promise.all([...open].map(([channel, tag]) => channel.cancel(tag).catch(() => {})));
+      // Only now: before, the broker would have delivered them here again.
+      for (const { channel, message } of untaken.splice(0))
+        if (open.has(channel)) channel.nack(message, false, true);
     },
     close: async (ms) => {
       phase = 'draining';

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { aTinyTask, atBroker, modelCalls, outcomeOf, queuesAreEmpty } from '../events/at-broker.js';
+import { startProxy } from '../servers/proxy.js';
 import { until } from '../service/at-service.js';
+import { atFaults, eventually, tinyTasks } from './at-faults.js';
 import { atNodes } from './at-nodes.js';
 
 const test = suite('a task that is given back by processes that stop');
@@ -85,6 +87,35 @@ test('between the deaths of processes that it kills: it is convicted after as ma
     assert.equal(letters.length, 1);
   } finally {
     await under.close();
+  }
+});
+
+test('what is delivered while a process takes its leave of the broker is given back before its last task ends', async () => {
+  const proxy = await startProxy(Number(new URL(rabbit.url).port));
+  const serviceUrl = rabbit.url.replace(/:\d+(\/|$)/, `:${proxy.port}$1`);
+  const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '30000' } });
+  try {
+    await under.knobs({ ttftMs: 5_000 });
+    const [running, late] = tinyTasks(2);
+    await under.orchestrator.ready(running!);
+    await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
+    proxy.delay(500);
+    const stopped = under.stop();
+    await eventually(() => under.entries('stopping').length === 1, 'the stop');
+    await under.orchestrator.ready(late!);
+    const ready = under.queue('ready.tiny');
+    const waiting = () => under.orchestrator.depth(ready);
+    await eventually(async () => (await waiting()) === 0, 'the broker has delivered it');
+    await eventually(async () => (await waiting()) === 1, 'the message in its queue');
+    assert.equal((await under.stats()).open, 1, 'the last task runs');
+    proxy.delay(0);
+    await stopped;
+    await under.orchestrator.outcomes(1);
+    assert.equal(await modelCalls(under, late!.task_id), 0);
+  } finally {
+    proxy.delay(0);
+    await under.close();
+    await proxy.close();
   }
 });
 

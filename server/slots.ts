@@ -109,8 +109,10 @@ export class TierSlots {
   #used = 0;
   /** Slots to be given away instead of to the next one who waits. */
   #owed = 0;
-  /** Mean time that a slot was held lately, in ms; undefined before the first one. */
+  /** Mean time that a slot was held lately, in ms; undefined before the first one that is known of. */
   #heldMs: number | undefined;
+  /** Whether it holds what was seen here, and the node does not know yet. */
+  #hasNews = false;
   /** Who waits in other processes of the node, and in how many of these. */
   #elsewhere = { waiting: 0, processes: 0 };
 
@@ -123,6 +125,10 @@ export class TierSlots {
 
   get waiting(): number {
     return this.#queue.length;
+  }
+
+  get hasNews(): boolean {
+    return this.#hasNews;
   }
 
   usage(): TierUsage {
@@ -180,9 +186,27 @@ export class TierSlots {
     return forgiven;
   }
 
-  /** Others compete for the slots of the node: who will not have his turn in time is told so now. */
-  contend(waiting: number, processes: number): void {
+  /** Mean time that a slot was held lately, in ms, for the other processes; undefined when they know it. */
+  news(): number | undefined {
+    if (!this.#hasNews) return undefined;
+    this.#hasNews = false;
+    return this.#heldMs;
+  }
+
+  /** Mean time that a slot was held lately, in ms, in any process. What was seen here since the last `news` is newer. */
+  learn(heldMs: number | undefined): void {
+    if (!this.#hasNews) this.#heldMs = heldMs ?? this.#heldMs;
+    this.#refuseTheLate();
+  }
+
+  /** Others compete for the slots of the node. @param heldMs see `learn`. */
+  contend(waiting: number, processes: number, heldMs?: number): void {
     this.#elsewhere = { waiting, processes };
+    this.learn(heldMs);
+  }
+
+  /** Who will not have his turn in time is told so now. */
+  #refuseTheLate(): void {
     let ahead = 0;
     for (const waiter of [...this.#queue.http]) {
       const waitMs = this.#estimatedWaitMs(ahead);
@@ -236,6 +260,7 @@ export class TierSlots {
         this.#used--;
         const heldMs = performance.now() - since;
         this.#heldMs = this.#heldMs === undefined ? heldMs : this.#heldMs + (heldMs - this.#heldMs) / 16;
+        this.#hasNews = true;
         this.#passOn();
       },
     };

@@ -115,10 +115,10 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   function hear(worker: number, message: Exclude<ToPrimary, { kind: 'ready' }>): void {
     switch (message.kind) {
       case 'want':
-        slots.want(worker, message.tier, message.slots);
+        slots.want(worker, message.tier, message.slots, message.heldMs);
         break;
       case 'give':
-        slots.give(worker, message.tier, message.slots);
+        slots.give(worker, message.tier, message.slots, message.heldMs);
         break;
       case 'observed':
         adapt(message.tier, message.window);

@@ -75,6 +75,24 @@ test('who reads streams of events one after the other on one connection sees non
   assert.deepEqual(failed, []);
 });
 
+test('the new workers know from the old ones how long a task takes', async () => {
+  await under.close();
+  under = await atCluster('queues: {tiny: {concurrency: 1, timeout: 6}}');
+  await under.knobs({ ttftMs: 1500 });
+  const headers = { 'content-type': 'application/json' };
+  const execute = () =>
+    call(`${under.url}/execute`, 'POST', JSON.stringify(aTask({ tier: 'tiny' })), headers);
+  assert.equal((await execute()).status, 200);
+  under.primary.kill('SIGHUP');
+  await until(() => under.log().includes('"event":"reloaded"'), 'the end of the reload');
+  // Nothing ends from which they could learn it themselves.
+  await under.knobs({ hangBeforeHeaders: true });
+  const answers = await Promise.all(Array.from({ length: 20 }, execute));
+  const saturated = answers.filter(({ body }) => body.code === 'tier_saturated');
+  assert.ok(saturated.length >= 10, `${saturated.length} of 20`);
+  for (const { headers } of saturated) assert.ok(Number(headers['retry-after']) > 1);
+});
+
 test('SIGTERM meanwhile ends them after the grace period', async () => {
   const before = under.workers().length;
   const answers = await fourTasks();

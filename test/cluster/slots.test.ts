@@ -54,8 +54,8 @@ class Node {
     setImmediate(() => {
       // What a dead worker still had to say is lost with its pipe.
       if (!this.workers.has(id)) return;
-      if (message.kind === 'want') this.ledger.want(id, message.tier, message.slots);
-      if (message.kind === 'give') this.ledger.give(id, message.tier, message.slots);
+      if (message.kind === 'want') this.ledger.want(id, message.tier, message.slots, message.heldMs);
+      if (message.kind === 'give') this.ledger.give(id, message.tier, message.slots, message.heldMs);
     });
   }
 
@@ -229,6 +229,29 @@ test('who will not have his turn in time, because others wait in other workers, 
   for (const deadline of deadlines) deadline.cancel(new Interruption('cancelled', 'x'));
   for (const deadline of deadlines) deadline.clear();
   for (const slot of held) slot.release();
+  node.close();
+});
+
+test('how long a task takes is known to a worker that has run none', async () => {
+  const node = new Node();
+  const [busy, fresh] = [node.start(), node.start()];
+  const heldMs = 500;
+  const holder = new Deadline(60_000);
+  const take = () =>
+    Promise.all(Array.from({ length: LIMIT }, () => busy.slots.acquire('tiny', holder, 'http')));
+  const first = await take();
+  await sleep(heldMs);
+  for (const slot of first) (slot as Slot).release();
+  const held = await take();
+  // Five slots of 0.5 s: at most the first six have their turns in time.
+  const deadlines = Array.from({ length: 20 }, () => new Deadline(1.2 * heldMs));
+  const answers = deadlines.map((deadline) => fresh.slots.acquire('tiny', deadline, 'http'));
+  await until(() => fresh.slots.usage().get('tiny')!.waiting <= 6, 'the others are told');
+  const refused = await Promise.all(answers.map((answer) => Promise.race([answer, sleep(1)])));
+  assert.ok(refused.filter((answer) => answer !== undefined && 'retryAfterSeconds' in answer).length >= 14);
+  for (const deadline of deadlines) deadline.cancel(new Interruption('cancelled', 'x'));
+  for (const deadline of [...deadlines, holder]) deadline.clear();
+  for (const slot of held) (slot as Slot).release();
   node.close();
 });
 

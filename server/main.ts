@@ -12,10 +12,8 @@ await main();
 
 async function main(): Promise<void> {
   const config = readConfig();
-  if (config === undefined) {
-    process.exitCode = 1;
-    return;
-  }
+  // Its line to the primary would keep a worker alive.
+  if (config === undefined) process.exit(1);
   if (process.argv.includes('--check-config')) {
     process.stdout.write(printableConfig(config));
     return;

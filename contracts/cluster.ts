@@ -5,8 +5,12 @@ export type LogLevel = (typeof logLevels)[number];
 
 /** Worker → primary. */
 export type ToPrimary =
-  /** The worker listens. A task of its takes at most so long, in milliseconds. */
-  | { readonly kind: 'ready'; readonly longestTaskMs: number }
+  /** The worker listens. A task of its takes at most so long, in milliseconds; its configuration has these tiers. */
+  | {
+      readonly kind: 'ready';
+      readonly longestTaskMs: number;
+      readonly queues: Readonly<Record<string, QueueLimits>>;
+    }
   /** How many more slots of a tier the worker could use now; replaces what it said before. */
   | ({ readonly kind: 'want'; readonly tier: string; readonly slots: number } & HeldTime)
   | ({ readonly kind: 'give'; readonly tier: string; readonly slots: number } & HeldTime)
@@ -26,6 +30,13 @@ export type ToPrimary =
   | { readonly kind: 'log_level'; readonly level: LogLevel }
   /** Cancel a task that another worker executes. */
   | { readonly kind: 'cancel'; readonly taskId: string };
+
+/** How many tasks of a tier may run on the node, as `queues.{tier}` says. */
+export interface QueueLimits {
+  readonly concurrency: number;
+  readonly adaptive: boolean;
+  readonly min_concurrency: number;
+}
 
 /** How long a slot of the tier was held lately, the mean in milliseconds; undefined when there is no news of it. */
 export interface HeldTime {

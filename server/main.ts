@@ -68,7 +68,8 @@ async function runWorker(config: Config, log: Log, seat: WorkerSeat): Promise<vo
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
   process.once('SIGTERM', () => void stop(false));
-  link.send({ kind: 'ready', longestTaskMs: (await starting).longestTaskMs });
+  const { longestTaskMs } = await starting;
+  link.send({ kind: 'ready', longestTaskMs, queues: config.queues });
 }
 
 function onSignals(signals: readonly NodeJS.Signals[], stop: () => Promise<void>): void {

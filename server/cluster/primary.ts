@@ -9,13 +9,13 @@ import {
   type WorkerSeat,
   workerSeatVariable,
 } from '../../contracts/cluster.js';
-import { AdaptiveLimit, type CallWindow } from '../adaptive-limit.js';
 import type { Log } from '../log.js';
 import { openStandIns } from '../stand-ins.js';
 import { Deaths } from './deaths.js';
 import { ReportRounds } from './report-rounds.js';
 import { SlotLedger } from './slot-ledger.js';
 import { TaskLedger } from './task-ledger.js';
+import { TierLimits } from './tier-limits.js';
 
 /** The process that forks the workers, and owns what is the node's. */
 export interface Primary {
@@ -50,18 +50,10 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     // A worker that is on its way out takes no messages; what it holds is freed when it has ended.
     if (worker?.isConnected()) worker.send(message, () => {});
   };
-  const adaptive = new Map(
-    Object.entries(config.queues)
-      .filter(([, queue]) => queue.adaptive)
-      .map(([tier, queue]) => [tier, new AdaptiveLimit(queue.min_concurrency, queue.concurrency)]),
-  );
-  const limits = Object.fromEntries(
-    Object.entries(config.queues).map(([tier, { concurrency }]) => [
-      tier,
-      adaptive.get(tier)?.limit ?? concurrency,
-    ]),
-  );
-  const slots = new SlotLedger(limits, send);
+  const slots = new SlotLedger(send);
+  const limits = new TierLimits(slots, (message) => {
+    for (const worker of Object.values(cluster.workers ?? {})) send(worker!.id, message);
+  });
   const tasks = new TaskLedger();
   const rounds = new ReportRounds(send);
   const deaths = new Deaths();
@@ -95,7 +87,8 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         if (phase === 'closing') send(worker.id, { kind: 'stop', replaced: false });
         seats[index] = worker;
         send(worker.id, { kind: 'log_level', level: log.level as LogLevel });
-        for (const [tier, { limit }] of adaptive) send(worker.id, { kind: 'limit', tier, limit });
+        limits.configure(worker.id, message.queues);
+        for (const limit of limits.messages()) send(worker.id, limit);
         resolve(worker);
       });
       worker.once('exit', (code, signal) => {
@@ -121,7 +114,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         slots.give(worker, message.tier, message.slots, message.heldMs);
         break;
       case 'observed':
-        adapt(message.tier, message.window);
+        limits.adapt(message.tier, message.window);
         break;
       case 'claim': {
         const answers = message.claims.map((claim) => tasks.claim(worker, claim));
@@ -155,17 +148,6 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         if (holder !== undefined) send(holder, message);
       }
     }
-  }
-
-  function adapt(tier: string, window: CallWindow): void {
-    const limit = adaptive.get(tier);
-    if (limit === undefined) return;
-    const before = limit.limit;
-    limit.update(window, slots.held(tier));
-    if (limit.limit === before) return;
-    slots.resize(tier, limit.limit);
-    for (const seat of seats)
-      if (seat !== undefined) send(seat.id, { kind: 'limit', tier, limit: limit.limit });
   }
 
   function died(index: number, code: number | null, signal: string | null): void {

@@ -4,22 +4,21 @@ type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
 
 /** The slots of a node: how many each worker holds. The primary's own; it decides, `send` tells. */
 export class SlotLedger {
-  readonly #tiers: ReadonlyMap<string, TierLedger>;
+  readonly #tiers = new Map<string, TierLedger>();
+  readonly #send: (worker: number, message: Grant) => void;
 
-  constructor(limits: Readonly<Record<string, number>>, send: (worker: number, message: Grant) => void) {
-    this.#tiers = new Map(
-      Object.entries(limits).map(([tier, limit]) => [tier, new TierLedger(tier, limit, send)]),
-    );
+  constructor(send: (worker: number, message: Grant) => void) {
+    this.#send = send;
   }
 
   /** @param heldMs what the worker has seen since it last said so: see HeldTime. */
   want(worker: number, tier: string, slots: number, heldMs?: number): void {
-    this.#tiers.get(tier)?.want(worker, slots, heldMs);
+    this.#tierOf(tier).want(worker, slots, heldMs);
   }
 
   /** @param heldMs see `want`. */
   give(worker: number, tier: string, slots: number, heldMs?: number): void {
-    this.#tiers.get(tier)?.give(worker, slots, heldMs);
+    this.#tierOf(tier).give(worker, slots, heldMs);
   }
 
   /** The worker is dead, and so is all that it ran. */
@@ -27,14 +26,24 @@ export class SlotLedger {
     for (const tier of this.#tiers.values()) tier.gone(worker);
   }
 
-  /** Changes how many slots the node has; what is too much is taken back from those that hold most. */
+  /** Sets how many slots the node has; what is too much is taken back from those that hold most. */
   resize(tier: string, limit: number): void {
-    this.#tiers.get(tier)?.resize(limit);
+    this.#tierOf(tier).resize(limit);
   }
 
   /** Slots that workers hold, used or idle. */
   held(tier: string): number {
-    return this.#tiers.get(tier)?.heldByAll ?? 0;
+    return this.#tierOf(tier).heldByAll;
+  }
+
+  /** One without slots for a tier that is new: a worker may want some before its configuration is known here. */
+  #tierOf(name: string): TierLedger {
+    let tier = this.#tiers.get(name);
+    if (tier === undefined) {
+      tier = new TierLedger(name, this.#send);
+      this.#tiers.set(name, tier);
+    }
+    return tier;
   }
 }
 
@@ -54,10 +63,10 @@ class TierLedger {
   #announces = false;
   /** Mean time that a slot was held lately, in ms, as the last worker said that had news of it. */
   #heldMs: number | undefined;
+  #limit = 0;
 
   constructor(
     readonly tier: string,
-    public limit: number,
     readonly send: (worker: number, message: Grant) => void,
   ) {}
 
@@ -90,7 +99,7 @@ class TierLedger {
   }
 
   resize(limit: number): void {
-    this.limit = limit;
+    this.#limit = limit;
     const asked = new Map<number, number>();
     for (let over = this.#heldAndKept() - limit; over > 0; over--) {
       const richest = this.#richest();
@@ -138,7 +147,7 @@ class TierLedger {
   /** One at a time to the one that has least of those who want. */
   #distribute(): void {
     const granted = new Map<number, number>();
-    for (let free = this.limit - this.heldByAll; free > 0; free--) {
+    for (let free = this.#limit - this.heldByAll; free > 0; free--) {
       const next = this.#poorest();
       if (next === undefined) break;
       const [worker, share] = next;

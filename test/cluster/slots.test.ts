@@ -22,10 +22,15 @@ const queue = {
 
 /** A node whose messages take a moment, as they do between processes. */
 class Node {
-  readonly ledger = new SlotLedger({ tiny: LIMIT }, (id, message) => this.#deliver(id, message));
+  readonly ledger: SlotLedger;
   readonly workers = new Map<number, Worker>();
   messages = 0;
   #started = 0;
+
+  constructor(limit = LIMIT) {
+    this.ledger = new SlotLedger((id, message) => this.#deliver(id, message));
+    this.ledger.resize('tiny', limit);
+  }
 
   start(): Worker {
     this.#started++;
@@ -256,11 +261,7 @@ test('how long a task takes is known to a worker that has run none', async () =>
 });
 
 test('one slot is passed to and fro between two workers that both want it', async () => {
-  const node = new Node();
-  const single = new SlotLedger({ tiny: 1 }, (id, message) => {
-    setImmediate(() => node.workers.get(id)?.listener?.(message));
-  });
-  (node as { ledger: SlotLedger }).ledger = single;
+  const node = new Node(1);
   const workers = [node.start(), node.start()];
   const done = await Promise.all(
     workers.flatMap((worker) => Array.from({ length: 10 }, () => worker.run(1))),

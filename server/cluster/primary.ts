@@ -62,6 +62,8 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   const longestTaskMs = new Map<number, number>();
   /** Workers that do not listen yet: nobody else begins one for the same seat. */
   const starting = new Map<number, Promise<Worker>>();
+  /** Of each seat whose worker has died, until the next one is started. */
+  const backoffs = new Map<number, NodeJS.Timeout>();
   let phase: 'open' | 'closing' = 'open';
 
   function start(index: number): Promise<Worker> {
@@ -155,7 +157,12 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     if (phase !== 'open') return;
     const backoff = backoffAfter(index, code, signal);
     if (backoff === undefined) void close().then(onCrashLoop);
-    else setTimeout(() => respawn(index), backoff);
+    else {
+      // One that a reload put there may have died before the time of the one before it was over.
+      clearTimeout(backoffs.get(index));
+      const timer = setTimeout(() => respawn(index), backoff);
+      backoffs.set(index, timer);
+    }
   }
 
   /** How long to wait before the next one, in milliseconds; undefined in a crash loop. */
@@ -167,9 +174,10 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   }
 
   function respawn(index: number): void {
-    // A reload may have filled the seat meanwhile.
-    if (phase !== 'open' || seats[index] !== undefined || starting.has(index)) return;
-    start(index).then(
+    // A reload may have filled the seat meanwhile, or be about to.
+    if (phase !== 'open' || seats[index] !== undefined) return;
+    const started = starting.get(index) ?? start(index);
+    started.then(
       () => log.info({ event: 'worker_respawned', worker: index }),
       (error: Error) => {
         log.error({ event: 'worker_start_failed', worker: index, error: error.message });

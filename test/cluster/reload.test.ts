@@ -93,6 +93,21 @@ test('the new workers know from the old ones how long a task takes', async () =>
   for (const { headers } of saturated) assert.ok(Number(headers['retry-after']) > 1);
 });
 
+test('a worker that dies while its replacement starts is replaced, even when that one does not start', async () => {
+  const before = under.workers();
+  under.primary.kill('SIGHUP');
+  await until(() => under.workers().length > before.length, 'a replacement');
+  const [replacement] = under.workers().filter((pid) => !before.includes(pid));
+  process.kill(replacement!, 'SIGSTOP');
+  for (const pid of before) process.kill(pid, 'SIGKILL');
+  const respawned = () => under.log().split('"event":"worker_respawned"').length - 1;
+  await until(() => respawned() === 1, 'the one whose seat nobody else fills');
+  process.kill(replacement!, 'SIGKILL');
+  await until(() => under.log().includes('"event":"reload_failed"'), 'the end of the reload');
+  await until(() => respawned() === 2, 'the other one');
+  assert.equal(under.workers().length, 2);
+});
+
 test('SIGTERM meanwhile ends them after the grace period', async () => {
   const before = under.workers().length;
   const answers = await fourTasks();

@@ -19,6 +19,8 @@ export interface Slots {
    */
   acquire(tier: string, deadline: Deadline, from: 'http' | 'events'): Promise<Slot | Saturated | undefined>;
   usage(): ReadonlyMap<string, TierUsage>;
+  /** How long a task of the tier takes that comes now, wait and work, in ms; undefined while nobody knows. */
+  turnaroundMs(tier: string): number | undefined;
   /** A call of the tier's endpoint: ms to its first byte, or undefined when it was refused. For adaptive limits. */
   observe(tier: string, latencyMs: number | undefined): void;
 }
@@ -37,6 +39,10 @@ export class LocalSlots implements Slots {
 
   usage() {
     return new Map([...this.#tiers].map(([tier, { slots }]) => [tier, slots.usage()]));
+  }
+
+  turnaroundMs(tier: string) {
+    return this.#tiers.get(tier)!.slots.turnaroundMs;
   }
 
   observe(tier: string, latencyMs: number | undefined) {
@@ -133,6 +139,13 @@ export class TierSlots {
 
   usage(): TierUsage {
     return { limit: this.limit, used: this.#used, waiting: this.#queue.length };
+  }
+
+  /** See Slots. What others hold elsewhere is not known: as long as there may be a slot, nobody waits for it. */
+  get turnaroundMs(): number | undefined {
+    if (this.#heldMs === undefined) return undefined;
+    const waits = this.#used + this.#queue.length >= this.limit;
+    return this.#heldMs + (waits ? this.#estimatedWaitMs(this.#queue.length) : 0);
   }
 
   acquire(

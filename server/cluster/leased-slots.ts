@@ -38,6 +38,10 @@ export class LeasedSlots implements Slots {
     return new Map([...this.#tiers].map(([tier, { slots }]) => [tier, slots.usage()]));
   }
 
+  turnaroundMs(tier: string) {
+    return this.#tiers.get(tier)!.slots.turnaroundMs;
+  }
+
   observe(tier: string, latencyMs: number | undefined) {
     this.#tiers.get(tier)!.observe(latencyMs);
   }

@@ -5,11 +5,15 @@ export type LogLevel = (typeof logLevels)[number];
 
 /** Worker → primary. */
 export type ToPrimary =
-  /** The worker listens. A task of its takes at most so long, in milliseconds. */
-  | { readonly kind: 'ready'; readonly longestTaskMs: number }
+  /** The worker listens. A task of its takes at most so long, in milliseconds; its configuration has these tiers. */
+  | {
+      readonly kind: 'ready';
+      readonly longestTaskMs: number;
+      readonly queues: Readonly<Record<string, QueueLimits>>;
+    }
   /** How many more slots of a tier the worker could use now; replaces what it said before. */
-  | { readonly kind: 'want'; readonly tier: string; readonly slots: number }
-  | { readonly kind: 'give'; readonly tier: string; readonly slots: number }
+  | ({ readonly kind: 'want'; readonly tier: string; readonly slots: number } & HeldTime)
+  | ({ readonly kind: 'give'; readonly tier: string; readonly slots: number } & HeldTime)
   /** What the endpoint of a tier was like lately. */
   | {
       readonly kind: 'observed';
@@ -35,6 +39,18 @@ export type ToPrimary =
 /** `events`: of the execution, new ones; it was joined. `absent`: it is not executed here. `ended`: no more will come. */
 export type Shown = { readonly events: readonly object[] } | 'absent' | 'ended';
 
+/** How many tasks of a tier may run on the node, as `queues.{tier}` says. */
+export interface QueueLimits {
+  readonly concurrency: number;
+  readonly adaptive: boolean;
+  readonly min_concurrency: number;
+}
+
+/** How long a slot of the tier was held lately, the mean in milliseconds; undefined when there is no news of it. */
+export interface HeldTime {
+  readonly heldMs?: number | undefined;
+}
+
 export interface TaskClaim {
   readonly call: number;
   readonly taskId: string;
@@ -43,11 +59,16 @@ export interface TaskClaim {
 
 /** Primary → worker. */
 export type ToWorker =
-  | { readonly kind: 'grant'; readonly tier: string; readonly slots: number }
+  | ({ readonly kind: 'grant'; readonly tier: string; readonly slots: number } & HeldTime)
   /** Give back what is idle, up to `slots`, and of what is busy up to `busy` when it ends. */
   | { readonly kind: 'recall'; readonly tier: string; readonly slots: number; readonly busy: number }
   /** How many wait for slots of a tier in other workers, and in how many of these. */
-  | { readonly kind: 'contended'; readonly tier: string; readonly waiting: number; readonly workers: number }
+  | ({
+      readonly kind: 'contended';
+      readonly tier: string;
+      readonly waiting: number;
+      readonly workers: number;
+    } & HeldTime)
   /** How many tasks of a tier may run on the node from now on. */
   | { readonly kind: 'limit'; readonly tier: string; readonly limit: number }
   | { readonly kind: 'answers'; readonly answers: readonly ClaimAnswer[] }

@@ -13,10 +13,8 @@ await main();
 
 async function main(): Promise<void> {
   const config = readConfig();
-  if (config === undefined) {
-    process.exitCode = 1;
-    return;
-  }
+  // Its line to the primary would keep a worker alive.
+  if (config === undefined) process.exit(1);
   if (process.argv.includes('--check-config')) {
     process.stdout.write(printableConfig(config));
     return;
@@ -71,7 +69,8 @@ async function runWorker(config: Config, log: Log, seat: WorkerSeat): Promise<vo
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
   process.once('SIGTERM', () => void stop(false));
-  link.send({ kind: 'ready', longestTaskMs: (await starting).longestTaskMs });
+  const { longestTaskMs } = await starting;
+  link.send({ kind: 'ready', longestTaskMs, queues: config.queues });
 }
 
 function onSignals(signals: readonly NodeJS.Signals[], stop: () => Promise<void>): void {

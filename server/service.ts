@@ -144,6 +144,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
         config,
         pools,
         tasks,
+        slots,
         store,
         leases,
         events,

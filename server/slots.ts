@@ -19,6 +19,8 @@ export interface Slots {
    */
   acquire(tier: string, deadline: Deadline, from: 'http' | 'events'): Promise<Slot | Saturated | undefined>;
   usage(): ReadonlyMap<string, TierUsage>;
+  /** How long a task of the tier takes that comes now, wait and work, in ms; undefined while nobody knows. */
+  turnaroundMs(tier: string): number | undefined;
   /** A call of the tier's endpoint: ms to its first byte, or undefined when it was refused. For adaptive limits. */
   observe(tier: string, latencyMs: number | undefined): void;
 }
@@ -37,6 +39,10 @@ export class LocalSlots implements Slots {
 
   usage() {
     return new Map([...this.#tiers].map(([tier, { slots }]) => [tier, slots.usage()]));
+  }
+
+  turnaroundMs(tier: string) {
+    return this.#tiers.get(tier)!.slots.turnaroundMs;
   }
 
   observe(tier: string, latencyMs: number | undefined) {
@@ -109,8 +115,10 @@ export class TierSlots {
   #used = 0;
   /** Slots to be given away instead of to the next one who waits. */
   #owed = 0;
-  /** Mean time that a slot was held lately, in ms; undefined before the first one. */
+  /** Mean time that a slot was held lately, in ms; undefined before the first one that is known of. */
   #heldMs: number | undefined;
+  /** Whether it holds what was seen here, and the node does not know yet. */
+  #hasNews = false;
   /** Who waits in other processes of the node, and in how many of these. */
   #elsewhere = { waiting: 0, processes: 0 };
 
@@ -125,8 +133,19 @@ export class TierSlots {
     return this.#queue.length;
   }
 
+  get hasNews(): boolean {
+    return this.#hasNews;
+  }
+
   usage(): TierUsage {
     return { limit: this.limit, used: this.#used, waiting: this.#queue.length };
+  }
+
+  /** See Slots. What others hold elsewhere is not known: as long as there may be a slot, nobody waits for it. */
+  get turnaroundMs(): number | undefined {
+    if (this.#heldMs === undefined) return undefined;
+    const waits = this.#used + this.#queue.length >= this.limit;
+    return this.#heldMs + (waits ? this.#estimatedWaitMs(this.#queue.length) : 0);
   }
 
   acquire(
@@ -180,9 +199,27 @@ export class TierSlots {
     return forgiven;
   }
 
-  /** Others compete for the slots of the node: who will not have his turn in time is told so now. */
-  contend(waiting: number, processes: number): void {
+  /** Mean time that a slot was held lately, in ms, for the other processes; undefined when they know it. */
+  news(): number | undefined {
+    if (!this.#hasNews) return undefined;
+    this.#hasNews = false;
+    return this.#heldMs;
+  }
+
+  /** Mean time that a slot was held lately, in ms, in any process. What was seen here since the last `news` is newer. */
+  learn(heldMs: number | undefined): void {
+    if (!this.#hasNews) this.#heldMs = heldMs ?? this.#heldMs;
+    this.#refuseTheLate();
+  }
+
+  /** Others compete for the slots of the node. @param heldMs see `learn`. */
+  contend(waiting: number, processes: number, heldMs?: number): void {
     this.#elsewhere = { waiting, processes };
+    this.learn(heldMs);
+  }
+
+  /** Who will not have his turn in time is told so now. */
+  #refuseTheLate(): void {
     let ahead = 0;
     for (const waiter of [...this.#queue.http]) {
       const waitMs = this.#estimatedWaitMs(ahead);
@@ -236,6 +273,7 @@ export class TierSlots {
         this.#used--;
         const heldMs = performance.now() - since;
         this.#heldMs = this.#heldMs === undefined ? heldMs : this.#heldMs + (heldMs - this.#heldMs) / 16;
+        this.#hasNews = true;
         this.#passOn();
       },
     };

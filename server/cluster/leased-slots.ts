@@ -19,9 +19,9 @@ export class LeasedSlots implements Slots {
       }),
     );
     link.on((message) => {
-      if (message.kind === 'grant') this.#tiers.get(message.tier)?.granted(message.slots);
+      if (message.kind === 'grant') this.#tiers.get(message.tier)?.granted(message.slots, message.heldMs);
       if (message.kind === 'contended')
-        this.#tiers.get(message.tier)?.slots.contend(message.waiting, message.workers);
+        this.#tiers.get(message.tier)?.slots.contend(message.waiting, message.workers, message.heldMs);
       if (message.kind === 'limit') {
         const tier = this.#tiers.get(message.tier);
         if (tier !== undefined) tier.slots.limit = message.limit;
@@ -36,6 +36,10 @@ export class LeasedSlots implements Slots {
 
   usage() {
     return new Map([...this.#tiers].map(([tier, { slots }]) => [tier, slots.usage()]));
+  }
+
+  turnaroundMs(tier: string) {
+    return this.#tiers.get(tier)!.slots.turnaroundMs;
   }
 
   observe(tier: string, latencyMs: number | undefined) {
@@ -68,15 +72,17 @@ class LeasedTier {
     });
   }
 
-  granted(slots: number): void {
+  granted(slots: number, heldMs: number | undefined): void {
     this.#wanted = Math.max(0, this.#wanted - slots);
     this.slots.grow(slots);
+    this.slots.learn(heldMs);
     this.#wantWhatWaits();
   }
 
   recalled(slots: number, busy: number): void {
     const idle = this.slots.shrink(slots);
-    this.#give(idle);
+    // Whoever wants a busy slot waits for its end, and has to know how long that takes.
+    if (idle > 0 || (busy > 0 && this.slots.hasNews)) this.#give(idle);
     this.#owed += this.slots.owe(Math.max(0, busy - idle));
   }
 
@@ -92,7 +98,7 @@ class LeasedTier {
   #becameIdle(): void {
     if (this.#owed > 0) {
       this.#owed--;
-      this.#give(this.slots.shrink(1));
+      this.#giveIdle(1);
       this.#wantWhatWaits();
       return;
     }
@@ -100,7 +106,7 @@ class LeasedTier {
     if (this.#wanted > 0) this.#tell(0);
     this.#idleTimer ??= setTimeout(() => {
       this.#idleTimer = undefined;
-      this.#give(this.slots.shrink(Number.MAX_SAFE_INTEGER));
+      this.#giveIdle(Number.MAX_SAFE_INTEGER);
     }, IDLE_MS).unref();
   }
 
@@ -120,11 +126,16 @@ class LeasedTier {
   #tell(slots: number): void {
     this.#wanted = slots;
     if (slots === 0) this.slots.contend(0, 0);
-    this.#link.send({ kind: 'want', tier: this.#tier, slots });
+    this.#link.send({ kind: 'want', tier: this.#tier, slots, heldMs: this.slots.news() });
+  }
+
+  #giveIdle(most: number): void {
+    const idle = this.slots.shrink(most);
+    if (idle > 0) this.#give(idle);
   }
 
   #give(slots: number): void {
-    if (slots > 0) this.#link.send({ kind: 'give', tier: this.#tier, slots });
+    this.#link.send({ kind: 'give', tier: this.#tier, slots, heldMs: this.slots.news() });
   }
 }
 

@@ -9,7 +9,6 @@ import {
   type WorkerSeat,
   workerSeatVariable,
 } from '../../contracts/cluster.js';
-import { AdaptiveLimit, type CallWindow } from '../adaptive-limit.js';
 import type { Log } from '../log.js';
 import { openStandIns } from '../stand-ins.js';
 import { Deaths } from './deaths.js';
@@ -17,6 +16,7 @@ import { Followings } from './followings.js';
 import { ReportRounds } from './report-rounds.js';
 import { SlotLedger } from './slot-ledger.js';
 import { TaskLedger } from './task-ledger.js';
+import { TierLimits } from './tier-limits.js';
 
 /** The process that forks the workers, and owns what is the node's. */
 export interface Primary {
@@ -51,18 +51,10 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     // A worker that is on its way out takes no messages; what it holds is freed when it has ended.
     if (worker?.isConnected()) worker.send(message, () => {});
   };
-  const adaptive = new Map(
-    Object.entries(config.queues)
-      .filter(([, queue]) => queue.adaptive)
-      .map(([tier, queue]) => [tier, new AdaptiveLimit(queue.min_concurrency, queue.concurrency)]),
-  );
-  const limits = Object.fromEntries(
-    Object.entries(config.queues).map(([tier, { concurrency }]) => [
-      tier,
-      adaptive.get(tier)?.limit ?? concurrency,
-    ]),
-  );
-  const slots = new SlotLedger(limits, send);
+  const slots = new SlotLedger(send);
+  const limits = new TierLimits(slots, (message) => {
+    for (const worker of Object.values(cluster.workers ?? {})) send(worker!.id, message);
+  });
   const tasks = new TaskLedger();
   const rounds = new ReportRounds(send);
   const followings = new Followings(send);
@@ -72,6 +64,8 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   const longestTaskMs = new Map<number, number>();
   /** Workers that do not listen yet: nobody else begins one for the same seat. */
   const starting = new Map<number, Promise<Worker>>();
+  /** Of each seat whose worker has died, until the next one is started. */
+  const backoffs = new Map<number, NodeJS.Timeout>();
   let phase: 'open' | 'closing' = 'open';
 
   function start(index: number): Promise<Worker> {
@@ -97,7 +91,8 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         if (phase === 'closing') send(worker.id, { kind: 'stop', replaced: false });
         seats[index] = worker;
         send(worker.id, { kind: 'log_level', level: log.level as LogLevel });
-        for (const [tier, { limit }] of adaptive) send(worker.id, { kind: 'limit', tier, limit });
+        limits.configure(worker.id, message.queues);
+        for (const limit of limits.messages()) send(worker.id, limit);
         resolve(worker);
       });
       worker.once('exit', (code, signal) => {
@@ -118,13 +113,13 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   function hear(worker: number, message: Exclude<ToPrimary, { kind: 'ready' }>): void {
     switch (message.kind) {
       case 'want':
-        slots.want(worker, message.tier, message.slots);
+        slots.want(worker, message.tier, message.slots, message.heldMs);
         break;
       case 'give':
-        slots.give(worker, message.tier, message.slots);
+        slots.give(worker, message.tier, message.slots, message.heldMs);
         break;
       case 'observed':
-        adapt(message.tier, message.window);
+        limits.adapt(message.tier, message.window);
         break;
       case 'claim': {
         const answers = message.claims.map((claim) => tasks.claim(worker, claim));
@@ -172,23 +167,17 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     }
   }
 
-  function adapt(tier: string, window: CallWindow): void {
-    const limit = adaptive.get(tier);
-    if (limit === undefined) return;
-    const before = limit.limit;
-    limit.update(window, slots.held(tier));
-    if (limit.limit === before) return;
-    slots.resize(tier, limit.limit);
-    for (const seat of seats)
-      if (seat !== undefined) send(seat.id, { kind: 'limit', tier, limit: limit.limit });
-  }
-
   function died(index: number, code: number | null, signal: string | null): void {
     seats[index] = undefined;
     if (phase !== 'open') return;
     const backoff = backoffAfter(index, code, signal);
     if (backoff === undefined) void close().then(onCrashLoop);
-    else setTimeout(() => respawn(index), backoff);
+    else {
+      // One that a reload put there may have died before the time of the one before it was over.
+      clearTimeout(backoffs.get(index));
+      const timer = setTimeout(() => respawn(index), backoff);
+      backoffs.set(index, timer);
+    }
   }
 
   /** How long to wait before the next one, in milliseconds; undefined in a crash loop. */
@@ -200,9 +189,10 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   }
 
   function respawn(index: number): void {
-    // A reload may have filled the seat meanwhile.
-    if (phase !== 'open' || seats[index] !== undefined || starting.has(index)) return;
-    start(index).then(
+    // A reload may have filled the seat meanwhile, or be about to.
+    if (phase !== 'open' || seats[index] !== undefined) return;
+    const started = starting.get(index) ?? start(index);
+    started.then(
       () => log.info({ event: 'worker_respawned', worker: index }),
       (error: Error) => {
         log.error({ event: 'worker_start_failed', worker: index, error: error.message });

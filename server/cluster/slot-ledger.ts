@@ -4,20 +4,21 @@ type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
 
 /** The slots of a node: how many each worker holds. The primary's own; it decides, `send` tells. */
 export class SlotLedger {
-  readonly #tiers: ReadonlyMap<string, TierLedger>;
+  readonly #tiers = new Map<string, TierLedger>();
+  readonly #send: (worker: number, message: Grant) => void;
 
-  constructor(limits: Readonly<Record<string, number>>, send: (worker: number, message: Grant) => void) {
-    this.#tiers = new Map(
-      Object.entries(limits).map(([tier, limit]) => [tier, new TierLedger(tier, limit, send)]),
-    );
+  constructor(send: (worker: number, message: Grant) => void) {
+    this.#send = send;
   }
 
-  want(worker: number, tier: string, slots: number): void {
-    this.#tiers.get(tier)?.want(worker, slots);
+  /** @param heldMs what the worker has seen since it last said so: see HeldTime. */
+  want(worker: number, tier: string, slots: number, heldMs?: number): void {
+    this.#tierOf(tier).want(worker, slots, heldMs);
   }
 
-  give(worker: number, tier: string, slots: number): void {
-    this.#tiers.get(tier)?.give(worker, slots);
+  /** @param heldMs see `want`. */
+  give(worker: number, tier: string, slots: number, heldMs?: number): void {
+    this.#tierOf(tier).give(worker, slots, heldMs);
   }
 
   /** The worker is dead, and so is all that it ran. */
@@ -25,14 +26,24 @@ export class SlotLedger {
     for (const tier of this.#tiers.values()) tier.gone(worker);
   }
 
-  /** Changes how many slots the node has; what is too much is taken back from those that hold most. */
+  /** Sets how many slots the node has; what is too much is taken back from those that hold most. */
   resize(tier: string, limit: number): void {
-    this.#tiers.get(tier)?.resize(limit);
+    this.#tierOf(tier).resize(limit);
   }
 
   /** Slots that workers hold, used or idle. */
   held(tier: string): number {
-    return this.#tiers.get(tier)?.heldByAll ?? 0;
+    return this.#tierOf(tier).heldByAll;
+  }
+
+  /** One without slots for a tier that is new: a worker may want some before its configuration is known here. */
+  #tierOf(name: string): TierLedger {
+    let tier = this.#tiers.get(name);
+    if (tier === undefined) {
+      tier = new TierLedger(name, this.#send);
+      this.#tiers.set(name, tier);
+    }
+    return tier;
   }
 }
 
@@ -43,15 +54,19 @@ interface Share {
   recalled: number;
   /** How many wait elsewhere, as it was told. */
   told: number;
+  /** How long a slot is held, in ms, as it said or was told. */
+  heldMs: number | undefined;
 }
 
 class TierLedger {
   readonly #shares = new Map<number, Share>();
   #announces = false;
+  /** Mean time that a slot was held lately, in ms, as the last worker said that had news of it. */
+  #heldMs: number | undefined;
+  #limit = 0;
 
   constructor(
     readonly tier: string,
-    public limit: number,
     readonly send: (worker: number, message: Grant) => void,
   ) {}
 
@@ -61,15 +76,17 @@ class TierLedger {
     return held;
   }
 
-  want(worker: number, slots: number): void {
+  want(worker: number, slots: number, heldMs: number | undefined): void {
     const share = this.#shareOf(worker);
+    this.#learn(share, heldMs);
     share.wanted = slots;
     if (slots === 0) share.told = 0;
     this.#distribute();
   }
 
-  give(worker: number, slots: number): void {
+  give(worker: number, slots: number, heldMs: number | undefined): void {
     const share = this.#shareOf(worker);
+    this.#learn(share, heldMs);
     const given = Math.min(slots, share.held);
     share.held -= given;
     share.recalled = Math.max(0, share.recalled - given);
@@ -82,7 +99,7 @@ class TierLedger {
   }
 
   resize(limit: number): void {
-    this.limit = limit;
+    this.#limit = limit;
     const asked = new Map<number, number>();
     for (let over = this.#heldAndKept() - limit; over > 0; over--) {
       const richest = this.#richest();
@@ -112,10 +129,16 @@ class TierLedger {
     return richest;
   }
 
+  #learn(share: Share, heldMs: number | undefined): void {
+    if (heldMs === undefined) return;
+    this.#heldMs = heldMs;
+    share.heldMs = heldMs;
+  }
+
   #shareOf(worker: number): Share {
     let share = this.#shares.get(worker);
     if (share === undefined) {
-      share = { held: 0, wanted: 0, recalled: 0, told: 0 };
+      share = { held: 0, wanted: 0, recalled: 0, told: 0, heldMs: undefined };
       this.#shares.set(worker, share);
     }
     return share;
@@ -124,7 +147,7 @@ class TierLedger {
   /** One at a time to the one that has least of those who want. */
   #distribute(): void {
     const granted = new Map<number, number>();
-    for (let free = this.limit - this.heldByAll; free > 0; free--) {
+    for (let free = this.#limit - this.heldByAll; free > 0; free--) {
       const next = this.#poorest();
       if (next === undefined) break;
       const [worker, share] = next;
@@ -132,25 +155,40 @@ class TierLedger {
       share.wanted--;
       granted.set(worker, (granted.get(worker) ?? 0) + 1);
     }
-    for (const [worker, slots] of granted) this.send(worker, { kind: 'grant', tier: this.tier, slots });
+    const heldMs = this.#heldMs;
+    for (const [worker, slots] of granted) {
+      this.#shareOf(worker).heldMs = heldMs;
+      this.send(worker, { kind: 'grant', tier: this.tier, slots, heldMs });
+    }
     this.#recall();
     // What comes in one turn of the event loop is told together.
     if (!this.#announces) setImmediate(() => this.#announce());
     this.#announces = true;
   }
 
-  /** Tells each worker in which tasks wait how many wait elsewhere: they go before some of its own. */
+  /**
+   * Tells each worker in which tasks wait how many wait elsewhere, and how long a slot is held: those go before some
+   * of its own.
+   */
   #announce(): void {
     this.#announces = false;
     const waiting = [...this.#shares].filter(([, { wanted }]) => wanted > 0);
     const all = waiting.reduce((sum, [, { wanted }]) => sum + wanted, 0);
     for (const [worker, share] of waiting) {
       const elsewhere = all - share.wanted;
-      if (elsewhere === share.told) continue;
-      share.told = elsewhere;
+      if (elsewhere === share.told && !this.#isNewTo(share)) continue;
       const workers = waiting.length - 1;
-      this.send(worker, { kind: 'contended', tier: this.tier, waiting: elsewhere, workers });
+      const heldMs = this.#heldMs;
+      share.told = elsewhere;
+      share.heldMs = heldMs;
+      this.send(worker, { kind: 'contended', tier: this.tier, waiting: elsewhere, workers, heldMs });
     }
+  }
+
+  /** Whether a slot is held for another time than the worker knows. */
+  #isNewTo({ heldMs }: Share): boolean {
+    if (this.#heldMs === undefined) return false;
+    return heldMs === undefined || Math.abs(this.#heldMs - heldMs) > NEWS * heldMs;
   }
 
   #poorest(): readonly [number, Share] | undefined {
@@ -179,3 +217,6 @@ class TierLedger {
     }
   }
 }
+
+/** A mean that has changed by this share is told without another cause. */
+const NEWS = 0.25;

@@ -52,7 +52,10 @@ export function handleExecute(
   };
   const onBody = (body: Body) => {
     if (admission === undefined) {
-      const reply = 'refusal' in decision ? decision.refusal : tooMany(config.server.max_tasks_per_caller);
+      const reply =
+        'refusal' in decision
+          ? decision.refusal
+          : tooMany(config.server.max_tasks_per_caller, callers.retryAfterSeconds(res, decision.caller));
       const close = { headers: { ...reply.headers, connection: 'close' } };
       return answer(body.kind === 'whole' ? reply : { ...reply, ...close });
     }
@@ -102,6 +105,7 @@ export function handleExecute(
       if (typeof accepted === 'object') return refuse('broker_unavailable', accepted.unavailable);
       if (accepted === 'queued') return answer(queued(resolved.task.task_id, path));
     }
+    admission?.takes(parts.slots.turnaroundMs(resolved.tier));
     const caller = parts.tasks.submit(resolved, { from: 'http', origin: trace });
     if ('conflict' in caller) throw new Conflict();
     leave = () => caller.leave();
@@ -132,9 +136,9 @@ export function handleExecute(
   }
 }
 
-function tooMany(most: number): Reply {
+function tooMany(most: number, retryAfterSeconds: number): Reply {
   return problem(problemOf('caller_limited', `a caller may have ${most} tasks at a time`), {
-    'retry-after': '1',
+    'retry-after': String(retryAfterSeconds),
   });
 }
 

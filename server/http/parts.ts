@@ -6,6 +6,7 @@ import type { Health } from '../health.js';
 import type { Leases } from '../leases.js';
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics.js';
+import type { Slots } from '../slots.js';
 import type { ArtifactStore } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
 import type { Tokens } from '../tokens/tokens.js';
@@ -18,6 +19,7 @@ export interface HttpParts {
   readonly config: Config;
   readonly pools: Pools;
   readonly tasks: Tasks;
+  readonly slots: Slots;
   readonly store: ArtifactStore;
   readonly leases: Leases;
   /** Undefined when no broker is configured. */

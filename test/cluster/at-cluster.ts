@@ -17,8 +17,11 @@ export interface ClusterUnderTest {
   readonly log: () => string;
   /** Process ids of the workers that are alive. */
   workers(): number[];
+  /** Writes another configuration, for the workers that start from now on. */
+  configure(yaml: string): void;
   knobs(knobs: GatewayKnobsInput): Promise<void>;
   stats(): Promise<{ calls: number; open: number; maxOpen: number; byTask: Record<string, number> }>;
+  resetStats(): Promise<void>;
   /** Resolves to the exit code of the primary. */
   exited: Promise<number | null>;
   close(): Promise<void>;
@@ -34,7 +37,8 @@ export async function atCluster(
 ): Promise<ClusterUnderTest> {
   const directory = mkdtempSync(join(tmpdir(), 'worker-cluster-'));
   const config = join(directory, 'config.yaml');
-  writeFileSync(config, yaml);
+  const configure = (text: string) => writeFileSync(config, text);
+  configure(yaml);
   const simulators = await startSimulators({ kinds: ['gateway', 'rag'] });
   const control = (path: string) => `${simulators.gatewayUrl!.replace('/api/v1', '')}/_simulator/${path}`;
   const primary = spawn(process.execPath, ['--enable-source-maps', main], {
@@ -72,11 +76,15 @@ export async function atCluster(
     primary,
     log: () => output,
     workers: () => childrenOf(primary.pid!),
+    configure,
     knobs: async (knobs) => {
       await (await request(control('knobs'), { method: 'DELETE' })).body.dump();
       await (await request(control('knobs'), { method: 'PUT', body: JSON.stringify(knobs) })).body.dump();
     },
     stats: async () => (await (await request(control('stats'))).body.json()) as never,
+    resetStats: async () => {
+      await (await request(control('stats'), { method: 'DELETE' })).body.dump();
+    },
     exited,
     close: async () => {
       primary.kill('SIGTERM');

@@ -75,6 +75,39 @@ test('who reads streams of events one after the other on one connection sees non
   assert.deepEqual(failed, []);
 });
 
+test('the new workers know from the old ones how long a task takes', async () => {
+  await under.close();
+  under = await atCluster('queues: {tiny: {concurrency: 1, timeout: 6}}');
+  await under.knobs({ ttftMs: 1500 });
+  const headers = { 'content-type': 'application/json' };
+  const execute = () =>
+    call(`${under.url}/execute`, 'POST', JSON.stringify(aTask({ tier: 'tiny' })), headers);
+  assert.equal((await execute()).status, 200);
+  under.primary.kill('SIGHUP');
+  await until(() => under.log().includes('"event":"reloaded"'), 'the end of the reload');
+  // Nothing ends from which they could learn it themselves.
+  await under.knobs({ hangBeforeHeaders: true });
+  const answers = await Promise.all(Array.from({ length: 20 }, execute));
+  const saturated = answers.filter(({ body }) => body.code === 'tier_saturated');
+  assert.ok(saturated.length >= 10, `${saturated.length} of 20`);
+  for (const { headers } of saturated) assert.ok(Number(headers['retry-after']) > 1);
+});
+
+test('a worker that dies while its replacement starts is replaced, even when that one does not start', async () => {
+  const before = under.workers();
+  under.primary.kill('SIGHUP');
+  await until(() => under.workers().length > before.length, 'a replacement');
+  const [replacement] = under.workers().filter((pid) => !before.includes(pid));
+  process.kill(replacement!, 'SIGSTOP');
+  for (const pid of before) process.kill(pid, 'SIGKILL');
+  const respawned = () => under.log().split('"event":"worker_respawned"').length - 1;
+  await until(() => respawned() === 1, 'the one whose seat nobody else fills');
+  process.kill(replacement!, 'SIGKILL');
+  await until(() => under.log().includes('"event":"reload_failed"'), 'the end of the reload');
+  await until(() => respawned() === 2, 'the other one');
+  assert.equal(under.workers().length, 2);
+});
+
 test('SIGTERM meanwhile ends them after the grace period', async () => {
   const before = under.workers().length;
   const answers = await fourTasks();

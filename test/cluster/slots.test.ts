@@ -22,10 +22,15 @@ const queue = {
 
 /** A node whose messages take a moment, as they do between processes. */
 class Node {
-  readonly ledger = new SlotLedger({ tiny: LIMIT }, (id, message) => this.#deliver(id, message));
+  readonly ledger: SlotLedger;
   readonly workers = new Map<number, Worker>();
   messages = 0;
   #started = 0;
+
+  constructor(limit = LIMIT) {
+    this.ledger = new SlotLedger((id, message) => this.#deliver(id, message));
+    this.ledger.resize('tiny', limit);
+  }
 
   start(): Worker {
     this.#started++;
@@ -54,8 +59,8 @@ class Node {
     setImmediate(() => {
       // What a dead worker still had to say is lost with its pipe.
       if (!this.workers.has(id)) return;
-      if (message.kind === 'want') this.ledger.want(id, message.tier, message.slots);
-      if (message.kind === 'give') this.ledger.give(id, message.tier, message.slots);
+      if (message.kind === 'want') this.ledger.want(id, message.tier, message.slots, message.heldMs);
+      if (message.kind === 'give') this.ledger.give(id, message.tier, message.slots, message.heldMs);
     });
   }
 
@@ -232,12 +237,31 @@ test('who will not have his turn in time, because others wait in other workers, 
   node.close();
 });
 
-test('one slot is passed to and fro between two workers that both want it', async () => {
+test('how long a task takes is known to a worker that has run none', async () => {
   const node = new Node();
-  const single = new SlotLedger({ tiny: 1 }, (id, message) => {
-    setImmediate(() => node.workers.get(id)?.listener?.(message));
-  });
-  (node as { ledger: SlotLedger }).ledger = single;
+  const [busy, fresh] = [node.start(), node.start()];
+  const heldMs = 500;
+  const holder = new Deadline(60_000);
+  const take = () =>
+    Promise.all(Array.from({ length: LIMIT }, () => busy.slots.acquire('tiny', holder, 'http')));
+  const first = await take();
+  await sleep(heldMs);
+  for (const slot of first) (slot as Slot).release();
+  const held = await take();
+  // Five slots of 0.5 s: at most the first six have their turns in time.
+  const deadlines = Array.from({ length: 20 }, () => new Deadline(1.2 * heldMs));
+  const answers = deadlines.map((deadline) => fresh.slots.acquire('tiny', deadline, 'http'));
+  await until(() => fresh.slots.usage().get('tiny')!.waiting <= 6, 'the others are told');
+  const refused = await Promise.all(answers.map((answer) => Promise.race([answer, sleep(1)])));
+  assert.ok(refused.filter((answer) => answer !== undefined && 'retryAfterSeconds' in answer).length >= 14);
+  for (const deadline of deadlines) deadline.cancel(new Interruption('cancelled', 'x'));
+  for (const deadline of [...deadlines, holder]) deadline.clear();
+  for (const slot of held) (slot as Slot).release();
+  node.close();
+});
+
+test('one slot is passed to and fro between two workers that both want it', async () => {
+  const node = new Node(1);
   const workers = [node.start(), node.start()];
   const done = await Promise.all(
     workers.flatMap((worker) => Array.from({ length: 10 }, () => worker.run(1))),

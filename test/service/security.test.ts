@@ -159,6 +159,26 @@ test('a caller has no more tasks at a time than he may, and others are not held 
   await Promise.all(running);
 });
 
+test('a caller who has all tasks that he may is told when one of them is expected to end', async () => {
+  const { service, tokens } = await withTokens(', max_tasks_per_caller: 2, grace_period_ms: 100');
+  const execute = () => service.execute(aTask({ tier: 'tiny' }), bearer(tokens.execute));
+  await service.knobs({ ttftMs: 4000 });
+  assert.equal((await execute()).status, 200);
+  await service.knobs({ hangBeforeHeaders: true });
+  const running = [execute(), execute()];
+  await until(async () => (await service.stats()).open === 2, 'both run');
+  const retryAfter = async () => {
+    const { body, headers } = await execute();
+    assert.equal(body.code, 'caller_limited');
+    return String(headers['retry-after']);
+  };
+  assert.match(await retryAfter(), /^[2-5]$/);
+  // Whoever comes later has less to wait, and at least a second when it takes longer than expected.
+  await until(async () => (await retryAfter()) === '1', 'the time that they are expected to take is over');
+  await service.stop();
+  await Promise.all(running);
+});
+
 test('a process has no more connections than it may', async () => {
   service = await atService('server: {max_connections: 3}');
   const { url } = service;

@@ -35,9 +35,9 @@ export interface ModelTarget {
   readonly maxTokensField: 'max_tokens' | 'max_completion_tokens';
 }
 
-/** Context as the RAG service returned it. */
+/** Context as the RAG service returned it; the text is empty where it was blank. */
 export interface RetrievedContext {
-  readonly text: string;
+  readonly text: LargeText;
   readonly sources: readonly ContextSource[];
 }
 
@@ -120,6 +120,15 @@ export type ParsedTask =
     }
   | { readonly kind: 'malformed'; readonly detail: string }
   | { readonly kind: 'invalid'; readonly violations: readonly Violation[] };
+
+export interface ParseContextJob {
+  /** The body of an answer of the RAG service. */
+  readonly answer: Uint8Array;
+}
+
+export type ParsedContext =
+  | { readonly kind: 'context'; readonly text: LargeText; readonly sources: readonly ContextSource[] }
+  | { readonly kind: 'malformed'; readonly detail: string };
 
 export interface ReadJob {
   readonly domain: string;

@@ -84,7 +84,7 @@ function fitInto(
 ): FittedContext & { text: string } {
   return fitContext(
     provided === undefined ? undefined : asMaterial(unpackText(provided)),
-    retrieved && { ...retrieved, text: asMaterial(retrieved.text) },
+    retrieved && { text: asMaterial(unpackText(retrieved.text)), sources: retrieved.sources },
     budget,
     tokenizer,
   );

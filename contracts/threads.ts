@@ -70,7 +70,13 @@ export type Assembled =
       /** The most output tokens that the window has room for, when all context is left out. */
       readonly outputRoom: number;
     }
-  | { readonly kind: 'overflow'; readonly promptTokens: number; readonly budgetTokens: number };
+  | {
+      readonly kind: 'overflow';
+      readonly promptTokens: number;
+      /** False when the prompt has more tokens than that: it was not counted to its end. */
+      readonly exact: boolean;
+      readonly budgetTokens: number;
+    };
 
 export interface FittedContext {
   readonly tokens: number;

@@ -89,8 +89,8 @@ function fitSection(
   budget: number,
   tokenizer: Tokenizer,
 ): { text: string; tokens: number } | undefined {
-  const tokens = tokenizer.count(text);
-  if (tokens <= budget) return { text, tokens };
+  const tokens = tokenizer.countUpTo(text, budget);
+  if (tokens !== undefined) return { text, tokens };
   if (budget < SMALLEST_PART_TOKENS) return undefined;
   const prefix = tokenizer.truncate(text, budget);
   const line = prefix.lastIndexOf('\n');

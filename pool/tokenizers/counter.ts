@@ -16,6 +16,8 @@ export class Counter {
   #raw = '';
   /** Normalized, and not yet split: the beginning of a piece whose end is not known. */
   #open = '';
+  /** Tokens of `#open`, at least, where it is long. */
+  #openLeast = 0;
   #taken = 0;
   #due = 0;
   #ended = false;
@@ -41,6 +43,11 @@ export class Counter {
     return this.settled;
   }
 
+  /** Tokens that no later text can bring the count below: the settled ones, and a lower bound of a long run. */
+  get least(): number {
+    return this.settled + this.#openLeast;
+  }
+
   /** Settled tokens, and what is waiting at the rate of the text so far; costs nothing. */
   get estimate(): number {
     const waiting = this.waiting;
@@ -62,6 +69,7 @@ export class Counter {
     copy.settled = this.settled;
     copy.#raw = this.#raw;
     copy.#open = this.#open;
+    copy.#openLeast = this.#openLeast;
     copy.#taken = this.#taken;
     copy.#due = this.#due;
     copy.#ended = this.#ended;
@@ -103,9 +111,12 @@ export class Counter {
       start = end;
     }
     this.#open = open.slice(start);
+    this.#openLeast = this.#open.length > LONG_UNITS ? pieces.least(this.#open) : 0;
   }
 }
 
+/** From here on to count a run takes longer than to look at it before. */
+const LONG_UNITS = 4096;
 /** Before so many characters, the rate is a guess. */
 const RATED_CHARACTERS = 64;
 const USUAL_RATE = 0.3;

@@ -100,19 +100,15 @@ function tokensWithout(job: AssembleJob, room: number, tokenizer: Tokenizer): nu
   return (tokenizer.countUpTo(user, room) ?? room) + BLOCK_TOKENS;
 }
 
-/** How far a task is beyond the limit; what is beyond all measure is not counted to its end. */
+/** How far a task is beyond the limit, where it does not take long to count. */
 function overflowOf(user: string, fixedTokens: number, limit: number, tokenizer: Tokenizer): Assembled {
-  const counted = Math.max(0, limit) * COUNTED_LIMITS;
-  const userTokens = tokenizer.countUpTo(user, counted);
-  return {
-    kind: 'overflow',
-    promptTokens: fixedTokens + (userTokens ?? counted),
-    exact: userTokens !== undefined,
-    budgetTokens: limit,
-  };
+  const exact = user.length <= COUNTED_UNITS * limit;
+  const promptTokens = exact ? fixedTokens + tokenizer.count(user) : limit;
+  return { kind: 'overflow', promptTokens, exact, budgetTokens: limit };
 }
 
-const COUNTED_LIMITS = 2;
+// Of UTF-16, for each token of the limit: prose has four or five.
+const COUNTED_UNITS = 16;
 
 interface System {
   readonly text: string;

@@ -3,13 +3,13 @@ import type { Engine } from './engine.js';
 
 /** Number of tokens of the whole text, or undefined when it has more than `limit`: as soon as that is certain. */
 export function countUpTo(engine: Engine, text: string, limit: number): number | undefined {
-  const counter = new Counter(engine);
+  const counter = new Counter(engine, undefined, limit);
   for (let at = 0; at < text.length; at += STEP_UNITS) {
     counter.push(text.slice(at, at + STEP_UNITS));
     if (counter.least > limit) return undefined;
   }
-  const tokens = counter.end();
-  return tokens > limit ? undefined : tokens;
+  counter.end();
+  return counter.least > limit ? undefined : counter.settled;
 }
 
 const STEP_UNITS = 16_384;
@@ -20,7 +20,7 @@ const STEP_UNITS = 16_384;
  * the cut falls into an unbroken run of more than `WALKED_UNITS`, a prefix a little longer might fit as well.
  */
 export function truncate(engine: Engine, text: string, maxTokens: number): string {
-  let range: Range = { base: new Counter(engine), from: 0, to: text.length };
+  let range: Range = { base: new Counter(engine, undefined, maxTokens), from: 0, to: text.length };
   for (const step of [4096, 128, 16]) range = narrow(range, text, step, maxTokens);
   return text.slice(0, walkDown(range, text, maxTokens));
 }
@@ -54,7 +54,7 @@ function narrow({ base, from, to }: Range, text: string, step: number, maxTokens
   let guess = Math.min(FIRST_GUESS, tooMany >>> 1);
   for (let tries = 1; tooMany - fits > 1; tries++) {
     const tried = marks[guess]!;
-    const tokens = tried.base.copy().end();
+    const tokens = leastOf(tried.base.copy());
     if (tokens <= maxTokens) fits = guess;
     else tooMany = guess;
     // To count a long run costs much: go where the rate so far leads to, unless that does not lead on.
@@ -74,9 +74,15 @@ function walkDown({ base, from, to }: Range, text: string, maxTokens: number): n
     if (beforePair(text, end) !== end) continue;
     const counter = base.copy();
     counter.push(text.slice(from, end));
-    if (counter.end() <= maxTokens) return end;
+    if (leastOf(counter) <= maxTokens) return end;
   }
   return from;
+}
+
+/** The count of a text that ends here, or more than the limit of its counter. */
+function leastOf(counter: Counter): number {
+  counter.end();
+  return counter.least;
 }
 
 function isUnbroken(counter: Counter): boolean {

@@ -88,7 +88,7 @@ test('of text without end, no more is encoded than what fits', () => {
   const inputs = [{ content: endless }, { content: endless }];
   const encoded = encodedBy(() => {
     const result = assemble(job({ inputs }), tokenizer);
-    assert.ok(result.kind === 'overflow' && !result.exact && result.promptTokens > result.budgetTokens);
+    assert.ok(result.kind === 'overflow' && !result.exact);
     assert.equal(measure(job({ inputs }), tokenizer), 0);
   });
   assert.ok(encoded < 100_000, `${encoded}`);

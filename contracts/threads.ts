@@ -35,9 +35,9 @@ export interface ModelTarget {
   readonly maxTokensField: 'max_tokens' | 'max_completion_tokens';
 }
 
-/** Context as the RAG service returned it. */
+/** Context as the RAG service returned it; the text is empty where it was blank. */
 export interface RetrievedContext {
-  readonly text: string;
+  readonly text: LargeText;
   readonly sources: readonly ContextSource[];
 }
 
@@ -70,7 +70,13 @@ export type Assembled =
       /** The most output tokens that the window has room for, when all context is left out. */
       readonly outputRoom: number;
     }
-  | { readonly kind: 'overflow'; readonly promptTokens: number; readonly budgetTokens: number };
+  | {
+      readonly kind: 'overflow';
+      readonly promptTokens: number;
+      /** False when the prompt has more tokens than that: it was not counted to its end. */
+      readonly exact: boolean;
+      readonly budgetTokens: number;
+    };
 
 export interface FittedContext {
   readonly tokens: number;
@@ -120,6 +126,15 @@ export type ParsedTask =
     }
   | { readonly kind: 'malformed'; readonly detail: string }
   | { readonly kind: 'invalid'; readonly violations: readonly Violation[] };
+
+export interface ParseContextJob {
+  /** The body of an answer of the RAG service. */
+  readonly answer: Uint8Array;
+}
+
+export type ParsedContext =
+  | { readonly kind: 'context'; readonly text: LargeText; readonly sources: readonly ContextSource[] }
+  | { readonly kind: 'malformed'; readonly detail: string };
 
 export interface ReadJob {
   readonly domain: string;

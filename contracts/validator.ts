@@ -1,3 +1,4 @@
+import { beginningOf, boundsOf } from './beginning.js';
 import { excerpt } from './excerpt.js';
 import { Compile, Settings, type Static, type TSchema } from './typebox.js';
 
@@ -31,11 +32,22 @@ export interface Validator<T> {
 /** Compiles a schema once. Meant for module or start-up time, never per request. */
 export function compile<S extends TSchema>(schema: S): Validator<Static<S>> {
   const compiled = Compile(schema);
-  const errors = (value: unknown) => compiled.Errors(value) as unknown as SchemaError[];
+  const bounds = boundsOf(schema);
+  // TypeBox looks at each item and field although the list is too long, and although it has as many errors as it tells.
+  const errors = (value: unknown) => {
+    const beginning = beginningOf(value, bounds);
+    const found = compiled.Errors(beginning) as unknown as SchemaError[];
+    return found.length > 0 || beginning === value
+      ? found
+      : (compiled.Errors(value) as unknown as SchemaError[]);
+  };
   return {
-    check: (value): value is Static<S> => compiled.Check(value),
+    check: (value): value is Static<S> => {
+      const beginning = beginningOf(value, bounds);
+      return compiled.Check(beginning) && (beginning === value || compiled.Check(value));
+    },
     errors,
-    violations: (value) => (compiled.Check(value) ? [] : describe(errors(value))),
+    violations: (value) => describe(errors(value)),
   };
 }
 

@@ -1,13 +1,6 @@
-import type {
-  Assembled,
-  AssembleJob,
-  FittedContext,
-  MeasureJob,
-  ModelTarget,
-  RepairRequest,
-} from '../contracts/threads.js';
+import type { Assembled, AssembleJob, MeasureJob, ModelTarget, RepairRequest } from '../contracts/threads.js';
 import { answerSchema } from '../domains/answer.js';
-import { fitContext } from './context.js';
+import { fitContext, type RetrievedText } from './context.js';
 import { unpackText } from './large-text.js';
 import { asMaterial, viewOf } from './prompt.js';
 import { templateOf } from './template.js';
@@ -25,14 +18,18 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
     repair === undefined ? 0 : tokenizer.count(repair.answer) + tokenizer.count(complaintOf(repair));
   const fixedTokens = system.tokens + repairTokens;
   const limit = target.contextWindow - target.maxOutputTokens - RESERVED_TOKENS;
-  let budget = Number.POSITIVE_INFINITY;
+  const room = limit - fixedTokens;
+  const material = materialOf(job);
+  let budget = isLarge(material, room) ? room - tokensWithout(job, room, tokenizer) : room;
   for (;;) {
-    const { text, ...context } = fitInto(budget, job, tokenizer);
+    const { text, ...context } = fitContext(material.provided, material.retrieved, budget, tokenizer);
     const user = templateOf(job.template).renderUser(
       viewOf(job.task, job.tier, target.maxOutputTokens, text),
     );
-    const promptTokens = fixedTokens + tokenizer.count(user);
-    if (promptTokens <= limit) {
+    // More than that would not fit without the context either.
+    const userTokens = tokenizer.countUpTo(user, Math.max(0, room) + context.tokens);
+    if (userTokens !== undefined && userTokens <= room) {
+      const promptTokens = fixedTokens + userTokens;
       const body = requestOf(job, system, user);
       return {
         kind: 'assembled',
@@ -48,8 +45,8 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
           LIMIT_TOKENS,
       };
     }
-    if (text === '') return { kind: 'overflow', promptTokens, budgetTokens: limit };
-    const over = promptTokens - limit;
+    if (text === '') return overflowOf(user, fixedTokens, limit, tokenizer);
+    const over = (userTokens ?? Number.POSITIVE_INFINITY) - room;
     budget = Math.max(0, Math.min(budget, context.tokens) - over);
   }
 }
@@ -65,8 +62,9 @@ export function measure(job: MeasureJob, tokenizer: Tokenizer): number {
       asMaterial(provided === undefined ? '' : unpackText(provided)),
     ),
   );
-  const taken = systemOf(job, tokenizer).tokens + tokenizer.count(user) + RESERVED_TOKENS + BLOCK_TOKENS;
-  return Math.max(0, target.contextWindow - target.maxOutputTokens - taken);
+  const fixedTokens = systemOf(job, tokenizer).tokens + RESERVED_TOKENS + BLOCK_TOKENS;
+  const room = Math.max(0, target.contextWindow - target.maxOutputTokens - fixedTokens);
+  return room - (tokenizer.countUpTo(user, room) ?? room);
 }
 
 // What a chat template adds around two to four messages: role names and turn marks.
@@ -76,19 +74,41 @@ const BLOCK_TOKENS = 16;
 // What a prompt may grow by when it names a larger limit.
 const LIMIT_TOKENS = 8;
 
-/** Fits as what will stand in the prompt: to keep blocks closed may cost tokens of its own. */
-function fitInto(
-  budget: number,
-  { provided, retrieved }: AssembleJob,
-  tokenizer: Tokenizer,
-): FittedContext & { text: string } {
-  return fitContext(
-    provided === undefined ? undefined : asMaterial(unpackText(provided)),
-    retrieved && { ...retrieved, text: asMaterial(retrieved.text) },
-    budget,
-    tokenizer,
-  );
+interface Material {
+  readonly provided: string | undefined;
+  readonly retrieved: RetrievedText | undefined;
 }
+
+/** Context as it will stand in the prompt: to keep blocks closed may cost tokens of its own. */
+function materialOf({ provided, retrieved }: AssembleJob): Material {
+  return {
+    provided: provided === undefined ? undefined : asMaterial(unpackText(provided)),
+    retrieved: retrieved && { text: asMaterial(unpackText(retrieved.text)), sources: retrieved.sources },
+  };
+}
+
+/** Whether it is likely that not all of the context fits. */
+function isLarge({ provided, retrieved }: Material, room: number): boolean {
+  return (provided?.length ?? 0) + (retrieved?.text.length ?? 0) > room;
+}
+
+/** What the user part takes without any context, and what stands around it then; `room` where it takes more. */
+function tokensWithout(job: AssembleJob, room: number, tokenizer: Tokenizer): number {
+  const user = templateOf(job.template).renderUser(
+    viewOf(job.task, job.tier, job.target.maxOutputTokens, ''),
+  );
+  return (tokenizer.countUpTo(user, room) ?? room) + BLOCK_TOKENS;
+}
+
+/** How far a task is beyond the limit, where it does not take long to count. */
+function overflowOf(user: string, fixedTokens: number, limit: number, tokenizer: Tokenizer): Assembled {
+  const exact = user.length <= COUNTED_UNITS * limit;
+  const promptTokens = exact ? fixedTokens + tokenizer.count(user) : limit;
+  return { kind: 'overflow', promptTokens, exact, budgetTokens: limit };
+}
+
+// Of UTF-16, for each token of the limit: prose has four or five.
+const COUNTED_UNITS = 16;
 
 interface System {
   readonly text: string;

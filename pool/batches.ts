@@ -64,7 +64,7 @@ const LARGE_BYTES = 65_536;
 
 function sizeOf({ kind, job }: BatchedJob): number {
   if (kind === 'read') return job.chunk.length;
-  const retrieved = kind === 'assemble' ? (job.retrieved?.text.length ?? 0) : 0;
+  const retrieved = kind === 'assemble' ? sizeOfText(job.retrieved?.text) : 0;
   const inputs = job.task.inputs?.reduce((sum, { content }) => sum + content.length, 0) ?? 0;
   return retrieved + inputs + job.task.description.length + sizeOfText(job.provided);
 }

@@ -1,6 +1,12 @@
 import type { ContextSource } from '../contracts/outcome.js';
-import type { FittedContext, RetrievedContext } from '../contracts/threads.js';
+import type { FittedContext } from '../contracts/threads.js';
 import type { Tokenizer } from './tokenizers/index.js';
+
+/** Context as it was retrieved. */
+export interface RetrievedText {
+  readonly text: string;
+  readonly sources: readonly ContextSource[];
+}
 
 /**
  * Fits context into a budget of tokens, most relevant first. What the caller provided comes before what was
@@ -8,7 +14,7 @@ import type { Tokenizer } from './tokenizers/index.js';
  */
 export function fitContext(
   provided: string | undefined,
-  retrieved: RetrievedContext | undefined,
+  retrieved: RetrievedText | undefined,
   budgetTokens: number,
   tokenizer: Tokenizer,
 ): FittedContext & { readonly text: string } {
@@ -38,7 +44,7 @@ interface Section {
   readonly sources: readonly ContextSource[];
 }
 
-function sectionsOf(provided: string | undefined, retrieved: RetrievedContext | undefined): Section[] {
+function sectionsOf(provided: string | undefined, retrieved: RetrievedText | undefined): Section[] {
   const sections: Section[] = [];
   if (provided !== undefined && provided.trim() !== '') sections.push({ text: provided, sources: [] });
   if (retrieved !== undefined) sections.push(...retrievedSections(retrieved));
@@ -50,7 +56,7 @@ function sectionsOf(provided: string | undefined, retrieved: RetrievedContext | 
  * (`<!-- source: ID -->`), or has as many top-level parts as there are sources, each part goes with its
  * source; otherwise the text is one section with all of them.
  */
-function retrievedSections({ text, sources }: RetrievedContext): Section[] {
+function retrievedSections({ text, sources }: RetrievedText): Section[] {
   if (text.trim() === '') return [];
   const byId = new Map(sources.map((source) => [source.artifact_id, source]));
   const marked = text.split(/^<!-- source: (\S{1,256}) -->[ \t]*$/m, 1 + 2 * MAX_SECTIONS);
@@ -83,8 +89,8 @@ function fitSection(
   budget: number,
   tokenizer: Tokenizer,
 ): { text: string; tokens: number } | undefined {
-  const tokens = tokenizer.count(text);
-  if (tokens <= budget) return { text, tokens };
+  const tokens = tokenizer.countUpTo(text, budget);
+  if (tokens !== undefined) return { text, tokens };
   if (budget < SMALLEST_PART_TOKENS) return undefined;
   const prefix = tokenizer.truncate(text, budget);
   const line = prefix.lastIndexOf('\n');

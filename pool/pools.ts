@@ -5,6 +5,8 @@ import type {
   Assembled,
   AssembleJob,
   MeasureJob,
+  ParseContextJob,
+  ParsedContext,
   ParsedEvent,
   ParsedTask,
   ParseEventJob,
@@ -34,6 +36,8 @@ export interface Pools {
   parse(job: ParseTaskJob): Promise<ParsedTask>;
   /** The same for a message that is too large for the event loop. */
   parseEvent(job: ParseEventJob): Promise<ParsedEvent>;
+  /** The same for an answer of the RAG service that is too large for the event loop. */
+  parseContext(job: ParseContextJob): Promise<ParsedContext>;
   /** Share of their time that the threads of a tier have worked, from 0 to 1. */
   utilization(tier: string): number;
   /** Jobs of a tier that no thread has taken yet. */
@@ -85,7 +89,7 @@ export async function openPools(config: Config): Promise<Pools> {
     }),
   );
   await Promise.all([...tiers.values()].map(({ piscina }) => piscina.run(undefined, { name: 'warm' })));
-  const onEdge = (job: ParseTaskJob | ParseEventJob, name: string) =>
+  const onEdge = (job: ParseTaskJob | ParseEventJob | ParseContextJob, name: string) =>
     edge.run(job, { name }).catch((error: Error) => {
       events.emit('threadDied', 'edge', error);
       return edge.run(job, { name });
@@ -95,6 +99,7 @@ export async function openPools(config: Config): Promise<Pools> {
     tier: (tier) => tiers.get(tier)!.pool,
     parse: (job) => onEdge(job, 'parse'),
     parseEvent: (job) => onEdge(job, 'parseMessage'),
+    parseContext: (job) => onEdge(job, 'parseAnswer'),
     utilization: (tier) => tiers.get(tier)!.piscina.utilization,
     waiting: (tier) => tiers.get(tier)!.piscina.queueSize,
     killThreads: async (tier) => {

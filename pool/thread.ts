@@ -1,11 +1,14 @@
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
+import { parseContext } from '../contracts/parse-context.js';
 import { parseEvent } from '../contracts/parse-event.js';
 import { parseTask } from '../contracts/parse-task.js';
 import type {
   Assembled,
   BatchedJob,
   BatchedResult,
+  ParseContextJob,
+  ParsedContext,
   ParsedEvent,
   ParsedTask,
   ParseEventJob,
@@ -33,6 +36,12 @@ export function parse(job: ParseTaskJob): ParsedTask {
 export function parseMessage(job: ParseEventJob): ParsedEvent {
   const event = parseEvent(job);
   return { ...event, parsed: packed(event.parsed) };
+}
+
+export function parseAnswer(job: ParseContextJob): ParsedContext {
+  const parsed = parseContext(job.answer);
+  if (parsed.kind !== 'context' || typeof parsed.text !== 'string') return parsed;
+  return { kind: parsed.kind, text: packText(parsed.text), sources: parsed.sources };
 }
 
 function packed(parsed: ParsedTask): ParsedTask {

@@ -32,7 +32,8 @@ export async function generate(generation: Generation): Promise<Generated> {
     if (prompt.kind === 'overflow') {
       // It is not the task that is too long, but what the repair adds to it.
       if (rejected !== undefined) return invalidOutput(rejected);
-      const detail = `the task alone takes ${prompt.promptTokens} tokens, the model leaves ${prompt.budgetTokens}`;
+      const { promptTokens, exact, budgetTokens } = prompt;
+      const detail = `the task alone takes ${exact ? '' : 'more than '}${promptTokens} tokens, the model leaves ${budgetTokens}`;
       return refusal(generation, 'context_overflow', 'needs_larger_model', detail);
     }
     journal.context = prompt.context;

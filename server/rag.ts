@@ -1,10 +1,11 @@
 import NodeCache from 'node-cache';
 import { Agent } from 'undici';
 import type { Config } from '../config/schema.js';
-import type { ContextSource } from '../contracts/outcome.js';
+import { parseContext } from '../contracts/parse-context.js';
 import { hashOf } from '../contracts/parse-task.js';
 import type { RetrievedContext } from '../contracts/threads.js';
 import type { TraceContext } from '../contracts/trace-context.js';
+import type { Pools } from '../pool/pools.js';
 import type { Deadline } from './deadline.js';
 
 export interface RagQuery {
@@ -29,8 +30,11 @@ export interface Rag {
   close(): Promise<void>;
 }
 
-/** Asks `POST {url}/query`; caches by project, domain and query; joins equal queries that are under way. */
-export function openRag(config: Config, ragUrl: string): Rag {
+/**
+ * Asks `POST {url}/query`; caches by project, domain and query; joins equal queries that are under way. Large answers
+ * are parsed in a thread.
+ */
+export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'parseContext'>): Rag {
   const { rag } = config;
   const agent = new Agent({ connections: 64, connect: { timeout: rag.timeout_ms } });
   const base = new URL(ragUrl);
@@ -54,7 +58,11 @@ export function openRag(config: Config, ragUrl: string): Rag {
       await response.body.dump();
       throw new Error(`the RAG service answered ${response.statusCode}`);
     }
-    return contextOf(JSON.parse(await textUpTo(response.body, rag.max_response_bytes)));
+    const answer = await bytesUpTo(response.body, rag.max_response_bytes);
+    const parsed =
+      answer.length <= INLINE_BYTES ? parseContext(answer) : await pools.parseContext({ answer });
+    if (parsed.kind === 'malformed') throw new Error(parsed.detail);
+    return { text: parsed.text, sources: parsed.sources };
   };
   const askTwice = async (query: RagQuery, trace: TraceContext | undefined): Promise<RetrievedContext> => {
     for (let left = rag.retries; ; left--) {
@@ -123,27 +131,10 @@ export function openRag(config: Config, ragUrl: string): Rag {
   };
 }
 
-function contextOf(answer: unknown): RetrievedContext {
-  const { context, sources } = (answer ?? {}) as { context?: unknown; sources?: unknown };
-  if (typeof context !== 'string') throw new Error('the RAG service answered without a context');
-  const listed: unknown[] = Array.isArray(sources) ? sources.slice(0, MAX_SOURCES) : [];
-  const known = listed.flatMap((source): ContextSource[] => {
-    const { artifact_id: id, relevance_score } = (source ?? {}) as Record<string, unknown>;
-    if (typeof id !== 'string' || id.length > MAX_ID_CHARACTERS) return [];
-    const artifact_id = id.toWellFormed();
-    // JSON has numbers that are infinite here, and could not be written again.
-    const isScore = typeof relevance_score === 'number' && Number.isFinite(relevance_score);
-    return [isScore ? { artifact_id, relevance_score } : { artifact_id }];
-  });
-  // JSON can escape half of a surrogate pair; some gateways refuse a prompt with one.
-  return { text: context.toWellFormed(), sources: known };
-}
+/** An answer up to this size is parsed faster than it would get to a thread. */
+const INLINE_BYTES = 16_384;
 
-// Sources stand in every outcome, receipt and event: what an answer lists must not make those large.
-const MAX_SOURCES = 256;
-const MAX_ID_CHARACTERS = 256;
-
-async function textUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+async function bytesUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise<Uint8Array> {
   const parts: Buffer[] = [];
   let bytes = 0;
   for await (const part of body) {
@@ -151,7 +142,7 @@ async function textUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise<
     if (bytes > maxBytes) throw new Error(`the RAG service's answer is larger than ${maxBytes} bytes`);
     parts.push(part);
   }
-  return Buffer.concat(parts).toString('utf8');
+  return Buffer.concat(parts);
 }
 
 function untilInterrupted(

@@ -44,7 +44,7 @@ export async function retrieveContext(
   const answer = await rag.retrieve(query, deadline, trace);
   if ('degraded' in answer)
     return { status: 'degraded', provided, context: undefined, detail: answer.degraded };
-  if (answer.text.trim() === '') return none;
+  if (sizeOfText(answer.text) === 0) return none;
   return { status: provided === undefined ? 'retrieved' : 'both', provided, context: answer };
 }
 

@@ -83,7 +83,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       log.error({ event: 'thread_died', tier, error: error.message }),
     );
     const gateway = keep(openGateway(config, standIns.gatewayUrl));
-    const rag = keep(openRag(config, standIns.ragUrl));
+    const rag = keep(openRag(config, standIns.ragUrl, pools));
     const slots =
       seat === undefined
         ? new LocalSlots(config.queues)

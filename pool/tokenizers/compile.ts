@@ -6,6 +6,7 @@ import { buildAddedTokens } from './added-tokens.js';
 import { CODE_POINTS, characterFlags } from './characters.js';
 import { buildJoins } from './joins.js';
 import { buildPairs, type Merge } from './pairs.js';
+import { buildReaches } from './reaches.js';
 import { SOURCES, type SourceVocabulary } from './sources.js';
 import { FORMAT_VERSION, type VocabularyDescription, writeVocabulary } from './vocabulary.js';
 import { readFileDescription, VOCABULARY_DIRECTORY, vocabularyFile } from './vocabulary-file.js';
@@ -70,7 +71,13 @@ function compile(source: SourceVocabulary, key: string, characters: Uint8Array):
     mergedSymbols: Uint32Array.from(mergedSymbols, (symbol) => symbol ?? 0),
     joins: byteLevel ? new Uint32Array() : buildJoins(joined.values()),
     addedTokens: buildAddedTokens(source.addedTokens),
+    reaches: buildReaches(pointsOf(tokens.keys()), byteLevel),
   });
+}
+
+/** What each token is made of: bytes, which stand there as characters below U+0100, or characters. */
+function* pointsOf(tokens: Iterable<string>): Iterable<number[]> {
+  for (const token of tokens) yield Array.from(token, (character) => character.codePointAt(0)!);
 }
 
 function characterSymbols(tokens: ReadonlyMap<string, number>): Uint32Array {

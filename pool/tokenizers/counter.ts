@@ -12,18 +12,25 @@ export class Counter {
 
   readonly #engine: Engine;
   readonly #ids: number[] | undefined;
+  readonly #limit: number;
   /** Not yet searched for added tokens, or not yet normalized. */
   #raw = '';
   /** Normalized, and not yet split: the beginning of a piece whose end is not known. */
   #open = '';
+  /** Tokens of `#open`, at least, where it is long. */
+  #openLeast = 0;
   #taken = 0;
   #due = 0;
   #ended = false;
 
-  /** Adds the tokens to `ids` as they are settled, if given. */
-  constructor(engine: Engine, ids?: number[]) {
+  /**
+   * Adds the tokens to `ids` as they are settled, if given. Stops when it is certain that there are more than `limit`:
+   * then `least` is greater, and `end` returns no count.
+   */
+  constructor(engine: Engine, ids?: number[], limit = Number.POSITIVE_INFINITY) {
     this.#engine = engine;
     this.#ids = ids;
+    this.#limit = limit;
   }
 
   /**
@@ -39,6 +46,11 @@ export class Counter {
       this.#due = 2 * this.waiting;
     }
     return this.settled;
+  }
+
+  /** Tokens that no later text can bring the count below: the settled ones, and a lower bound of a long run. */
+  get least(): number {
+    return this.settled + this.#openLeast;
   }
 
   /** Settled tokens, and what is waiting at the rate of the text so far; costs nothing. */
@@ -58,10 +70,11 @@ export class Counter {
 
   /** A counter that goes on from here on its own, without ids. */
   copy(): Counter {
-    const copy = new Counter(this.#engine);
+    const copy = new Counter(this.#engine, undefined, this.#limit);
     copy.settled = this.settled;
     copy.#raw = this.#raw;
     copy.#open = this.#open;
+    copy.#openLeast = this.#openLeast;
     copy.#taken = this.#taken;
     copy.#due = this.#due;
     copy.#ended = this.#ended;
@@ -92,20 +105,30 @@ export class Counter {
   }
 
   #split(text: string, final: boolean): void {
+    if (this.least > this.#limit) return;
     const { normalizer, pieceEnd, pieces } = this.#engine;
     const open = this.#open + normalizer.normalize(text);
     const ids = this.#ids;
     let start = 0;
     while (start < open.length) {
       const end = pieceEnd(open, start, open.length, final);
-      if (end === UNDECIDED) break;
+      if (end === UNDECIDED || this.#isTooMuch(open, start, end)) break;
       this.settled += pieces.encode(open, start, end, ids);
       start = end;
     }
     this.#open = open.slice(start);
+    this.#openLeast = this.#open.length > LONG_UNITS ? pieces.least(this.#open) : 0;
+  }
+
+  /** Whether a piece need not be encoded, because it is beyond the limit for certain. */
+  #isTooMuch(open: string, start: number, end: number): boolean {
+    if (end - start <= LONG_UNITS || this.#limit === Number.POSITIVE_INFINITY) return false;
+    return this.settled + this.#engine.pieces.least(open.slice(start, end)) > this.#limit;
   }
 }
 
+/** From here on to count a run takes longer than to look at it before. */
+const LONG_UNITS = 4096;
 /** Before so many characters, the rate is a guess. */
 const RATED_CHARACTERS = 64;
 const USUAL_RATE = 0.3;

@@ -1,7 +1,7 @@
 import type { TokenizerName } from '../../contracts/threads.js';
 import { Counter } from './counter.js';
 import { openEngine } from './engine.js';
-import { truncate } from './truncate.js';
+import { countUpTo, truncate } from './truncate.js';
 import { readVocabulary } from './vocabulary.js';
 
 export type { TokenizerName };
@@ -15,6 +15,11 @@ export interface Tokenizer {
   encode(text: string): number[];
   /** Number of tokens of the whole text. */
   count(text: string): number;
+  /**
+   * Number of tokens of the whole text, or undefined when it has more than `limit`. The time that it takes depends on
+   * the limit, and not on the length of what is beyond.
+   */
+  countUpTo(text: string, limit: number): number | undefined;
   /** Counts a text that arrives in parts. */
   counter(): TokenCounter;
   /**
@@ -61,6 +66,7 @@ export function openTokenizer(name: TokenizerName, vocabulary: SharedArrayBuffer
       return ids;
     },
     count,
+    countUpTo: (text, limit) => countUpTo(engine, text, limit),
     counter: () => new Counter(engine),
     truncate: (text, maxTokens) => truncate(engine, text, maxTokens),
   };

@@ -1,4 +1,5 @@
 import { JOINS_BACKWARD } from './characters.js';
+import { orderMarks } from './mark-order.js';
 import type { Vocabulary } from './vocabulary.js';
 
 /** Brings text to the form that the vocabulary was made from. */
@@ -21,7 +22,7 @@ const asItIs: Normalizer = { normalize: (text) => text, cut: (_text, _from, stop
 function unicode(form: 'NFC' | 'NFKC', flags: Uint8Array): Normalizer {
   const unstable = form === 'NFC' ? /[^\0-\u02ff]/ : /[^\0-\x7f]/;
   return {
-    normalize: (text) => (unstable.test(text) ? text.normalize(form) : text),
+    normalize: (text) => (unstable.test(text) ? orderMarks(text, form, flags).normalize(form) : text),
     cut(text, from, stop) {
       for (let at = Math.min(stop, text.length - 1); at > from; at--) {
         // A high surrogate without its other half yet may still become a mark.

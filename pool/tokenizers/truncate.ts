@@ -1,13 +1,26 @@
 import { Counter } from './counter.js';
 import type { Engine } from './engine.js';
 
+/** Number of tokens of the whole text, or undefined when it has more than `limit`: as soon as that is certain. */
+export function countUpTo(engine: Engine, text: string, limit: number): number | undefined {
+  const counter = new Counter(engine, undefined, limit);
+  for (let at = 0; at < text.length; at += STEP_UNITS) {
+    counter.push(text.slice(at, at + STEP_UNITS));
+    if (counter.least > limit) return undefined;
+  }
+  counter.end();
+  return counter.least > limit ? undefined : counter.settled;
+}
+
+const STEP_UNITS = 16_384;
+
 /**
  * The longest prefix with at most `maxTokens` tokens, cut at a code point. A longer prefix may well have fewer
  * tokens than a shorter one, so the search goes down from where the settled tokens alone are too many. Where
  * the cut falls into an unbroken run of more than `WALKED_UNITS`, a prefix a little longer might fit as well.
  */
 export function truncate(engine: Engine, text: string, maxTokens: number): string {
-  let range: Range = { base: new Counter(engine), from: 0, to: text.length };
+  let range: Range = { base: new Counter(engine, undefined, maxTokens), from: 0, to: text.length };
   for (const step of [4096, 128, 16]) range = narrow(range, text, step, maxTokens);
   return text.slice(0, walkDown(range, text, maxTokens));
 }
@@ -21,13 +34,14 @@ interface Range {
 }
 
 function narrow({ base, from, to }: Range, text: string, step: number, maxTokens: number): Range {
-  if (step < WALKED_UNITS && isUnbroken(base) && to - from <= step) return { base, from, to };
+  if (isUnbroken(base) && to - from <= Math.max(step, base.waiting / RUN_SHARE)) return { base, from, to };
   const marks = [{ base, from }];
   const counter = base.copy();
   let end = to;
   for (let at = from; at < to; ) {
     const next = Math.min(to, beforePair(text, at + step));
-    if (counter.push(text.slice(at, next)) > maxTokens) {
+    counter.push(text.slice(at, next));
+    if (counter.least > maxTokens) {
       end = next;
       break;
     }
@@ -37,10 +51,16 @@ function narrow({ base, from, to }: Range, text: string, step: number, maxTokens
   // At every mark what is settled fits; what waits there is still to be counted.
   let fits = 0;
   let tooMany = marks.length;
-  while (tooMany - fits > 1) {
+  let guess = Math.min(FIRST_GUESS, tooMany >>> 1);
+  for (let tries = 1; tooMany - fits > 1; tries++) {
+    const tried = marks[guess]!;
+    const tokens = leastOf(tried.base.copy());
+    if (tokens <= maxTokens) fits = guess;
+    else tooMany = guess;
+    // To count a long run costs much: go where the rate so far leads to, unless that does not lead on.
+    const even = Math.floor(((tried.from * maxTokens) / tokens - from) / step);
     const middle = (fits + tooMany) >>> 1;
-    if (marks[middle]!.base.copy().end() <= maxTokens) fits = middle;
-    else tooMany = middle;
+    guess = tries % 4 === 0 ? middle : Math.min(Math.max(even, fits + 1), tooMany - 1);
   }
   const best = marks[fits]!;
   const failed = marks[tooMany];
@@ -54,9 +74,15 @@ function walkDown({ base, from, to }: Range, text: string, maxTokens: number): n
     if (beforePair(text, end) !== end) continue;
     const counter = base.copy();
     counter.push(text.slice(from, end));
-    if (counter.end() <= maxTokens) return end;
+    if (leastOf(counter) <= maxTokens) return end;
   }
   return from;
+}
+
+/** The count of a text that ends here, or more than the limit of its counter. */
+function leastOf(counter: Counter): number {
+  counter.end();
+  return counter.least;
 }
 
 function isUnbroken(counter: Counter): boolean {
@@ -64,6 +90,9 @@ function isUnbroken(counter: Counter): boolean {
 }
 
 const WALKED_UNITS = 512;
+/** Where a run is cut, it may be shorter by this share of its length than it could be. */
+const RUN_SHARE = 64;
+const FIRST_GUESS = 8;
 
 /** `at`, or one less where it would split a surrogate pair. */
 function beforePair(text: string, at: number): number {

@@ -13,6 +13,8 @@ export interface Vocabulary {
   readonly mergedSymbols: Uint32Array;
   /** The pairs of characters that a merge may join; see `joins.ts`. Empty where a pre-tokenizer splits. */
   readonly joins: Uint32Array;
+  /** The longest token around two neighbours; see `reaches.ts`. */
+  readonly reaches: Uint16Array;
   /** The tokens that are searched for in the raw text; see `added-tokens.ts`. */
   readonly addedTokens: Uint32Array;
 }
@@ -27,7 +29,7 @@ export interface VocabularyDescription {
 }
 
 /** A change of the layout, or of what the tables mean, takes a new version. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 /** Lays the tables one after the other: header, description (JSON), tables, each at a multiple of 8 bytes. */
 export function writeVocabulary(vocabulary: Vocabulary): Uint8Array {
@@ -57,16 +59,17 @@ export function readVocabulary(buffer: ArrayBufferLike): Vocabulary {
     const [offset, byteLength] = sectionOf(buffer, table);
     return new Uint32Array(buffer, offset, byteLength / 4);
   };
-  const [offset, byteLength] = sectionOf(buffer, 1);
+  const [reachesAt, reachesBytes] = sectionOf(buffer, 8);
   return {
     description,
-    characters: new Uint8Array(buffer, offset, byteLength),
+    characters: new Uint8Array(buffer, ...sectionOf(buffer, 1)),
     byteSymbols: words(2),
     characterSymbols: words(3),
     pairs: words(4),
     mergedSymbols: words(5),
     joins: words(6),
     addedTokens: words(7),
+    reaches: new Uint16Array(buffer, reachesAt, reachesBytes / 2),
   };
 }
 
@@ -95,6 +98,7 @@ const TABLES = [
   'mergedSymbols',
   'joins',
   'addedTokens',
+  'reaches',
 ] as const satisfies ReadonlyArray<keyof Vocabulary>;
 
 const MAGIC = 0x4b4f5456;

@@ -2,6 +2,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseTask } from '../../contracts/parse-task.js';
 import { taskLimits, taskValidator } from '../../contracts/task.js';
+import Type from '../../contracts/typebox.js';
+import { compile } from '../../contracts/validator.js';
 
 const least = { task_id: 'task-1', description: 'Do it', domain: 'code-general' };
 
@@ -45,6 +47,28 @@ test('of unknown fields without end, some are told', () => {
     assert.is(pathsOf(fields).length, 64);
     assert.is(pathsOf({ inputs: [{ content: '', ...fields }] }).length, 64);
   }
+});
+
+test('of a list or of fields without end, the beginning alone is looked at', () => {
+  const names = Array.from({ length: 100_000 }, (_, at) => `name ${at}`);
+  const lists = [{ acceptance_criteria: names }, { constraints: names }];
+  const inputs = { inputs: names.map((name) => ({ content: name })) };
+  const named = { constraints: Object.fromEntries(names.map((name) => [name, 'x'])) };
+  for (const fields of [...lists, inputs, named, Object.fromEntries(names.map((name) => [name, 1]))]) {
+    const { value, looks } = watched({ ...fields, ...least });
+    assert.not(taskValidator.check(value));
+    const paths = taskValidator.violations(value).map(({ path }) => path);
+    const [field] = Object.keys(fields);
+    assert.ok(paths.includes(`/${field}`), field);
+    assert.ok(looks() < 10_000, `${field}: ${looks()}`);
+  }
+});
+
+test('what is wrong far behind in a list without a limit is found', () => {
+  const numbers = compile(Type.Array(Type.Number()));
+  const value = [...Array.from({ length: 10_000 }, (_, at) => at), 'x'];
+  assert.not(numbers.check(value));
+  assert.equal(numbers.violations(value), [{ path: '/10000', message: 'must be of type number' }]);
 });
 
 test('the path of a field is a JSON pointer, escaped and bounded', () => {
@@ -190,3 +214,17 @@ test('a whole surrogate pair is a character, escaped or not', () => {
 });
 
 test.run();
+
+/** A value, and how often something in it was looked up. */
+function watched(value: object): { value: object; looks: () => number } {
+  let looks = 0;
+  const watch = (part: unknown): unknown => {
+    if (typeof part !== 'object' || part === null) return part;
+    const get = (of: object, name: string | symbol) => {
+      if (typeof name === 'string') looks++;
+      return watch(Reflect.get(of, name));
+    };
+    return new Proxy(part, { get });
+  };
+  return { value: watch(value) as object, looks: () => looks };
+}

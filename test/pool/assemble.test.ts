@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import type { Assembled, AssembleJob } from '../../contracts/threads.js';
-import { assemble } from '../../pool/assemble.js';
+import { assemble, measure } from '../../pool/assemble.js';
+import { packText } from '../../pool/large-text.js';
 import { asMaterial } from '../../pool/prompt.js';
 import { packTemplate } from '../../pool/template.js';
 import { openTokenizer } from '../../pool/tokenizers/index.js';
 import { loadVocabulary } from '../../pool/tokenizers/vocabulary-file.js';
+import { encodedBy } from './tokenizers/encoded.js';
 
 const test = suite('assemble');
 const tokenizer = openTokenizer('o200k_harmony', loadVocabulary('o200k_harmony'));
@@ -70,6 +72,36 @@ test('a task that alone does not fit is an overflow, not a cut', () => {
   assert.equal(result.kind, 'overflow');
 });
 
+test('of text without end, no more is encoded than what fits', () => {
+  const endless = 'a'.repeat(3_500_000);
+  const context = `${endless}${endless}`;
+  const sources = [{ artifact_id: 's' }];
+  for (const options of [{ context }, { retrieved: { text: packText(context), sources } }]) {
+    const encoded = encodedBy(() => {
+      const result = assembled(options);
+      const { system, user } = messagesOf(result);
+      assert.equal(result.promptTokens, tokenizer.count(system) + tokenizer.count(user));
+      assert.ok(result.promptTokens > 31_000 && result.promptTokens <= 31_768, `${result.promptTokens}`);
+    });
+    assert.ok(encoded < 4_000_000, `${encoded}`);
+  }
+  const inputs = [{ content: endless }, { content: endless }];
+  const encoded = encodedBy(() => {
+    const result = assemble(job({ inputs }), tokenizer);
+    assert.ok(result.kind === 'overflow' && !result.exact);
+    assert.equal(measure(job({ inputs }), tokenizer), 0);
+  });
+  assert.ok(encoded < 100_000, `${encoded}`);
+});
+
+test('how far a task is beyond the window is told exactly where it is not far', () => {
+  const description = 'word '.repeat(4000);
+  const result = assemble(job({ description, contextWindow: 4096 }), tokenizer);
+  assert.ok(result.kind === 'overflow' && result.exact);
+  const alone = assembled({ description });
+  assert.equal(result.promptTokens, alone.promptTokens);
+});
+
 test('a repair shows the answer and what was wrong with it', () => {
   const result = assembled({
     repair: { answer: '{"foo":1}', violations: [{ path: '/content', message: 'is required' }] },
@@ -86,6 +118,7 @@ test.run();
 interface Options {
   context?: string;
   description?: string;
+  inputs?: AssembleJob['task']['inputs'];
   retrieved?: AssembleJob['retrieved'];
   contextWindow?: number;
   repair?: AssembleJob['repair'];
@@ -95,7 +128,12 @@ function job(options: Options): AssembleJob {
   const text = readFileSync('prompts/workers/code_general.md', 'utf8');
   const [, system, user] = /<!-- system -->\n([\s\S]*?)<!-- user -->\n([\s\S]*)$/.exec(text)!;
   return {
-    task: { task_id: 't1', domain: 'code-general', description: options.description ?? 'Create x' },
+    task: {
+      task_id: 't1',
+      domain: 'code-general',
+      description: options.description ?? 'Create x',
+      ...(options.inputs && { inputs: options.inputs }),
+    },
     tier: 'small',
     target: {
       model: 'm',

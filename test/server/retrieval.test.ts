@@ -6,6 +6,7 @@ import { loadConfig } from '../../config/load.js';
 import type { TaskBody } from '../../contracts/task.js';
 import type { MeasureJob, RetrievedContext } from '../../contracts/threads.js';
 import { domainNames } from '../../domains/registry.js';
+import { unpackText } from '../../pool/large-text.js';
 import { openPools, type Pools } from '../../pool/pools.js';
 import { Deadline } from '../../server/deadline.js';
 import type { ExecutionParts } from '../../server/execution-parts.js';
@@ -110,12 +111,57 @@ test('an answer that lists sources without end, or of endless names, is taken wi
   assert.ok(JSON.stringify(retrieved).length < 100_000);
 });
 
+test('a large answer is parsed in a thread, a small one where it arrives', async () => {
+  let jobs = 0;
+  const parser: Pick<Pools, 'parseContext'> = {
+    parseContext: (job) => {
+      jobs++;
+      return pools.parseContext(job);
+    },
+  };
+  const sources = [{ artifact_id: 'a', relevance_score: 0.5 }];
+  const context = 'line é\n'.repeat(100_000);
+  const atLoop = longestParsed();
+  const large = (await retrievedFrom(JSON.stringify({ context, sources }), parser)) as RetrievedContext;
+  const small = await retrievedFrom(JSON.stringify({ context: 'text', sources }), parser);
+  assert.ok(atLoop() < 16_384);
+  assert.equal(jobs, 1);
+  assert.equal(unpackText(large.text), context);
+  assert.ok(large.text instanceof SharedArrayBuffer);
+  assert.deepEqual(large.sources, sources);
+  assert.deepEqual(small, { text: 'text', sources });
+});
+
+test('an answer that is not JSON, or has no context, is no context, however large it is', async () => {
+  for (const padding of ['', ' '.repeat(20_000)]) {
+    const noJson = await retrievedFrom(`{"context": "secret${padding}`);
+    assert.deepEqual(noJson, { degraded: 'the RAG service answered what is not JSON' });
+    const noContext = await retrievedFrom(`{"sources": []}${padding}`);
+    assert.deepEqual(noContext, { degraded: 'the RAG service answered without a context' });
+    assert.deepEqual(await retrievedFrom(`{"context": "\\n${padding}"}`), { text: '', sources: [] });
+  }
+});
+
 test.run();
 
-async function retrievedFrom(answer: string): Promise<unknown> {
+/** Watches what this thread parses until it is asked for the longest text, in characters. */
+function longestParsed(): () => number {
+  const { parse } = JSON;
+  let longest = 0;
+  JSON.parse = (text: string, ...rest: []) => {
+    longest = Math.max(longest, text.length);
+    return parse(text, ...rest);
+  };
+  return () => {
+    JSON.parse = parse;
+    return longest;
+  };
+}
+
+async function retrievedFrom(answer: string, parser: Pick<Pools, 'parseContext'> = pools): Promise<unknown> {
   const service = createServer((_req, res) => res.end(answer));
   await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
-  const rag = openRag(config, `http://127.0.0.1:${(service.address() as AddressInfo).port}`);
+  const rag = openRag(config, `http://127.0.0.1:${(service.address() as AddressInfo).port}`, parser);
   const deadline = new Deadline(5000);
   const query = { query: 'q', domain: 'code-general', projectId: undefined, maxTokens: 10 };
   const retrieved = await rag.retrieve(query, deadline, undefined);

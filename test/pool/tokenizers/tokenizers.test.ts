@@ -10,6 +10,7 @@ import { compileVocabularies } from '../../../pool/tokenizers/compile.js';
 import { openTokenizer, type Tokenizer } from '../../../pool/tokenizers/index.js';
 import { loadVocabulary } from '../../../pool/tokenizers/vocabulary-file.js';
 import { effort } from '../../fuzz/effort.js';
+import { encodedBy } from './encoded.js';
 
 const names: TokenizerName[] = ['o200k_harmony', 'gemma3', 'qwen3', 'claude'];
 const require = createRequire(import.meta.url);
@@ -34,6 +35,23 @@ const pieces = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 12 }),
   fc.uint8Array({ maxLength: 12 }).map((bytes) => new TextDecoder().decode(bytes)),
 );
+/** Runs of a few pieces, again and again: longer than what is looked at before it is counted. */
+const runs = fc
+  .tuple(
+    fc.uniqueArray(
+      fc.constantFrom('a', 'e', 't', 'AB', '=', '-', ' ', '\n', '語', 'é', '😀', '\u0301', 'ing'),
+      {
+        minLength: 1,
+        maxLength: 3,
+      },
+    ),
+    fc.array(fc.nat(2), { minLength: 1, maxLength: 40 }),
+    fc.integer({ min: 5_000, max: 60_000 }),
+  )
+  .map(([units, order, length]) => {
+    const block = order.map((at) => units[at % units.length]!).join('');
+    return block.repeat(Math.ceil(length / block.length));
+  });
 const texts = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join(''));
 
 for (const name of names) {
@@ -95,6 +113,50 @@ for (const name of names) {
     const run = 'a'.repeat(200_000);
     const parts = Array.from({ length: 2000 }, () => 'a'.repeat(100));
     assert.equal(countParts(tokenizer, parts), tokenizer.count(run));
+  });
+
+  test('counts up to a limit as it counts the whole', () => {
+    fc.assert(
+      fc.property(texts, fc.nat(60), (text, limit) => {
+        const tokens = tokenizer.count(text);
+        assert.equal(tokenizer.countUpTo(text, limit), tokens <= limit ? tokens : undefined);
+      }),
+      { numRuns: 150 * effort },
+    );
+  });
+
+  test('counts a long run up to its own count, and not to one less', () => {
+    fc.assert(
+      fc.property(runs, (run) => {
+        const tokens = tokenizer.count(run);
+        assert.equal(tokenizer.countUpTo(run, tokens), tokens);
+        assert.equal(tokenizer.countUpTo(run, tokens - 1), undefined);
+      }),
+      { numRuns: 20 * effort },
+    );
+  });
+
+  test('cuts a long run to nearly as much as fits', () => {
+    fc.assert(
+      fc.property(runs, (run) => {
+        const limit = Math.floor(tokenizer.count(run) / 3);
+        const tokens = tokenizer.count(tokenizer.truncate(run, limit));
+        assert.ok(tokens <= limit && tokens >= 0.9 * limit - 16, `${tokens} of ${limit}`);
+      }),
+      { numRuns: 20 * effort },
+    );
+  });
+
+  test('reads no more of a text without end than a limit asks for', () => {
+    for (const letter of ['a', 'etaoinshr', 'a\u0301', '語', '😀', 'word and word\n']) {
+      // It ends before it would be looked at as a run without an end.
+      const text = `${letter.repeat(3_000_000 / letter.length)} end`;
+      const encoded = encodedBy(() => {
+        assert.equal(tokenizer.countUpTo(text, 1000), undefined);
+        assert.ok(tokenizer.count(tokenizer.truncate(text, 1000)) > 900);
+      });
+      assert.ok(encoded < 1_000_000, `${letter}: ${encoded}`);
+    }
   });
 
   test('cuts a text to a limit of tokens, at a code point', () => {

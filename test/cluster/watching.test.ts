@@ -46,7 +46,7 @@ async function watch(task: object): Promise<Caller> {
   sent.end(JSON.stringify(task));
   let worker: number | undefined;
   await until(() => {
-    worker = workerOf(under.workers(), localPort!);
+    worker = workerOf(under.workers(), Number(new URL(under.url).port), localPort!);
     return worker !== undefined;
   }, 'a worker that has the connection');
   return { worker: worker!, text: () => answer, leave: () => sent.destroy(), ended };

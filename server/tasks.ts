@@ -240,6 +240,7 @@ export class Tasks {
     task.executedElsewhere();
     let following = before;
     if (following === undefined || following.isOver) {
+      following?.leave();
       task.takenOver();
       following = this.#parts.peers?.follow(task.resolved.task.task_id, (events) => task.relay(events));
     }

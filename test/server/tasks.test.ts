@@ -264,6 +264,21 @@ test('who joins another process because the one before is over leaves that one',
   assert.deepEqual(left, [0, 1]);
 });
 
+test('what was shown elsewhere is shown here to its end, also when the lease is free before that', async () => {
+  const leases = new LocalLeases();
+  leases.claim = async () => (stored === undefined ? 'held' : 'granted');
+  let stored: TaskRecord | undefined;
+  const { tasks, followings, tail } = peersOf(leases, () => stored);
+  const caller = tasks.submit(resolved, { from: 'http' });
+  assert.ok('events' in caller);
+  await until(() => followings.length === 1, 'the question');
+  const late: TaskEvent = { event: 'delta', data: { text: 'late' } };
+  tail.push(late);
+  stored = failedRecord;
+  assert.equal((await caller.ended).final, true);
+  assert.deepEqual(caller.events, [late]);
+});
+
 const failedRecord = {
   requestHash: resolved.requestHash,
   final: true,

@@ -60,7 +60,7 @@ test('who asked leaves or dies: the others are told, and what they still show go
     if (how === 'leaves') followings.unfollow(1, 7);
     else followings.gone(1);
     assert.deepEqual(look(), [[2, { kind: 'unfollow', call: round }]]);
-    followings.shown(2, round, { events: [] });
+    followings.shown(2, round, 'ended');
     followings.gone(2);
     assert.deepEqual(look(), []);
   }
@@ -73,6 +73,24 @@ test('a second question of the same number goes to those who may still have it',
   followings.shown(2, round, 'absent');
   followings.follow(1, ask, [2, 3]);
   assert.deepEqual(look(), [[3, { ...ask, call: round }]]);
+});
+
+test('only one shows the task: another one that executes it too, or that had denied it, is sent away', () => {
+  const { followings, look } = book();
+  followings.follow(1, ask, [2, 3, 4]);
+  const round = (look()[0]![1] as { call: number }).call;
+  const unfollow = { kind: 'unfollow', call: round };
+  followings.shown(2, round, { events: [] });
+  look();
+  followings.shown(3, round, { events: [{ event: 'delta' }] });
+  assert.deepEqual(look(), [[3, unfollow]]);
+  followings.shown(4, round, 'absent');
+  followings.shown(4, round, { events: [] });
+  assert.deepEqual(look(), [[4, unfollow]]);
+  followings.shown(2, round, 'ended');
+  assert.deepEqual(look(), [[1, shown(7, 'ended')]]);
+  followings.shown(4, round, { events: [] });
+  assert.deepEqual(look(), [[4, unfollow]]);
 });
 
 test.run();

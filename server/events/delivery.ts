@@ -166,7 +166,7 @@ async function renew(
  * The broker counts what a stopping process gives back like what a dying one leaves behind, so a message that is new to
  * it takes the count along as it was before. Only the first time counts: requeued, a task keeps its place in the queue.
  */
-async function giveBack(
+export async function giveBack(
   { names, publisher }: DeliveryParts,
   { tier, suspect, message }: Delivery,
 ): Promise<DeliveryVerdict> {

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
+import { connect } from 'amqplib';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import { aTinyTask, atBroker, modelCalls, outcomeOf, queuesAreEmpty } from '../events/at-broker.js';
+import { returnsOf } from '../../server/events/message.js';
+import {
+  aReadyEvent,
+  aTinyTask,
+  atBroker,
+  modelCalls,
+  outcomeOf,
+  queuesAreEmpty,
+} from '../events/at-broker.js';
 import { startProxy } from '../servers/proxy.js';
 import { until } from '../service/at-service.js';
 import { atFaults, eventually, tinyTasks } from './at-faults.js';
@@ -114,6 +123,39 @@ test('what is delivered while a process takes its leave of the broker is given b
     assert.equal(await modelCalls(under, late!.task_id), 0);
   } finally {
     proxy.delay(0);
+    await under.close();
+    await proxy.close();
+  }
+});
+
+test('that is no death of a suspect either', async () => {
+  const proxy = await startProxy(Number(new URL(rabbit.url).port));
+  const serviceUrl = rabbit.url.replace(/:\d+(\/|$)/, `:${proxy.port}$1`);
+  const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '30000' } });
+  const sender = await connect(rabbit.url);
+  try {
+    await under.knobs({ ttftMs: 5_000 });
+    await under.orchestrator.ready(tinyTasks(1)[0]!);
+    await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
+    proxy.delay(500);
+    const stopped = under.stop();
+    await eventually(() => under.entries('stopping').length === 1, 'the stop');
+    const suspects = under.queue('suspect.tiny');
+    const channel = await sender.createConfirmChannel();
+    const content = Buffer.from(JSON.stringify(aReadyEvent(aTinyTask())));
+    channel.sendToQueue(suspects, content, { contentType: 'application/cloudevents+json' });
+    await channel.waitForConfirms();
+    const waiting = () => under.orchestrator.depth(suspects);
+    await eventually(async () => (await waiting()) === 0, 'the broker has delivered it');
+    await eventually(async () => (await waiting()) === 1, 'the message in its queue');
+    proxy.delay(0);
+    await stopped;
+    const [message, ...others] = await under.orchestrator.take(suspects);
+    assert.deepEqual(others, []);
+    assert.equal(returnsOf(message!), 0);
+  } finally {
+    proxy.delay(0);
+    await sender.close();
     await under.close();
     await proxy.close();
   }

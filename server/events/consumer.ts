@@ -103,6 +103,11 @@ export async function openConsumer({
     try {
       await intake.prepare?.(channel);
       await channel.prefetch(intake.prefetch);
+      // The stop of the intake has not seen it, and what it takes would stay here until the last task has ended.
+      if (phase !== 'open') {
+        await channel.close();
+        return;
+      }
       const consumerTag = randomUUID();
       open.set(channel, consumerTag);
       const onMessage = (message: ConsumeMessage | null) => {

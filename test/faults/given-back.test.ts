@@ -12,7 +12,7 @@ import {
   queuesAreEmpty,
 } from '../events/at-broker.js';
 import { startProxy } from '../servers/proxy.js';
-import { until } from '../service/at-service.js';
+import { sleep, until } from '../service/at-service.js';
 import { atFaults, eventually, tinyTasks } from './at-faults.js';
 import { atNodes } from './at-nodes.js';
 
@@ -156,6 +156,42 @@ test('that is no death of a suspect either', async () => {
   } finally {
     proxy.delay(0);
     await sender.close();
+    await under.close();
+    await proxy.close();
+  }
+});
+
+test('a process that stops takes nothing, also when its connection is just being opened again', async () => {
+  const proxy = await startProxy(Number(new URL(rabbit.url).port));
+  const serviceUrl = rabbit.url.replace(/:\d+(\/|$)/, `:${proxy.port}$1`);
+  const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '60000' } });
+  const watcher = await connect(rabbit.url);
+  try {
+    await under.knobs({ ttftMs: 25_000 });
+    const [running, late] = tinyTasks(2);
+    await under.orchestrator.ready(running!);
+    await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
+    const connected = () => under.entries('broker_connected').length;
+    const before = connected();
+    const channel = await watcher.createChannel();
+    const consumers = async () => (await channel.checkQueue(under.queue('ready.tiny'))).consumerCount;
+    proxy.delay(50);
+    proxy.cut();
+    await eventually(async () => (await consumers()) === 0, 'the loss of the connection');
+    await eventually(async () => (await consumers()) === 1, 'the first of the new consumers');
+    const stopped = under.stop();
+    await eventually(() => connected() === before + 2, 'the connections');
+    const task = { ...late!, tier: 'frontier' };
+    await under.orchestrator.ready(task);
+    await sleep(500);
+    assert.equal(await under.orchestrator.depth(under.queue('ready.frontier')), 1);
+    assert.equal((await under.stats()).open, 1, 'the last task runs');
+    proxy.delay(0);
+    await under.knobs({});
+    await stopped;
+  } finally {
+    proxy.delay(0);
+    await watcher.close();
     await under.close();
     await proxy.close();
   }

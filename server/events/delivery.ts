@@ -240,8 +240,10 @@ async function conclude(
       return retryLater(parts, delivery, attempt - 1, attempt);
     case 'internal_error':
       // Not even recorded, or it would be final: a fault of ours that meets this message every time.
-      if (attempt >= parts.config.rabbitmq.max_attempts)
+      if (attempt >= parts.config.rabbitmq.max_attempts) {
+        await parts.store.dropQueued(task.task_id);
         return deadLetter(parts, delivery, outcome.code, outcome.detail);
+      }
       return retryLater(parts, delivery, attempt, attempt);
     default:
       // It waits like a task that was never tried, and may be cancelled like one.

@@ -10,9 +10,9 @@ export interface Peers {
 
 /** An execution in another process, seen from here. */
 export interface Following {
-  /** Whether it was joined, and has ended since, or its process has. */
+  /** Whether it was joined and has ended since, or its process has, or whether it is time to look for one again. */
   readonly isOver: boolean;
-  /** Resolves when that comes; never, when no process of the node executes the task. */
+  /** Resolves when one that was joined is over; never, when no process of the node executes the task. */
   readonly over: Promise<void>;
   /** Shows the events of the execution, from the first one. Idempotent. */
   watch(): void;

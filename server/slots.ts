@@ -100,8 +100,8 @@ export interface TierWatcher {
   short(waiting: number): void;
   /** How many wait; called when one of them got his slot from another task here. */
   fewer(waiting: number): void;
-  /** A slot became free and nobody waits. */
-  idle(): void;
+  /** A slot became free that is owed, or that nobody waits for. */
+  idle(isOwed: boolean): void;
 }
 
 /** The slots that a process has of one tier, and who waits for them. */
@@ -168,7 +168,7 @@ export class TierSlots {
     while (this.#used < this.#capacity) {
       const waiter = this.#queue.next();
       if (waiter === undefined) {
-        this.#watcher?.idle();
+        this.#watcher?.idle(false);
         return;
       }
       waiter.admit(this.#take());
@@ -282,13 +282,13 @@ export class TierSlots {
   #passOn(): void {
     if (this.#owed > 0) {
       this.#owed--;
-      this.#watcher?.idle();
+      this.#watcher?.idle(true);
       return;
     }
     if (this.#used >= this.#capacity) return;
     const waiter = this.#queue.next();
     if (waiter === undefined) {
-      this.#watcher?.idle();
+      this.#watcher?.idle(false);
       return;
     }
     waiter.admit(this.#take());

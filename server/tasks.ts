@@ -215,13 +215,14 @@ export class Tasks {
     try {
       for (;;) {
         const claim = await this.#parts.leases.claim(taskId, resolved.requestHash);
-        if (claim === 'granted') return undefined;
+        if (claim === 'granted' && following === undefined) return undefined;
         const stored = await this.#parts.store.find(taskId);
         const standing = standingOf(task, stored);
         if (standing === 'stands') {
-          await following?.shown();
+          if (following !== undefined) await deadline.race(following.shown());
           return await this.#outcomeOf(stored!);
         }
+        if (claim === 'granted') return undefined;
         if (claim === 'conflict' && stored?.requestHash !== resolved.requestHash) throw new Conflict();
         if (claim === 'held') following = this.#follow(task, following);
         await Promise.race([
@@ -240,6 +241,7 @@ export class Tasks {
     task.executedElsewhere();
     let following = before;
     if (following === undefined || following.isOver) {
+      following?.leave();
       task.takenOver();
       following = this.#parts.peers?.follow(task.resolved.task.task_id, (events) => task.relay(events));
     }

@@ -46,7 +46,12 @@ export class Followings {
 
   shown(worker: number, round: number, shown: Shown): void {
     const following = this.#followings.get(round);
-    if (!following?.asked.has(worker)) return;
+    if (!following?.asked.has(worker) || (following.source ?? worker) !== worker) {
+      following?.asked.delete(worker);
+      // It has taken in somebody who has another source, or is gone: it would execute the task for nobody.
+      if (typeof shown === 'object') this.#send(worker, { kind: 'unfollow', call: round });
+      return;
+    }
     if (shown === 'absent') {
       this.#without(worker, round, following);
     } else if (shown === 'ended') {

@@ -58,7 +58,6 @@ class LeasedTier {
   readonly #meter: CallMeter | undefined;
   /** How many slots the primary knows that this worker wants. */
   #wanted = 0;
-  #owed = 0;
   #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(tier: string, queue: Config['queues'][string], link: Link) {
@@ -68,7 +67,7 @@ class LeasedTier {
     this.slots = new TierSlots(queue, {
       short: (waiting) => this.#want(waiting),
       fewer: (waiting) => this.#wantLess(waiting),
-      idle: () => this.#becameIdle(),
+      idle: (isOwed) => this.#becameIdle(isOwed),
     });
   }
 
@@ -83,7 +82,7 @@ class LeasedTier {
     const idle = this.slots.shrink(slots);
     // Whoever wants a busy slot waits for its end, and has to know how long that takes.
     if (idle > 0 || (busy > 0 && this.slots.hasNews)) this.#give(idle);
-    this.#owed += this.slots.owe(Math.max(0, busy - idle));
+    this.slots.owe(Math.max(0, busy - idle));
   }
 
   observe(latencyMs: number | undefined): void {
@@ -95,9 +94,9 @@ class LeasedTier {
     clearTimeout(this.#idleTimer);
   }
 
-  #becameIdle(): void {
-    if (this.#owed > 0) {
-      this.#owed--;
+  #becameIdle(isOwed: boolean): void {
+    // One that comes while another is owed pays for it.
+    if (isOwed || this.slots.forgive(1) > 0) {
       this.#giveIdle(1);
       this.#wantWhatWaits();
       return;

@@ -56,12 +56,13 @@ export class NodePeers implements Peers {
 
 /** What is executed in another worker. */
 class FollowedTask implements Following {
-  isOver = false;
   readonly over: Promise<void>;
   readonly #show: (events: readonly TaskEvent[]) => void;
   readonly #ask: { follow(watch: boolean): void; unfollow(): void };
   #resolveOver!: () => void;
   #isJoined = false;
+  /** From when on it is over, in ms of `performance.now()`. */
+  #overAt = Number.POSITIVE_INFINITY;
   #isWatched = false;
 
   constructor(
@@ -76,14 +77,19 @@ class FollowedTask implements Following {
     ask.follow(false);
   }
 
+  get isOver(): boolean {
+    return performance.now() >= this.#overAt;
+  }
+
   shows(shown: 'ended' | { readonly events: readonly object[] }): void {
     if (shown !== 'ended') {
       this.#isJoined = true;
+      this.#overAt = Number.POSITIVE_INFINITY;
       this.#show(shown.events as readonly TaskEvent[]);
     } else if (this.#isJoined) {
-      this.isOver = true;
+      this.#overAt = performance.now();
       this.#resolveOver();
-    }
+    } else this.#overAt = performance.now() + ASK_AGAIN_MS;
   }
 
   watch(): void {
@@ -100,6 +106,9 @@ class FollowedTask implements Following {
     this.#ask.unfollow();
   }
 }
+
+/** Nobody on the node executed the task: one that was ending, or one of another node, may be followed by one here. */
+const ASK_AGAIN_MS = 1000;
 
 /** Somebody in another worker who joins a task that is executed here. */
 class Follower {

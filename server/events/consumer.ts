@@ -3,7 +3,7 @@ import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { handleCancellation } from './cancellation.js';
 import type { BrokerState } from './connection.js';
 import { gatherWrites, openConnection, within } from './connection.js';
-import { type DeliveryParts, handleDelivery } from './delivery.js';
+import { type DeliveryParts, giveBack, handleDelivery } from './delivery.js';
 import { Moment } from './moment.js';
 import { declare, type Topology } from './topology.js';
 
@@ -33,6 +33,8 @@ interface Intake {
   readonly queue: string;
   readonly prefetch: number;
   readonly handle: (message: ConsumeMessage) => Promise<'ack' | 'requeue'>;
+  /** What becomes of a message that is not to be handled here. */
+  readonly refuse: (message: ConsumeMessage) => Promise<'ack' | 'requeue'>;
   /** Declares a queue that only this connection has. */
   readonly prepare?: (channel: Channel) => Promise<unknown>;
 }
@@ -51,11 +53,13 @@ export async function openConsumer({
       queue: names.ready(tier),
       prefetch: Math.ceil(config.queues[tier]!.concurrency / processes),
       handle: (message) => handleDelivery(parts, { tier, suspect: false, message }),
+      refuse: (message) => giveBack(parts, { tier, suspect: false, message }),
     },
     {
       queue: names.suspect(tier),
       prefetch: 1,
       handle: (message) => handleDelivery(parts, { tier, suspect: true, message }),
+      refuse: (message) => giveBack(parts, { tier, suspect: true, message }),
     },
   ]);
   const cancellations = `${config.rabbitmq.queue_prefix}.cancelled.${instance}`;
@@ -64,6 +68,8 @@ export async function openConsumer({
     queue: cancellations,
     prefetch: 100,
     handle: (message) => handleCancellation(parts, message),
+    // The other processes have one of their own.
+    refuse: async () => 'requeue',
     prepare: async (channel) => {
       await channel.assertQueue(cancellations, { exclusive: true, autoDelete: true, durable: false });
       await channel.bindQueue(cancellations, names.exchange, names.routing.cancelled);
@@ -74,7 +80,8 @@ export async function openConsumer({
   /** The open channels of the present connection, with their consumer tags. */
   const open = new Map<Channel, string>();
   /** What the broker still delivered before it knew that nothing more is taken. */
-  const untaken: { readonly channel: Channel; readonly message: ConsumeMessage }[] = [];
+  const untaken: { readonly channel: Channel; readonly intake: Intake; readonly message: ConsumeMessage }[] =
+    [];
   let current: ChannelModel | undefined;
   let phase: 'open' | 'draining' | 'closed' = 'open';
 
@@ -96,13 +103,18 @@ export async function openConsumer({
     try {
       await intake.prepare?.(channel);
       await channel.prefetch(intake.prefetch);
+      // The stop of the intake has not seen it, and what it takes would stay here until the last task has ended.
+      if (phase !== 'open') {
+        await channel.close();
+        return;
+      }
       const consumerTag = randomUUID();
       open.set(channel, consumerTag);
       const onMessage = (message: ConsumeMessage | null) => {
         // Null: the broker has cancelled the consumer, because the queue is gone or has moved.
         if (message === null) channel.close().catch(() => {});
-        else if (phase === 'open') take(channel, intake, message);
-        else untaken.push({ channel, message });
+        else if (phase === 'open') take(channel, intake, message, intake.handle);
+        else untaken.push({ channel, intake, message });
       };
       await channel.consume(intake.queue, onMessage, { consumerTag });
       if (isClosed()) throw new Error('the channel was closed while it was opened');
@@ -136,9 +148,8 @@ export async function openConsumer({
     if (isWanted()) setTimeout(reopen, REOPEN_MS).unref();
   }
 
-  function take(channel: Channel, intake: Intake, message: ConsumeMessage): void {
-    const answered = intake
-      .handle(message)
+  function take(channel: Channel, intake: Intake, message: ConsumeMessage, handle: Intake['handle']): void {
+    const answered = handle(message)
       .catch(async (error: Error) => {
         if (phase === 'open') log.error({ event: 'delivery_error', queue: intake.queue, error: error.stack });
         await new Promise((resolve) => setTimeout(resolve, phase === 'open' ? ERROR_PAUSE_MS : 0));
@@ -180,8 +191,8 @@ export async function openConsumer({
       phase = 'draining';
       await Promise.all([...open].map(([channel, tag]) => channel.cancel(tag).catch(() => {})));
       // Only now: before, the broker would have delivered them here again.
-      for (const { channel, message } of untaken.splice(0))
-        if (open.has(channel)) channel.nack(message, false, true);
+      for (const { channel, intake, message } of untaken.splice(0))
+        if (open.has(channel)) take(channel, intake, message, intake.refuse);
     },
     close: async (ms) => {
       phase = 'draining';

@@ -166,7 +166,7 @@ async function renew(
  * The broker counts what a stopping process gives back like what a dying one leaves behind, so a message that is new to
  * it takes the count along as it was before. Only the first time counts: requeued, a task keeps its place in the queue.
  */
-async function giveBack(
+export async function giveBack(
   { names, publisher }: DeliveryParts,
   { tier, suspect, message }: Delivery,
 ): Promise<DeliveryVerdict> {
@@ -240,8 +240,10 @@ async function conclude(
       return retryLater(parts, delivery, attempt - 1, attempt);
     case 'internal_error':
       // Not even recorded, or it would be final: a fault of ours that meets this message every time.
-      if (attempt >= parts.config.rabbitmq.max_attempts)
+      if (attempt >= parts.config.rabbitmq.max_attempts) {
+        await parts.store.dropQueued(task.task_id);
         return deadLetter(parts, delivery, outcome.code, outcome.detail);
+      }
       return retryLater(parts, delivery, attempt, attempt);
     default:
       // It waits like a task that was never tried, and may be cancelled like one.

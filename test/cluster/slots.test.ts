@@ -260,6 +260,36 @@ test('how long a task takes is known to a worker that has run none', async () =>
   node.close();
 });
 
+test('who waits for a slot that is free has it, also when one came that nobody wanted any more while another was owed', async () => {
+  let hear!: (message: ToWorker) => void;
+  const given: number[] = [];
+  const slots = new LeasedSlots({ tiny: queue }, 2, {
+    send: (message) => {
+      if (message.kind === 'give') given.push(message.slots);
+    },
+    on: (listener) => {
+      hear = listener;
+    },
+  });
+  const deadline = new Deadline(60_000);
+  const take = () => slots.acquire('tiny', deadline, 'http') as Promise<Slot>;
+  const first = take();
+  hear({ kind: 'grant', tier: 'tiny', slots: 1 });
+  const busy = await first;
+  const impatient = new Deadline(60_000);
+  const left = slots.acquire('tiny', impatient, 'http');
+  hear({ kind: 'recall', tier: 'tiny', slots: 1, busy: 1 });
+  impatient.cancel(new Interruption('cancelled', 'x'));
+  await left;
+  hear({ kind: 'grant', tier: 'tiny', slots: 1 });
+  assert.deepEqual(given, [1]);
+  const second = take();
+  busy.release();
+  assert.ok(await Promise.race([second, sleep(100)]), 'the slot that is free');
+  for (const one of [deadline, impatient]) one.clear();
+  slots.close();
+});
+
 test('one slot is passed to and fro between two workers that both want it', async () => {
   const node = new Node(1);
   const workers = [node.start(), node.start()];

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
+import { connect } from 'amqplib';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import { aTinyTask, atBroker, modelCalls, outcomeOf, queuesAreEmpty } from '../events/at-broker.js';
+import { returnsOf } from '../../server/events/message.js';
+import {
+  aReadyEvent,
+  aTinyTask,
+  atBroker,
+  modelCalls,
+  outcomeOf,
+  queuesAreEmpty,
+} from '../events/at-broker.js';
 import { startProxy } from '../servers/proxy.js';
-import { until } from '../service/at-service.js';
+import { sleep, until } from '../service/at-service.js';
 import { atFaults, eventually, tinyTasks } from './at-faults.js';
 import { atNodes } from './at-nodes.js';
 
@@ -114,6 +123,75 @@ test('what is delivered while a process takes its leave of the broker is given b
     assert.equal(await modelCalls(under, late!.task_id), 0);
   } finally {
     proxy.delay(0);
+    await under.close();
+    await proxy.close();
+  }
+});
+
+test('that is no death of a suspect either', async () => {
+  const proxy = await startProxy(Number(new URL(rabbit.url).port));
+  const serviceUrl = rabbit.url.replace(/:\d+(\/|$)/, `:${proxy.port}$1`);
+  const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '30000' } });
+  const sender = await connect(rabbit.url);
+  try {
+    await under.knobs({ ttftMs: 5_000 });
+    await under.orchestrator.ready(tinyTasks(1)[0]!);
+    await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
+    proxy.delay(500);
+    const stopped = under.stop();
+    await eventually(() => under.entries('stopping').length === 1, 'the stop');
+    const suspects = under.queue('suspect.tiny');
+    const channel = await sender.createConfirmChannel();
+    const content = Buffer.from(JSON.stringify(aReadyEvent(aTinyTask())));
+    channel.sendToQueue(suspects, content, { contentType: 'application/cloudevents+json' });
+    await channel.waitForConfirms();
+    const waiting = () => under.orchestrator.depth(suspects);
+    await eventually(async () => (await waiting()) === 0, 'the broker has delivered it');
+    await eventually(async () => (await waiting()) === 1, 'the message in its queue');
+    proxy.delay(0);
+    await stopped;
+    const [message, ...others] = await under.orchestrator.take(suspects);
+    assert.deepEqual(others, []);
+    assert.equal(returnsOf(message!), 0);
+  } finally {
+    proxy.delay(0);
+    await sender.close();
+    await under.close();
+    await proxy.close();
+  }
+});
+
+test('a process that stops takes nothing, also when its connection is just being opened again', async () => {
+  const proxy = await startProxy(Number(new URL(rabbit.url).port));
+  const serviceUrl = rabbit.url.replace(/:\d+(\/|$)/, `:${proxy.port}$1`);
+  const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '60000' } });
+  const watcher = await connect(rabbit.url);
+  try {
+    await under.knobs({ ttftMs: 25_000 });
+    const [running, late] = tinyTasks(2);
+    await under.orchestrator.ready(running!);
+    await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
+    const connected = () => under.entries('broker_connected').length;
+    const before = connected();
+    const channel = await watcher.createChannel();
+    const consumers = async () => (await channel.checkQueue(under.queue('ready.tiny'))).consumerCount;
+    proxy.delay(50);
+    proxy.cut();
+    await eventually(async () => (await consumers()) === 0, 'the loss of the connection');
+    await eventually(async () => (await consumers()) === 1, 'the first of the new consumers');
+    const stopped = under.stop();
+    await eventually(() => connected() === before + 2, 'the connections');
+    const task = { ...late!, tier: 'frontier' };
+    await under.orchestrator.ready(task);
+    await sleep(500);
+    assert.equal(await under.orchestrator.depth(under.queue('ready.frontier')), 1);
+    assert.equal((await under.stats()).open, 1, 'the last task runs');
+    proxy.delay(0);
+    await under.knobs({});
+    await stopped;
+  } finally {
+    proxy.delay(0);
+    await watcher.close();
     await under.close();
     await proxy.close();
   }

@@ -215,4 +215,74 @@ test('who waits for a task of another process joins it there, and watches only w
   assert.equal(asked.filter((what) => what.startsWith('follow')).length, 1);
 });
 
+/** What joins tasks in another process: each following that was asked for, and who left. */
+function peersOf(leases: LocalLeases, stored: () => TaskRecord | undefined) {
+  const followings: { show: (events: readonly TaskEvent[]) => void; isOver: boolean; end: () => void }[] = [];
+  const left: number[] = [];
+  /** What comes before the end. */
+  const tail: TaskEvent[] = [];
+  const peers: TasksParts['peers'] = {
+    onFollow: undefined,
+    follow: (_, show) => {
+      const at = followings.length;
+      let end!: () => void;
+      const over = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      const following = { show, isOver: false, end };
+      followings.push(following);
+      return {
+        get isOver() {
+          return following.isOver;
+        },
+        over,
+        watch: () => {},
+        shown: async () => show(tail),
+        leave: () => void left.push(at),
+      };
+    },
+  };
+  const tasks = saturated({ find: async () => stored(), artifact: async () => undefined }, { leases, peers });
+  return { tasks, followings, left, tail };
+}
+
+test('who joins another process because the one before is over leaves that one', async () => {
+  const leases = new LocalLeases();
+  leases.claim = async () => 'held';
+  let stored: TaskRecord | undefined;
+  const { tasks, followings, left } = peersOf(leases, () => stored);
+  const caller = tasks.submit(resolved, { from: 'http' });
+  assert.ok('events' in caller);
+  await until(() => followings.length === 1, 'the first question');
+  followings[0]!.isOver = true;
+  followings[0]!.end();
+  await until(() => followings.length === 2, 'the second question');
+  assert.deepEqual(left, [0]);
+  stored = failedRecord;
+  followings[1]!.end();
+  await caller.ended;
+  assert.deepEqual(left, [0, 1]);
+});
+
+test('what was shown elsewhere is shown here to its end, also when the lease is free before that', async () => {
+  const leases = new LocalLeases();
+  leases.claim = async () => (stored === undefined ? 'held' : 'granted');
+  let stored: TaskRecord | undefined;
+  const { tasks, followings, tail } = peersOf(leases, () => stored);
+  const caller = tasks.submit(resolved, { from: 'http' });
+  assert.ok('events' in caller);
+  await until(() => followings.length === 1, 'the question');
+  const late: TaskEvent = { event: 'delta', data: { text: 'late' } };
+  tail.push(late);
+  stored = failedRecord;
+  assert.equal((await caller.ended).final, true);
+  assert.deepEqual(caller.events, [late]);
+});
+
+const failedRecord = {
+  requestHash: resolved.requestHash,
+  final: true,
+  outcome: { status: 'failed', code: 'output_invalid' },
+} as TaskRecord;
+
 test.run();

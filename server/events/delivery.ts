@@ -231,12 +231,12 @@ async function conclude(
     case 'store_unavailable':
       throw new StoreUnavailable(outcome.detail);
     case 'shutting_down':
-      await parts.store.noteQueued(task.task_id, requestHash);
+      await noteWaiting(parts, task.task_id, requestHash);
       return giveBack(parts, delivery);
     case 'cancelled':
       return 'requeue';
     case 'tier_saturated':
-      await parts.store.noteQueued(task.task_id, requestHash);
+      await noteWaiting(parts, task.task_id, requestHash);
       return retryLater(parts, delivery, attempt - 1, attempt);
     case 'internal_error':
       // Not even recorded, or it would be final: a fault of ours that meets this message every time.
@@ -246,9 +246,18 @@ async function conclude(
       }
       return retryLater(parts, delivery, attempt, attempt);
     default:
-      // It waits like a task that was never tried, and may be cancelled like one.
-      await parts.store.noteQueued(task.task_id, requestHash);
+      await noteWaiting(parts, task.task_id, requestHash);
       return retryLater(parts, delivery, attempt, attempt);
+  }
+}
+
+/** It waits like a task that was never tried, and may be cancelled like one. */
+async function noteWaiting({ store }: DeliveryParts, taskId: string, requestHash: string): Promise<void> {
+  try {
+    await store.noteQueued(taskId, requestHash);
+  } catch (error) {
+    // It waits all the same: to handle it again would call the model at once.
+    if (!(error instanceof StoreUnavailable)) throw error;
   }
 }
 

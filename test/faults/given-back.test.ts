@@ -104,7 +104,7 @@ test('what is delivered while a process takes its leave of the broker is given b
   const serviceUrl = rabbit.url.replace(/:\d+(\/|$)/, `:${proxy.port}$1`);
   const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '30000' } });
   try {
-    await under.knobs({ ttftMs: 5_000 });
+    await under.knobs({ ttftMs: 12_000 });
     const [running, late] = tinyTasks(2);
     await under.orchestrator.ready(running!);
     await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
@@ -134,7 +134,7 @@ test('that is no death of a suspect either', async () => {
   const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '30000' } });
   const sender = await connect(rabbit.url);
   try {
-    await under.knobs({ ttftMs: 5_000 });
+    await under.knobs({ ttftMs: 12_000 });
     await under.orchestrator.ready(tinyTasks(1)[0]!);
     await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
     proxy.delay(500);

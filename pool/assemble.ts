@@ -107,7 +107,7 @@ function tokensAround(job: AssembleJob, room: number, tokenizer: Tokenizer): num
 /** How far a task is beyond the limit, where it does not take long to count. */
 function overflowOf(user: string, fixedTokens: number, limit: number, tokenizer: Tokenizer): Assembled {
   const exact = user.length <= COUNTED_UNITS * limit;
-  const promptTokens = exact ? fixedTokens + tokenizer.count(user) : limit;
+  const promptTokens = exact ? fixedTokens + tokenizer.count(user) : Math.max(limit, fixedTokens);
   return { kind: 'overflow', promptTokens, exact, budgetTokens: limit };
 }
 

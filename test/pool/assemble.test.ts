@@ -129,6 +129,13 @@ test('how far a task is beyond the window is told exactly where it is not far', 
   assert.equal(result.promptTokens, alone.promptTokens);
 });
 
+test('a window that leaves nothing for a prompt is told what the prompt takes at least', () => {
+  const result = assemble(job({ contextWindow: 1024 }), tokenizer);
+  assert.ok(result.kind === 'overflow' && result.budgetTokens < 0 && !result.exact);
+  const alone = assembled({});
+  assert.equal(result.promptTokens, tokenizer.count(messagesOf(alone).system));
+});
+
 test('a repair shows the answer and what was wrong with it', () => {
   const result = assembled({
     repair: { answer: '{"foo":1}', violations: [{ path: '/content', message: 'is required' }] },

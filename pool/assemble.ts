@@ -20,9 +20,9 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
   const limit = target.contextWindow - target.maxOutputTokens - RESERVED_TOKENS;
   const room = limit - fixedTokens;
   const material = materialOf(job);
-  let budget = isLarge(material, room) ? room - tokensWithout(job, room, tokenizer) : room;
-  for (;;) {
-    const { text, ...context } = fitContext(material.provided, material.retrieved, budget, tokenizer);
+  let budget = isLarge(material, room) ? room - tokensAround(job, room, tokenizer) : room;
+  for (let whole = budget + SEAM_TOKENS; ; whole = budget) {
+    const { text, ...context } = fitContext(material.provided, material.retrieved, budget, whole, tokenizer);
     const user = templateOf(job.template).renderUser(
       viewOf(job.task, job.tier, target.maxOutputTokens, text),
     );
@@ -47,7 +47,7 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
     }
     if (text === '') return overflowOf(user, fixedTokens, limit, tokenizer);
     const over = (userTokens ?? Number.POSITIVE_INFINITY) - room;
-    budget = Math.max(0, Math.min(budget, context.tokens) - over);
+    budget = Math.max(0, Math.min(budget - 1, context.tokens - over));
   }
 }
 
@@ -71,6 +71,10 @@ export function measure(job: MeasureJob, tokenizer: Tokenizer): number {
 const RESERVED_TOKENS = 32;
 // The context block's own tags.
 const BLOCK_TOKENS = 16;
+// A context of one token.
+const LEAST_CONTEXT = 'x';
+// What the ends of a context may save when they join the lines around it.
+const SEAM_TOKENS = 4;
 // What a prompt may grow by when it names a larger limit.
 const LIMIT_TOKENS = 8;
 
@@ -92,18 +96,18 @@ function isLarge({ provided, retrieved }: Material, room: number): boolean {
   return (provided?.length ?? 0) + (retrieved?.text.length ?? 0) > room;
 }
 
-/** What the user part takes without any context, and what stands around it then; `room` where it takes more. */
-function tokensWithout(job: AssembleJob, room: number, tokenizer: Tokenizer): number {
+/** What the user part takes apart from the context, its tags included; `room` where it takes more. */
+function tokensAround(job: AssembleJob, room: number, tokenizer: Tokenizer): number {
   const user = templateOf(job.template).renderUser(
-    viewOf(job.task, job.tier, job.target.maxOutputTokens, ''),
+    viewOf(job.task, job.tier, job.target.maxOutputTokens, LEAST_CONTEXT),
   );
-  return (tokenizer.countUpTo(user, room) ?? room) + BLOCK_TOKENS;
+  return (tokenizer.countUpTo(user, room + 1) ?? room + 1) - 1;
 }
 
 /** How far a task is beyond the limit, where it does not take long to count. */
 function overflowOf(user: string, fixedTokens: number, limit: number, tokenizer: Tokenizer): Assembled {
   const exact = user.length <= COUNTED_UNITS * limit;
-  const promptTokens = exact ? fixedTokens + tokenizer.count(user) : limit;
+  const promptTokens = exact ? fixedTokens + tokenizer.count(user) : Math.max(limit, fixedTokens);
   return { kind: 'overflow', promptTokens, exact, budgetTokens: limit };
 }
 

@@ -10,20 +10,25 @@ export interface RetrievedText {
 
 /**
  * Fits context into a budget of tokens, most relevant first. What the caller provided comes before what was
- * retrieved. A section that does not fit as a whole is cut at a line, if a useful part of it fits.
+ * retrieved. A section that does not fit as a whole is cut at a line, if a useful part of it fits. Nothing is cut where
+ * all of it has at most `wholeTokens`.
  */
 export function fitContext(
   provided: string | undefined,
   retrieved: RetrievedText | undefined,
   budgetTokens: number,
+  wholeTokens: number,
   tokenizer: Tokenizer,
 ): FittedContext & { readonly text: string } {
+  const sections = sectionsOf(provided, retrieved);
+  const whole = wholeContext(sections, wholeTokens, tokenizer);
+  if (whole !== undefined) return whole;
   const used: ContextSource[] = [];
   const dropped: ContextSource[] = [];
   const parts: string[] = [];
   let left = budgetTokens;
   let onlyTokens = 0;
-  for (const section of sectionsOf(provided, retrieved)) {
+  for (const section of sections) {
     const part = left > 0 ? fitSection(section.text, left, tokenizer) : undefined;
     if (part === undefined) {
       dropped.push(...section.sources);
@@ -32,11 +37,30 @@ export function fitContext(
     parts.push(part.text);
     onlyTokens = part.tokens;
     left -= part.tokens + SEPARATOR_TOKENS;
-    const only = section.sources.length === 1;
-    used.push(...section.sources.map((source) => (only ? { ...source, tokens: part.tokens } : source)));
+    used.push(...sourcesOf(section, part.tokens));
   }
   const text = parts.join('\n\n');
   return { text, tokens: parts.length === 1 ? onlyTokens : tokenizer.count(text), used, dropped };
+}
+
+/** All sections as they are, where together they have at most so many tokens: to add up bounds of each asks for more. */
+function wholeContext(
+  sections: readonly Section[],
+  mostTokens: number,
+  tokenizer: Tokenizer,
+): (FittedContext & { readonly text: string }) | undefined {
+  const text = sections.map((section) => section.text).join('\n\n');
+  const tokens = tokenizer.countUpTo(text, mostTokens);
+  if (tokens === undefined) return undefined;
+  const used = sections.flatMap((section) =>
+    sourcesOf(section, sections.length === 1 ? tokens : tokenizer.count(section.text)),
+  );
+  return { text, tokens, used, dropped: [] };
+}
+
+/** The sources of a section; where it has one, with its tokens. */
+function sourcesOf({ sources }: Section, tokens: number): readonly ContextSource[] {
+  return sources.length === 1 ? [{ ...sources[0]!, tokens }] : sources;
 }
 
 interface Section {

@@ -46,13 +46,14 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
     { query, projectId, maxTokens }: RagQuery,
     trace: TraceContext | undefined,
   ): Promise<RetrievedContext> => {
+    const signal = AbortSignal.timeout(rag.timeout_ms);
     const response = await agent.request({
       origin: base.origin,
       path: `${base.pathname.replace(/\/+$/, '')}/query`,
       method: 'POST',
       headers: { 'content-type': 'application/json', ...trace },
       body: JSON.stringify({ query, project_id: projectId, max_tokens: maxTokens, search_mode: 'hybrid' }),
-      signal: AbortSignal.timeout(rag.timeout_ms),
+      signal,
     });
     if (response.statusCode !== 200) {
       await response.body.dump();
@@ -60,7 +61,9 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
     }
     const answer = await bytesUpTo(response.body, rag.max_response_bytes);
     const parsed =
-      answer.length <= INLINE_BYTES ? parseContext(answer) : await pools.parseContext({ answer });
+      answer.length <= INLINE_BYTES
+        ? parseContext(answer)
+        : await unlessAborted(pools.parseContext({ answer }), signal);
     if (parsed.kind === 'malformed') throw new Error(parsed.detail);
     return { text: parsed.text, sources: parsed.sources };
   };
@@ -143,6 +146,16 @@ async function bytesUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise
     parts.push(part);
   }
   return Buffer.concat(parts);
+}
+
+/** A thread that is busy with other bodies is waited for no longer than the service itself. */
+function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+    pending.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
 }
 
 function untilInterrupted(

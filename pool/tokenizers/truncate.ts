@@ -20,7 +20,7 @@ const STEP_UNITS = 16_384;
  * the cut falls into an unbroken run of more than `WALKED_UNITS`, a prefix a little longer might fit as well.
  */
 export function truncate(engine: Engine, text: string, maxTokens: number): string {
-  let range: Range = { base: new Counter(engine, undefined, maxTokens), from: 0, to: text.length };
+  let range: Range = { base: new Counter(engine, undefined, maxTokens), from: 0, tokens: 0, to: text.length };
   for (const step of [4096, 128, 16]) range = narrow(range, text, step, maxTokens);
   return text.slice(0, walkDown(range, text, maxTokens));
 }
@@ -29,12 +29,16 @@ interface Range {
   /** Has taken the text up to `from`, where it has at most `maxTokens` if it ends. */
   readonly base: Counter;
   readonly from: number;
+  /** What it has if it ends there. */
+  readonly tokens: number;
   /** Longer prefixes have more than `maxTokens`. */
   readonly to: number;
 }
 
-function narrow({ base, from, to }: Range, text: string, step: number, maxTokens: number): Range {
-  if (isUnbroken(base) && to - from <= Math.max(step, base.waiting / RUN_SHARE)) return { base, from, to };
+function narrow(range: Range, text: string, step: number, maxTokens: number): Range {
+  const { base, from, to } = range;
+  const isNear = to - from <= step || range.tokens >= maxTokens - maxTokens / RUN_SHARE;
+  if (isUnbroken(base) && isNear) return range;
   const marks = [{ base, from }];
   const counter = base.copy();
   let end = to;
@@ -50,12 +54,13 @@ function narrow({ base, from, to }: Range, text: string, step: number, maxTokens
   }
   // At every mark what is settled fits; what waits there is still to be counted.
   let fits = 0;
+  let fitting = range.tokens;
   let tooMany = marks.length;
   let guess = Math.min(FIRST_GUESS, tooMany >>> 1);
   for (let tries = 1; tooMany - fits > 1; tries++) {
     const tried = marks[guess]!;
     const tokens = leastOf(tried.base.copy());
-    if (tokens <= maxTokens) fits = guess;
+    if (tokens <= maxTokens) [fits, fitting] = [guess, tokens];
     else tooMany = guess;
     // To count a long run costs much: go where the rate so far leads to, unless that does not lead on.
     const even = Math.floor(((tried.from * maxTokens) / tokens - from) / step);
@@ -64,7 +69,7 @@ function narrow({ base, from, to }: Range, text: string, step: number, maxTokens
   }
   const best = marks[fits]!;
   const failed = marks[tooMany];
-  return { ...best, to: isUnbroken(best.base) && failed !== undefined ? failed.from : end };
+  return { ...best, tokens: fitting, to: isUnbroken(best.base) && failed !== undefined ? failed.from : end };
 }
 
 function walkDown({ base, from, to }: Range, text: string, maxTokens: number): number {
@@ -90,7 +95,7 @@ function isUnbroken(counter: Counter): boolean {
 }
 
 const WALKED_UNITS = 512;
-/** Where a run is cut, it may be shorter by this share of its length than it could be. */
+/** In a long run the search ends where less than this share of the tokens is left. */
 const RUN_SHARE = 64;
 const FIRST_GUESS = 8;
 

@@ -61,6 +61,33 @@ test('a prompt with too much context fits the window, most relevant first', () =
   assert.ok(tokenizer.count(system) + tokenizer.count(user) <= 6000 - 1000);
 });
 
+test('context that fits is left whole, of however many sections and however narrow the window is', () => {
+  const ids = Array.from({ length: 200 }, (_, at) => `s${at}`);
+  const retrieved = {
+    text: ids.map((id) => `<!-- source: ${id} -->\n${'some words. '.repeat(6)}`).join('\n'),
+    sources: ids.map((artifact_id) => ({ artifact_id })),
+  };
+  const context = `It says this; ${'and this, '.repeat(2000)}and no more.\n`;
+  for (const options of [{ retrieved }, { context }, { context, retrieved }]) {
+    const wide = assembled({ ...options, contextWindow: 100_000 });
+    const contextWindow = wide.promptTokens + 1000 + 32;
+    const exact = assembled({ ...options, contextWindow });
+    assert.deepEqual(exact.context, wide.context);
+    assert.deepEqual(messagesOf(exact), messagesOf(wide));
+    const narrow = assembled({ ...options, contextWindow: contextWindow - 1 });
+    assert.ok(narrow.context.tokens < wide.context.tokens);
+    assert.ok(narrow.promptTokens < wide.promptTokens);
+  }
+});
+
+test('a part of the context is left as long as the window has room for a useful one', () => {
+  const context = 'word '.repeat(500);
+  const alone = assembled({}).promptTokens;
+  const around = assembled({ context: 'word' }).promptTokens - alone - 1;
+  const contextWindow = alone + around + 34 + 1000 + 32;
+  assert.ok(assembled({ context, contextWindow }).context.tokens >= 32);
+});
+
 test('context of more marked sections than an outcome should list is cut after some of them', () => {
   const text = Array.from({ length: 10_000 }, (_, at) => `<!-- source: s${at} -->\nx`).join('\n');
   const { context } = assembled({ retrieved: { text, sources: [] } });
@@ -100,6 +127,13 @@ test('how far a task is beyond the window is told exactly where it is not far', 
   assert.ok(result.kind === 'overflow' && result.exact);
   const alone = assembled({ description });
   assert.equal(result.promptTokens, alone.promptTokens);
+});
+
+test('a window that leaves nothing for a prompt is told what the prompt takes at least', () => {
+  const result = assemble(job({ contextWindow: 1024 }), tokenizer);
+  assert.ok(result.kind === 'overflow' && result.budgetTokens < 0 && !result.exact);
+  const alone = assembled({});
+  assert.equal(result.promptTokens, tokenizer.count(messagesOf(alone).system));
 });
 
 test('a repair shows the answer and what was wrong with it', () => {

@@ -132,6 +132,15 @@ test('a large answer is parsed in a thread, a small one where it arrives', async
   assert.deepEqual(small, { text: 'text', sources });
 });
 
+test('a thread that is busy is waited for no longer than one query may take', async () => {
+  const busy = { parseContext: () => new Promise<never>(() => {}) };
+  const large = JSON.stringify({ context: 'x'.repeat(20_000) });
+  const impatient = { ...config, rag: { ...config.rag, timeout_ms: 300, retries: 0 } };
+  assert.deepEqual(await retrievedFrom(large, busy, impatient), {
+    degraded: 'The operation was aborted due to timeout',
+  });
+});
+
 test('an answer that is not JSON, or has no context, is no context, however large it is', async () => {
   for (const padding of ['', ' '.repeat(20_000)]) {
     const noJson = await retrievedFrom(`{"context": "secret${padding}`);
@@ -158,10 +167,14 @@ function longestParsed(): () => number {
   };
 }
 
-async function retrievedFrom(answer: string, parser: Pick<Pools, 'parseContext'> = pools): Promise<unknown> {
+async function retrievedFrom(
+  answer: string,
+  parser: Pick<Pools, 'parseContext'> = pools,
+  settings = config,
+): Promise<unknown> {
   const service = createServer((_req, res) => res.end(answer));
   await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
-  const rag = openRag(config, `http://127.0.0.1:${(service.address() as AddressInfo).port}`, parser);
+  const rag = openRag(settings, `http://127.0.0.1:${(service.address() as AddressInfo).port}`, parser);
   const deadline = new Deadline(5000);
   const query = { query: 'q', domain: 'code-general', projectId: undefined, maxTokens: 10 };
   const retrieved = await rag.retrieve(query, deadline, undefined);

@@ -147,6 +147,15 @@ for (const name of names) {
     );
   });
 
+  test('cuts what follows a long run as closely as other text', () => {
+    for (const run of ['-', ' ', 'a']) {
+      const text = `${run.repeat(40_000)}${'燴嶙'.repeat(1_000)}`;
+      const limit = tokenizer.count(run.repeat(40_000)) + 600;
+      const tokens = tokenizer.count(tokenizer.truncate(text, limit));
+      assert.ok(tokens <= limit && tokens >= 0.95 * limit, `${tokens} of ${limit}`);
+    }
+  });
+
   test('reads no more of a text without end than a limit asks for', () => {
     for (const letter of ['a', 'etaoinshr', 'a\u0301', '語', '😀', 'word and word\n']) {
       // It ends before it would be looked at as a run without an end.

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { Client } from 'undici';
 import { suite } from 'uvu';
+import { workerSeatVariable } from '../../contracts/cluster.js';
 import { aTask, call, until } from '../service/at-service.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 
@@ -17,6 +19,11 @@ test.before.each(async () => {
   await under.knobs({ ttftMs: TASK_MS });
 });
 test.after.each(() => under.close());
+
+/** Whether it is a process of its own: one that is stopped before its exec stops the primary, which waits for that. */
+function hasBegun(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`${workerSeatVariable}=`);
+}
 
 /** Takes all slots of the tier. */
 async function fourTasks(): Promise<ReturnType<typeof call>[]> {
@@ -96,8 +103,9 @@ test('the new workers know from the old ones how long a task takes', async () =>
 test('a worker that dies while its replacement starts is replaced, even when that one does not start', async () => {
   const before = under.workers();
   under.primary.kill('SIGHUP');
-  await until(() => under.workers().length > before.length, 'a replacement');
-  const [replacement] = under.workers().filter((pid) => !before.includes(pid));
+  const begun = () => under.workers().filter((pid) => !before.includes(pid) && hasBegun(pid));
+  await until(() => begun().length > 0, 'a replacement');
+  const [replacement] = begun();
   process.kill(replacement!, 'SIGSTOP');
   for (const pid of before) process.kill(pid, 'SIGKILL');
   const respawned = () => under.log().split('"event":"worker_respawned"').length - 1;

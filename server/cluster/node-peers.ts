@@ -1,6 +1,7 @@
 import type { Following, Peers } from '../peers.js';
 import type { Caller, TaskEvent } from '../running-task.js';
 import type { Link } from './link.js';
+import { onceATurn } from './once-a-turn.js';
 
 /** The workers of a node, reached through the primary. */
 export class NodePeers implements Peers {
@@ -117,7 +118,8 @@ class Follower {
   #watches = false;
   #hasLeft = false;
   #next = 0;
-  #scheduled = false;
+  /** What comes in one turn of the event loop travels together. */
+  readonly #flushLater = onceATurn(() => this.#flush());
 
   constructor(show: (shown: 'ended' | { readonly events: readonly TaskEvent[] }) => void) {
     this.#show = show;
@@ -151,19 +153,11 @@ class Follower {
   }
 
   #begin(): void {
-    this.#caller!.onEvents = () => this.#schedule();
+    this.#caller!.onEvents = this.#flushLater;
     this.#flush();
   }
 
-  /** What comes in one turn of the event loop travels together. */
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.#flush());
-  }
-
   #flush(): void {
-    this.#scheduled = false;
     if (!this.#watches || this.#hasLeft) return;
     const events = this.#caller!.events.slice(this.#next);
     this.#next += events.length;

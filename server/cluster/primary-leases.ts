@@ -1,6 +1,7 @@
 import type { ClaimAnswer, TaskClaim } from '../../contracts/cluster.js';
 import type { Claim, Leases } from '../leases.js';
 import type { Link } from './link.js';
+import { onceATurn } from './once-a-turn.js';
 
 /**
  * The leases of workers on one node: the primary knows who executes what. What is asked in one turn of the event loop
@@ -13,7 +14,7 @@ export class PrimaryLeases implements Leases {
   #claims: TaskClaim[] = [];
   #releases: string[] = [];
   #calledLast = 0;
-  #scheduled = false;
+  readonly #flushLater = onceATurn(() => this.#flush());
 
   constructor(link: Link) {
     this.#link = link;
@@ -30,13 +31,13 @@ export class PrimaryLeases implements Leases {
   claim(taskId: string, requestHash: string): Promise<Claim> {
     return this.#call((call) => {
       this.#claims.push({ call, taskId, requestHash });
-      this.#schedule();
+      this.#flushLater();
     }) as Promise<Claim>;
   }
 
   async release(taskId: string): Promise<void> {
     this.#releases.push(taskId);
-    this.#schedule();
+    this.#flushLater();
   }
 
   async isHeld(taskId: string): Promise<boolean> {
@@ -60,14 +61,7 @@ export class PrimaryLeases implements Leases {
     });
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.#flush());
-  }
-
   #flush(): void {
-    this.#scheduled = false;
     // In this order: a task that is released and claimed in one turn is held afterwards.
     if (this.#releases.length > 0) this.#link.send({ kind: 'release', taskIds: this.#releases });
     if (this.#claims.length > 0) this.#link.send({ kind: 'claim', claims: this.#claims });

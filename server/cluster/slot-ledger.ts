@@ -1,4 +1,5 @@
 import type { ToWorker } from '../../contracts/cluster.js';
+import { onceATurn } from './once-a-turn.js';
 
 type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
 
@@ -60,7 +61,8 @@ interface Share {
 
 class TierLedger {
   readonly #shares = new Map<number, Share>();
-  #announces = false;
+  /** What comes in one turn of the event loop is told together. */
+  readonly #announceLater = onceATurn(() => this.#announce());
   /** Mean time that a slot was held lately, in ms, as the last worker said that had news of it. */
   #heldMs: number | undefined;
   #limit = 0;
@@ -161,9 +163,7 @@ class TierLedger {
       this.send(worker, { kind: 'grant', tier: this.tier, slots, heldMs });
     }
     this.#recall();
-    // What comes in one turn of the event loop is told together.
-    if (!this.#announces) setImmediate(() => this.#announce());
-    this.#announces = true;
+    this.#announceLater();
   }
 
   /**
@@ -171,7 +171,6 @@ class TierLedger {
    * of its own.
    */
   #announce(): void {
-    this.#announces = false;
     const waiting = [...this.#shares].filter(([, { wanted }]) => wanted > 0);
     const all = waiting.reduce((sum, [, { wanted }]) => sum + wanted, 0);
     for (const [worker, share] of waiting) {

@@ -62,7 +62,7 @@ export class RunningTask implements ExecutionWatcher {
   /** Resolves when it has ended, however. */
   over!: Promise<void>;
   /** Resolves when the rules of idempotency let it be executed here; never, when it ends without. */
-  readonly opened: Promise<void>;
+  readonly #opened: Promise<void>;
   /** See Caller. */
   readonly known: Promise<void>;
   /** See Entry. */
@@ -88,7 +88,7 @@ export class RunningTask implements ExecutionWatcher {
     this.resolved = resolved;
     this.givenUp = givenUp;
     this.deadline = new Deadline(timeoutMs);
-    this.opened = new Promise((resolve) => {
+    this.#opened = new Promise((resolve) => {
       this.#resolveOpened = resolve;
     });
     this.known = new Promise((resolve) => {
@@ -99,6 +99,11 @@ export class RunningTask implements ExecutionWatcher {
   /** Whether it is this process that executes it; until then, another body may turn out to be the right one. */
   get isOpen(): boolean {
     return this.#isOpen;
+  }
+
+  /** Resolves when it is certain whether it is executed here. */
+  decided(): Promise<void> {
+    return Promise.race([this.#opened, this.over]);
   }
 
   /** Nothing stands against its execution here. */
@@ -122,11 +127,7 @@ export class RunningTask implements ExecutionWatcher {
 
   /** Shows what another process has shown of its execution. */
   relay(events: readonly TaskEvent[]): void {
-    for (const event of events) {
-      if (event.event === 'delta') this.#shown = true;
-      if (event.event === 'reset') this.#shown = false;
-      this.events.push(event);
-    }
+    for (const event of events) this.#push(event);
     this.#tell();
   }
 
@@ -213,8 +214,7 @@ export class RunningTask implements ExecutionWatcher {
     for (let at = 0; at < text.length; ) {
       let to = at + DELTA_CHARACTERS;
       if (to < text.length && (text.charCodeAt(to - 1) & 0xfc00) === 0xd800) to--;
-      this.#shown = true;
-      this.events.push({ event: 'delta', data: { text: text.slice(at, to) } });
+      this.#push({ event: 'delta', data: { text: text.slice(at, to) } });
       at = to;
     }
     if (text !== '') this.#emit({ event: 'usage', data: { completion_tokens: tokens } });
@@ -222,7 +222,6 @@ export class RunningTask implements ExecutionWatcher {
 
   reset(reason: ResetReason, attempt: number): void {
     if (this.#shown) this.#emit({ event: 'reset', data: { reason, attempt } });
-    this.#shown = false;
   }
 
   ready(): Promise<void> | undefined {
@@ -241,8 +240,14 @@ export class RunningTask implements ExecutionWatcher {
   }
 
   #emit(event: TaskEvent): void {
-    this.events.push(event);
+    this.#push(event);
     this.#tell();
+  }
+
+  #push(event: TaskEvent): void {
+    if (event.event === 'delta') this.#shown = true;
+    if (event.event === 'reset') this.#shown = false;
+    this.events.push(event);
   }
 
   #tell(): void {

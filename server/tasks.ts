@@ -189,14 +189,14 @@ export class Tasks {
   async #followed(taskId: string): Promise<Caller | undefined> {
     const running = this.#running.get(taskId);
     if (running === undefined) return undefined;
-    await Promise.race([running.opened, running.over]);
+    await running.decided();
     return running.isOpen && !running.abandoned ? running.join({ from: 'http' }) : undefined;
   }
 
   /** A caller who is told of a conflict only when it is known which body is that of the task. */
   #postponed(running: RunningTask, resolved: ResolvedTask, entry: Entry): Caller {
     return new PostponedCaller(async (hasLeft) => {
-      await Promise.race([running.opened, running.over]);
+      await running.decided();
       if (hasLeft()) return nobody(resolved.task.task_id);
       const submission = this.submit(resolved, entry);
       if ('conflict' in submission) throw new Conflict();

@@ -5,7 +5,7 @@ import { parseContext } from '../contracts/parse-context.js';
 import { hashOf } from '../contracts/parse-task.js';
 import type { RetrievedContext } from '../contracts/threads.js';
 import type { TraceContext } from '../contracts/trace-context.js';
-import type { Pools } from '../pool/pools.js';
+import { INLINE_BYTES, type Pools } from '../pool/pools.js';
 import type { Deadline } from './deadline.js';
 
 export interface RagQuery {
@@ -133,9 +133,6 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
     },
   };
 }
-
-/** An answer up to this size is parsed faster than it would get to a thread. */
-const INLINE_BYTES = 16_384;
 
 async function bytesUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise<Uint8Array> {
   const parts: Buffer[] = [];

@@ -4,7 +4,7 @@ import type { FailureCode } from '../../contracts/failures.js';
 import { failures } from '../../contracts/failures.js';
 import { parseEvent } from '../../contracts/parse-event.js';
 import type { EventAttributes, ParsedEvent, ParsedTask } from '../../contracts/threads.js';
-import type { Pools } from '../../pool/pools.js';
+import { INLINE_BYTES, type Pools } from '../../pool/pools.js';
 import type { Log } from '../log.js';
 import { type ResolvedTask, resolve } from '../resolution.js';
 import type { TaskOutcome } from '../running-task.js';
@@ -82,17 +82,14 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
     ...(expiresAt !== undefined && { expiresAt }),
     ...(isConvicted(parts, delivery) && { givenUp: CONVICTED }),
   });
-  if ('conflict' in submission) return deadLetter(parts, delivery, 'task_conflict', new Conflict().message);
   try {
+    if ('conflict' in submission) throw new Conflict();
     return await conclude(parts, delivery, resolved, await submission.ended, attempt);
   } catch (error) {
     if (!(error instanceof Conflict)) throw error;
     return deadLetter(parts, delivery, 'task_conflict', error.message);
   }
 }
-
-/** A message up to this size is parsed faster than it would get to a thread. */
-const INLINE_BYTES = 16_384;
 
 function read({ pools }: DeliveryParts, { content, properties }: ConsumeMessage) {
   const headers = plainHeaders(properties.headers);

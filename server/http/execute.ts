@@ -4,6 +4,7 @@ import { parseTask } from '../../contracts/parse-task.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
 import type { ParsedTask } from '../../contracts/threads.js';
 import { traceContextOf } from '../../contracts/trace-context.js';
+import { INLINE_BYTES } from '../../pool/pools.js';
 import { resolve } from '../resolution.js';
 import { StoreUnavailable } from '../store/store.js';
 import { Conflict } from '../tasks.js';
@@ -149,8 +150,6 @@ function queued(taskId: string, path: string): Reply {
 }
 
 const UNWANTED_BYTES = 65_536;
-// A body up to this size is parsed faster than it would get to a thread.
-const INLINE_BYTES = 16_384;
 
 function headersOf(code: FailureCode): Record<string, string> | undefined {
   // The rest of a body that was refused while it arrived would be taken for the next request.

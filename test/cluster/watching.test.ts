@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type IncomingMessage, request } from 'node:http';
 import { suite } from 'uvu';
-import { aTask, eventsOf, until } from '../service/at-service.js';
+import { aTask, deltasOf, eventsOf, until } from '../service/at-service.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 import { workerOf } from './connections.js';
 
@@ -63,12 +63,6 @@ async function twoWorkers(task: object): Promise<[Caller, Caller]> {
   }
 }
 
-const deltas = (events: ReturnType<typeof eventsOf>) =>
-  events
-    .filter(({ event }) => event === 'delta')
-    .map(({ data }) => data.text)
-    .join('');
-
 const slow = { tokensPerSecond: 70 };
 
 test('who comes to another worker sees the same events, from the first one, while it runs', async () => {
@@ -80,7 +74,7 @@ test('who comes to another worker sees the same events, from the first one, whil
   const [first, second] = await Promise.all([here.ended, there.ended]);
   const last = eventsOf(second).at(-1)!;
   assert.deepEqual(last, eventsOf(first).at(-1));
-  assert.equal(deltas(eventsOf(second)), last.data.output.content);
+  assert.equal(deltasOf(eventsOf(second)), last.data.output.content);
   assert.deepEqual(eventsOf(second)[0], eventsOf(first)[0]);
   assert.equal((await under.stats()).byTask[task.task_id], 1);
 });
@@ -116,7 +110,7 @@ test('when the worker dies that executes it, what was shown is void, and another
   const reset = all.findIndex(({ event }) => event === 'reset');
   assert.deepEqual(all[reset]?.data, { reason: 'takeover', attempt: 1 });
   assert.equal(all.at(-1)!.event, 'completed');
-  assert.equal(deltas(all.slice(reset)), all.at(-1)!.data.output.content);
+  assert.equal(deltasOf(all.slice(reset)), all.at(-1)!.data.output.content);
   assert.equal((await under.stats()).byTask[task.task_id], 2);
 });
 

@@ -163,6 +163,11 @@ export function eventsOf(text: string): { event: string; data: any }[] {
   }));
 }
 
+/** The text that the events have brought. */
+export function deltasOf(events: ReturnType<typeof eventsOf>): string {
+  return events.map(({ event, data }) => (event === 'delta' ? data.text : '')).join('');
+}
+
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

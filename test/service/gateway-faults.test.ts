@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'undici';
 import { suite } from 'uvu';
-import { aTask, atService, eventsOf, type ServiceUnderTest, sleep, until } from './at-service.js';
+import { aTask, atService, deltasOf, eventsOf, type ServiceUnderTest, sleep, until } from './at-service.js';
 
 const test = suite('a gateway that misbehaves');
 let service: ServiceUnderTest;
@@ -177,7 +177,3 @@ test('DELETE cancels a task for good', async () => {
 });
 
 test.run();
-
-function deltasOf(all: ReturnType<typeof eventsOf>): string {
-  return all.map(({ event, data }) => (event === 'delta' ? data.text : '')).join('');
-}

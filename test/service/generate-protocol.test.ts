@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { aTask, atService, eventsOf, type ServiceUnderTest, until } from './at-service.js';
+import { aTask, atService, deltasOf, eventsOf, type ServiceUnderTest, until } from './at-service.js';
 
 const events = { accept: 'text/event-stream' };
 
@@ -97,8 +97,7 @@ endpoints: {ollama_gpu_general: {protocol: generate, stream: ${stream}}}`);
   test('deltas joined are the content', async () => {
     await service.knobs({ tokensPerSecond: 2000 });
     const all = eventsOf((await service.execute(aTask({ tier: 'small' }), events)).text);
-    const deltas = all.map(({ event, data }) => (event === 'delta' ? data.text : ''));
-    assert.equal(deltas.join(''), all.at(-1)!.data.output.content);
+    assert.equal(deltasOf(all), all.at(-1)!.data.output.content);
   });
 
   test.run();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { Problem } from '../../contracts/problem.js';
 import { compile } from '../../contracts/validator.js';
-import { aTask, atService, eventsOf, type ServiceUnderTest, until } from './at-service.js';
+import { aTask, atService, deltasOf, eventsOf, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('the event stream of a task');
 const events = { accept: 'text/event-stream' };
@@ -150,8 +150,4 @@ test.run();
 
 function wellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
-}
-
-function deltasOf(all: ReturnType<typeof eventsOf>): string {
-  return all.map(({ event, data }) => (event === 'delta' ? data.text : '')).join('');
 }

@@ -25,6 +25,11 @@ const execute = (tier: string) =>
 const codesOf = (answers: readonly Awaited<ReturnType<typeof execute>>[]) =>
   answers.map(({ status, body }) => (status === 200 ? status : body.code));
 
+/** Executes so many tasks of a tier at once: what their answers were, each kind once. */
+const allAtOnce = async (count: number, tier: string) => [
+  ...new Set(codesOf(await Promise.all(Array.from({ length: count }, () => execute(tier))))),
+];
+
 async function reload(yaml: string): Promise<void> {
   under.configure(yaml);
   under.primary.kill('SIGHUP');
@@ -37,8 +42,7 @@ test('a tier that was added gets slots', async () => {
   const more = ', extra: {concurrency: 2, timeout: 5}';
   await reload(`tier_models:${tiers}${extra}\nqueues: ${queues('concurrency: 2', more)}`);
   await under.knobs({ ttftMs: 500 });
-  const answers = await Promise.all(Array.from({ length: 6 }, () => execute('extra')));
-  assert.deepEqual([...new Set(codesOf(answers))], [200]);
+  assert.deepEqual(await allAtOnce(6, 'extra'), [200]);
   assert.equal((await under.stats()).maxOpen, 2);
 });
 
@@ -46,8 +50,7 @@ test('a limit that was raised is used', async () => {
   under = await atCluster(before);
   await reload(`tier_models:${tiers}\nqueues: ${queues('concurrency: 5')}`);
   await under.knobs({ ttftMs: 500 });
-  const answers = await Promise.all(Array.from({ length: 15 }, () => execute('small')));
-  assert.deepEqual([...new Set(codesOf(answers))], [200]);
+  assert.deepEqual(await allAtOnce(15, 'small'), [200]);
   assert.equal((await under.stats()).maxOpen, 5);
 });
 
@@ -57,8 +60,7 @@ test('a limit that became adaptive begins with the least', async () => {
     `tier_models:${tiers}\nqueues: ${queues('concurrency: 5, adaptive: true, min_concurrency: 1')}`,
   );
   await under.knobs({ ttftMs: 100 });
-  const answers = await Promise.all(Array.from({ length: 3 }, () => execute('small')));
-  assert.deepEqual([...new Set(codesOf(answers))], [200]);
+  assert.deepEqual(await allAtOnce(3, 'small'), [200]);
   assert.equal((await under.stats()).maxOpen, 1);
 });
 
@@ -104,8 +106,7 @@ test('one that is wrong changes nothing, and the log says what is wrong', async 
   assert.match(under.log(), /queues\.small\.concurrency/);
   assert.deepEqual(under.workers(), old);
   await under.knobs({ ttftMs: 500 });
-  const answers = await Promise.all(Array.from({ length: 4 }, () => execute('small')));
-  assert.deepEqual([...new Set(codesOf(answers))], [200]);
+  assert.deepEqual(await allAtOnce(4, 'small'), [200]);
   assert.equal((await under.stats()).maxOpen, 2);
 });
 

@@ -1,5 +1,6 @@
 import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect, type Options } from 'amqplib';
 import type { RabbitServer } from '../../bench/servers/rabbitmq.js';
+import type { FaultProxy } from '../servers/proxy.js';
 import { aTask, atService, type ServiceUnderTest, sleep, until } from '../service/at-service.js';
 
 /** An outcome event as an orchestrator sees it. */
@@ -183,6 +184,11 @@ export async function atBroker(
       await orchestrator.close();
     },
   });
+}
+
+/** Where a service finds its broker behind a proxy. */
+export function urlThrough({ port }: FaultProxy): string {
+  return `amqp://guest:guest@127.0.0.1:${port}`;
 }
 
 export function rabbitmqSection(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'amqplib';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
+import { urlThrough } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
 import { atFaults, closeAll, eventually, type FaultyService, nothingIsLost, tinyTasks } from './at-faults.js';
 
@@ -20,7 +21,7 @@ test.after(async () => {
 });
 
 function throughProxy(rabbitmq: readonly string[] = []): Promise<FaultyService> {
-  return atFaults(rabbit, { serviceUrl: `amqp://guest:guest@127.0.0.1:${proxy.port}`, rabbitmq });
+  return atFaults(rabbit, { serviceUrl: urlThrough(proxy), rabbitmq });
 }
 
 async function sendTo(under: FaultyService, count: number) {

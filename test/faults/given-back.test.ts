@@ -10,10 +10,11 @@ import {
   modelCalls,
   outcomeOf,
   queuesAreEmpty,
+  urlThrough,
 } from '../events/at-broker.js';
-import { startProxy } from '../servers/proxy.js';
+import { type FaultProxy, startProxy } from '../servers/proxy.js';
 import { sleep, until } from '../service/at-service.js';
-import { atFaults, eventually, tinyTasks } from './at-faults.js';
+import { atFaults, eventually, type FaultyService, type TinyTask, tinyTasks } from './at-faults.js';
 import { atNodes } from './at-nodes.js';
 
 const test = suite('a task that is given back by processes that stop');
@@ -99,102 +100,113 @@ test('between the deaths of processes that it kills: it is convicted after as ma
   }
 });
 
-test('what is delivered while a process takes its leave of the broker is given back before its last task ends', async () => {
-  const proxy = await startProxy(Number(new URL(rabbit.url).port));
-  const serviceUrl = rabbit.url.replace(/:\d+(\/|$)/, `:${proxy.port}$1`);
-  const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '30000' } });
+/** A service that reaches its broker through a proxy, for as long as `use` takes. */
+async function throughProxy(
+  gracePeriodMs: number,
+  use: (under: FaultyService, proxy: FaultProxy) => Promise<void>,
+): Promise<void> {
+  const proxy = await startProxy(rabbit.port);
+  const under = await atFaults(rabbit, {
+    serviceUrl: urlThrough(proxy),
+    env: { GRACE_PERIOD_MS: String(gracePeriodMs) },
+  });
   try {
-    await under.knobs({ ttftMs: 12_000 });
+    await use(under, proxy);
+  } finally {
+    proxy.delay(0);
+    await under.close();
+    await proxy.close();
+  }
+}
+
+/** Has it call the model for a task, for `ms`. */
+async function callTheModel(under: FaultyService, task: TinyTask, ms: number): Promise<void> {
+  await under.knobs({ ttftMs: ms });
+  await under.orchestrator.ready(task);
+  await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
+}
+
+/** Has it stop while its line is slow, so that the broker does not hear of it at once. */
+async function beginToStop(
+  under: FaultyService,
+  proxy: FaultProxy,
+): Promise<{ readonly stopped: Promise<void> }> {
+  proxy.delay(500);
+  const stopped = under.stop();
+  await eventually(() => under.entries('stopping').length === 1, 'the stop');
+  return { stopped };
+}
+
+/** Waits until the only message of a queue has been delivered, and is there again. */
+async function isThereAgain(under: FaultyService, queue: string): Promise<void> {
+  const waiting = () => under.orchestrator.depth(queue);
+  await eventually(async () => (await waiting()) === 0, 'the broker has delivered it');
+  await eventually(async () => (await waiting()) === 1, 'the message in its queue');
+}
+
+test('what is delivered while a process takes its leave of the broker is given back before its last task ends', () =>
+  throughProxy(30_000, async (under, proxy) => {
     const [running, late] = tinyTasks(2);
-    await under.orchestrator.ready(running!);
-    await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
-    proxy.delay(500);
-    const stopped = under.stop();
-    await eventually(() => under.entries('stopping').length === 1, 'the stop');
+    await callTheModel(under, running!, 12_000);
+    const { stopped } = await beginToStop(under, proxy);
     await under.orchestrator.ready(late!);
-    const ready = under.queue('ready.tiny');
-    const waiting = () => under.orchestrator.depth(ready);
-    await eventually(async () => (await waiting()) === 0, 'the broker has delivered it');
-    await eventually(async () => (await waiting()) === 1, 'the message in its queue');
+    await isThereAgain(under, under.queue('ready.tiny'));
     assert.equal((await under.stats()).open, 1, 'the last task runs');
     proxy.delay(0);
     await stopped;
     await under.orchestrator.outcomes(1);
     assert.equal(await modelCalls(under, late!.task_id), 0);
-  } finally {
-    proxy.delay(0);
-    await under.close();
-    await proxy.close();
-  }
-});
+  }));
 
-test('that is no death of a suspect either', async () => {
-  const proxy = await startProxy(Number(new URL(rabbit.url).port));
-  const serviceUrl = rabbit.url.replace(/:\d+(\/|$)/, `:${proxy.port}$1`);
-  const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '30000' } });
-  const sender = await connect(rabbit.url);
-  try {
-    await under.knobs({ ttftMs: 12_000 });
-    await under.orchestrator.ready(tinyTasks(1)[0]!);
-    await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
-    proxy.delay(500);
-    const stopped = under.stop();
-    await eventually(() => under.entries('stopping').length === 1, 'the stop');
+test('that is no death of a suspect either', () =>
+  throughProxy(30_000, async (under, proxy) => {
+    await callTheModel(under, aTinyTask(), 12_000);
+    const { stopped } = await beginToStop(under, proxy);
     const suspects = under.queue('suspect.tiny');
-    const channel = await sender.createConfirmChannel();
-    const content = Buffer.from(JSON.stringify(aReadyEvent(aTinyTask())));
-    channel.sendToQueue(suspects, content, { contentType: 'application/cloudevents+json' });
-    await channel.waitForConfirms();
-    const waiting = () => under.orchestrator.depth(suspects);
-    await eventually(async () => (await waiting()) === 0, 'the broker has delivered it');
-    await eventually(async () => (await waiting()) === 1, 'the message in its queue');
+    const sender = await connect(rabbit.url);
+    try {
+      const channel = await sender.createConfirmChannel();
+      const content = Buffer.from(JSON.stringify(aReadyEvent(aTinyTask())));
+      channel.sendToQueue(suspects, content, { contentType: 'application/cloudevents+json' });
+      await channel.waitForConfirms();
+    } finally {
+      await sender.close();
+    }
+    await isThereAgain(under, suspects);
     proxy.delay(0);
     await stopped;
     const [message, ...others] = await under.orchestrator.take(suspects);
     assert.deepEqual(others, []);
     assert.equal(returnsOf(message!), 0);
-  } finally {
-    proxy.delay(0);
-    await sender.close();
-    await under.close();
-    await proxy.close();
-  }
-});
+  }));
 
-test('a process that stops takes nothing, also when its connection is just being opened again', async () => {
-  const proxy = await startProxy(Number(new URL(rabbit.url).port));
-  const serviceUrl = rabbit.url.replace(/:\d+(\/|$)/, `:${proxy.port}$1`);
-  const under = await atFaults(rabbit, { serviceUrl, env: { GRACE_PERIOD_MS: '60000' } });
-  const watcher = await connect(rabbit.url);
-  try {
-    await under.knobs({ ttftMs: 25_000 });
+test('a process that stops takes nothing, also when its connection is just being opened again', () =>
+  throughProxy(60_000, async (under, proxy) => {
     const [running, late] = tinyTasks(2);
-    await under.orchestrator.ready(running!);
-    await eventually(async () => (await under.stats()).open === 1, 'the call of the model');
+    await callTheModel(under, running!, 25_000);
     const connected = () => under.entries('broker_connected').length;
     const before = connected();
-    const channel = await watcher.createChannel();
-    const consumers = async () => (await channel.checkQueue(under.queue('ready.tiny'))).consumerCount;
-    proxy.delay(50);
-    proxy.cut();
-    await eventually(async () => (await consumers()) === 0, 'the loss of the connection');
-    await eventually(async () => (await consumers()) === 1, 'the first of the new consumers');
-    const stopped = under.stop();
-    await eventually(() => connected() === before + 2, 'the connections');
-    const task = { ...late!, tier: 'frontier' };
-    await under.orchestrator.ready(task);
-    await sleep(500);
-    assert.equal(await under.orchestrator.depth(under.queue('ready.frontier')), 1);
-    assert.equal((await under.stats()).open, 1, 'the last task runs');
-    proxy.delay(0);
-    await under.knobs({});
-    await stopped;
-  } finally {
-    proxy.delay(0);
-    await watcher.close();
-    await under.close();
-    await proxy.close();
-  }
-});
+    const watcher = await connect(rabbit.url);
+    try {
+      const channel = await watcher.createChannel();
+      const consumers = async () => (await channel.checkQueue(under.queue('ready.tiny'))).consumerCount;
+      proxy.delay(50);
+      proxy.cut();
+      await eventually(async () => (await consumers()) === 0, 'the loss of the connection');
+      await eventually(async () => (await consumers()) === 1, 'the first of the new consumers');
+      const stopped = under.stop();
+      await eventually(() => connected() === before + 2, 'the connections');
+      const task = { ...late!, tier: 'frontier' };
+      await under.orchestrator.ready(task);
+      await sleep(500);
+      assert.equal(await under.orchestrator.depth(under.queue('ready.frontier')), 1);
+      assert.equal((await under.stats()).open, 1, 'the last task runs');
+      proxy.delay(0);
+      await under.knobs({});
+      await stopped;
+    } finally {
+      await watcher.close();
+    }
+  }));
 
 test.run();

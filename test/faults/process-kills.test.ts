@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import { type aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
+import { type aTinyTask, queuesAreEmpty, urlThrough } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
 import { sleep, until } from '../service/at-service.js';
 import { tell } from '../tell.js';
@@ -73,7 +73,7 @@ for (const [when, trap] of [
 ] as const) {
   test(`${when}: the outcome stands, and the model is not called again`, async () => {
     const proxy = await startProxy(rabbit.port);
-    const first = await under.start({ rabbitUrl: `amqp://guest:guest@127.0.0.1:${proxy.port}` });
+    const first = await under.start({ rabbitUrl: urlThrough(proxy) });
     const [task] = tinyTasks(1) as [ReturnType<typeof aTinyTask>];
     const sprung = trap(proxy);
     await under.orchestrator.ready(task);

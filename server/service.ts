@@ -168,7 +168,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       longestTaskMs,
       leave: async () => {
         leaving = true;
-        http.stopListening();
+        await http.stopListening();
         await events?.stopIntake();
         // The connection of a stream that began before is open for one more request after its end.
         do {
@@ -189,7 +189,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
         running: tasks.running,
         grace_period_ms: config.server.grace_period_ms,
       });
-      http.stopListening();
+      await http.stopListening();
       await events?.stopIntake();
       const until = performance.now() + config.server.grace_period_ms;
       await tasks.idle(config.server.grace_period_ms);

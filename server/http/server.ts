@@ -20,8 +20,8 @@ import { Unfinished } from './unfinished.js';
 
 export interface HttpServer {
   readonly port: number;
-  /** Takes no new connections; those that are open go on. */
-  stopListening(): void;
+  /** Takes the connections that callers have by now, and no more; those that are open go on. */
+  stopListening(): Promise<void>;
   /** Waits until every answer that was begun is written, or for `ms`. */
   answered(ms: number): Promise<void>;
   /** Closes every connection. */
@@ -84,16 +84,20 @@ export function openHttp(given: Omit<HttpParts, 'unfinished'>): HttpServer {
   if (socket === undefined) throw new Error(`port ${parts.port} cannot be listened on`);
   const listening = socket;
   let listens = true;
-  const stopListening = () => {
+  const closeSocket = () => {
     if (listens) uWS.us_listen_socket_close(listening);
     listens = false;
   };
   return {
     port: uWS.us_socket_local_port(listening),
-    stopListening,
+    stopListening: async () => {
+      // To close the socket resets the connections in its queue: one more look at the sockets takes them first.
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      closeSocket();
+    },
     answered: (ms) => unfinished.none(ms),
     close: () => {
-      stopListening();
+      closeSocket();
       app.close();
     },
   };

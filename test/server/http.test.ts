@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { request } from 'undici';
 import { suite } from 'uvu';
 import type { Problem } from '../../contracts/problem.js';
@@ -6,7 +8,7 @@ import type { HttpParts } from '../../server/http/parts.js';
 import { openHttp } from '../../server/http/server.js';
 import { StoreUnavailable } from '../../server/store/store.js';
 
-const test = suite('what a route without a body makes of an error');
+const test = suite('the HTTP server');
 
 test('a store that cannot be read is store_unavailable', async () => {
   const { status, body } = await receiptFrom(() => Promise.reject(new StoreUnavailable('the disk is gone')));
@@ -22,17 +24,50 @@ test('any other error is internal_error, and nothing of it is shown', async () =
   assert.match(JSON.stringify(logged), /secret of the code/);
 });
 
+test('who was connected before the port is left is answered, though nobody had taken his connection', async () => {
+  const http = openHttp(partsOf({}, []));
+  const connected = new Int32Array(new SharedArrayBuffer(4));
+  const caller = new Worker(CALLER, { eval: true, workerData: { port: http.port, connected } });
+  const told = once(caller, 'message');
+  try {
+    // The event loop stands still: the kernel alone connects them.
+    Atomics.wait(connected, 0, 0, 30_000);
+    assert.equal(connected[0], 1);
+    await http.stopListening();
+    assert.match(String((await told)[0]), /^HTTP\/1\.1 200 OK/);
+  } finally {
+    await caller.terminate();
+    http.close();
+  }
+});
+
+const CALLER = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const socket = require('node:net').connect(workerData.port, '127.0.0.1');
+  socket.on('connect', () => {
+    Atomics.store(workerData.connected, 0, 1);
+    Atomics.notify(workerData.connected, 0);
+    socket.write('GET /health/startup HTTP/1.1\\r\\nhost: here\\r\\n\\r\\n');
+  });
+  socket.on('data', (data) => parentPort.postMessage(data.toString()));
+  socket.on('error', (error) => parentPort.postMessage(error.message));
+`;
+
 test.run();
 
-async function receiptFrom(receipt: () => Promise<undefined>) {
-  const logged: unknown[] = [];
-  const http = openHttp({
+function partsOf(store: object, logged: unknown[]): HttpParts {
+  return {
     config: { server: { host: '127.0.0.1', port: 0 } },
-    store: { receipt },
+    store,
     isLeaving: () => false,
     metrics: { answered: () => {} },
     log: { error: (entry: unknown) => logged.push(entry) },
-  } as unknown as HttpParts);
+  } as unknown as HttpParts;
+}
+
+async function receiptFrom(receipt: () => Promise<undefined>) {
+  const logged: unknown[] = [];
+  const http = openHttp(partsOf({ receipt }, logged));
   try {
     const answer = await request(`http://127.0.0.1:${http.port}/tasks/task-1/receipt`);
     return { status: answer.statusCode, body: (await answer.body.json()) as Problem, logged };

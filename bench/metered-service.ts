@@ -1,19 +1,15 @@
 import { EventEmitter } from 'node:events';
-import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
+import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { loadConfig } from '../config/load.js';
 import { domainNames } from '../domains/registry.js';
 import { openLog } from '../server/log.js';
 import { startService } from '../server/service.js';
+import { type Delay, meterDelay } from './delay-meter.js';
 
 /** What the meter tells. */
 export interface MeterReading {
-  /** Delay of the event loop since the last `reset`, in ms. */
-  readonly delay: {
-    readonly p50: number;
-    readonly p99: number;
-    readonly p999: number;
-    readonly max: number;
-  };
+  /** Since the last `reset`. */
+  readonly delay: Delay;
   /** Sockets, timers and what else keeps the event loop alive. */
   readonly handles: number;
   /** Listeners of the process and of its handles. */
@@ -35,8 +31,7 @@ new PerformanceObserver((list) => {
 }).observe({ entryTypes: ['gc'] });
 const config = loadConfig({ env: process.env, argv: [], domains: domainNames });
 const service = await startService(config, openLog(config));
-const delay = monitorEventLoopDelay({ resolution: 1 });
-delay.enable();
+const delay = meterDelay();
 
 process.on('message', (message) => {
   if (message === 'reset') delay.reset();
@@ -47,14 +42,8 @@ process.once('SIGTERM', () => {
 });
 
 function reading(): MeterReading {
-  const ms = (nanoseconds: number) => nanoseconds / 1e6;
   return {
-    delay: {
-      p50: ms(delay.percentile(50)),
-      p99: ms(delay.percentile(99)),
-      p999: ms(delay.percentile(99.9)),
-      max: ms(delay.max),
-    },
+    delay: delay.reading(),
     handles: process.getActiveResourcesInfo().length,
     listeners: [process, ...activeHandles()].reduce((sum, emitter) => sum + listenersOf(emitter), 0),
     warnings,

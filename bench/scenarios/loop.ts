@@ -1,7 +1,8 @@
 import { request } from 'undici';
-import { readMeter } from '../meter.js';
+import type { Delay } from '../delay-meter.js';
+import { readDelay } from '../meter.js';
 import { type BenchProcess, serviceEnvironment, startProcess } from '../processes.js';
-import { type Findings, metric } from '../result.js';
+import { type Findings, type Metric, metric } from '../result.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { setKnobs } from '../simulators/remote.js';
 import { startSimulators } from '../simulators/start.js';
@@ -21,16 +22,20 @@ async function run(bench: Bench): Promise<Findings> {
     [],
     serviceEnvironment(bench.directory, simulators.gatewayUrl!, CONFIGURATION),
   );
+  const beside = await startProcess('floors/idle.js', []);
   const knobs = (value: object) => setKnobs(simulators.gatewayUrl!, value);
   try {
     await knobs({ outputBytes: 1_000_000 });
     await execute(service, 0);
-    const readings = new Map<string, { p50: number; p99: number; p999: number; max: number }[]>();
+    const readings = new Map<string, Reading[]>();
     const measure = async (name: string, work: () => Promise<void>) => {
-      service.child.send('reset');
+      for (const { child } of [service, beside]) child.send('reset');
       await work();
-      const { delay } = await readMeter(service);
-      readings.set(name, [...(readings.get(name) ?? []), delay]);
+      const reading = {
+        service: await readDelay(service),
+        beside: await readDelay(beside),
+      };
+      readings.set(name, [...(readings.get(name) ?? []), reading]);
     };
     for (let round = 0; round < bench.rounds; round++) {
       bench.tell(`round ${round + 1} of ${bench.rounds}`);
@@ -41,41 +46,36 @@ async function run(bench: Bench): Promise<Findings> {
       await measure('output in one delta', () => execute(service, bench.seconds));
     }
     return {
-      metrics: [...readings].flatMap(([name, rounds]) => [
-        metric(
-          `${name}: p99`,
-          'ms',
-          rounds.map(({ p99 }) => p99),
-          { better: 'lower', ...(name !== IDLE && { aim: { atMost: 5 } }) },
-        ),
-        metric(
-          `${name}: p50`,
-          'ms',
-          rounds.map(({ p50 }) => p50),
-          { better: 'lower' },
-        ),
-        metric(
-          `${name}: p99.9`,
-          'ms',
-          rounds.map(({ p999 }) => p999),
-          { better: 'lower' },
-        ),
-        metric(
-          `${name}: longest`,
-          'ms',
-          rounds.map(({ max }) => max),
-          { better: 'lower' },
-        ),
-      ]),
+      metrics: [...readings].flatMap(([name, rounds]) => metricsOf(name, rounds)),
       recordings: [],
       notes: [
         `${CONCURRENCY} tasks at a time, one after the other, each with a context and an output of 1 MB`,
+        'Beside it: a process that only meters its event loop, at the same time on the same cores.',
       ],
     };
   } finally {
     await service.close();
+    await beside.close();
     await simulators.close();
   }
+}
+
+/** The event loop of the service, and one that has nothing to do, in the same round. */
+interface Reading {
+  readonly service: Delay;
+  readonly beside: Delay;
+}
+
+function metricsOf(name: string, rounds: readonly Reading[]): Metric[] {
+  const of = (title: string, value: (reading: Reading) => number, aim?: Metric['aim']) =>
+    metric(`${name}: ${title}`, 'ms', rounds.map(value), { better: 'lower', ...(aim && { aim }) });
+  return [
+    of('p99', ({ service }) => service.p99, name === IDLE ? undefined : { atMost: 5 }),
+    of('p99 of a process beside it that does nothing', ({ beside }) => beside.p99),
+    of('p50', ({ service }) => service.p50),
+    of('p99.9', ({ service }) => service.p999),
+    of('longest', ({ service }) => service.max),
+  ];
 }
 
 const IDLE = 'idle';

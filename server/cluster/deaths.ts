@@ -20,4 +20,5 @@ export class Deaths {
 const WINDOW_MS = 60_000;
 const MAX_DEATHS = 10;
 const FIRST_BACKOFF_MS = 100;
-const MAX_BACKOFF_MS = 5_000;
+/** The longest wait before a worker is started again. */
+export const MAX_BACKOFF_MS = 5_000;

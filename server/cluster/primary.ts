@@ -11,7 +11,7 @@ import {
 } from '../../contracts/cluster.js';
 import type { Log } from '../log.js';
 import { openStandIns } from '../stand-ins.js';
-import { Deaths } from './deaths.js';
+import { Deaths, MAX_BACKOFF_MS } from './deaths.js';
 import { Followings } from './followings.js';
 import { ReportRounds } from './report-rounds.js';
 import { SlotLedger } from './slot-ledger.js';
@@ -172,12 +172,16 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     if (phase !== 'open') return;
     const backoff = backoffAfter(index, code, signal);
     if (backoff === undefined) void close().then(onCrashLoop);
-    else {
-      // One that a reload put there may have died before the time of the one before it was over.
-      clearTimeout(backoffs.get(index));
-      const timer = setTimeout(() => respawn(index), backoff);
-      backoffs.set(index, timer);
-    }
+    else respawnAfter(index, backoff);
+  }
+
+  function respawnAfter(index: number, ms: number): void {
+    // One that a reload put there may have died before the time of the one before it was over.
+    clearTimeout(backoffs.get(index));
+    backoffs.set(
+      index,
+      setTimeout(() => respawn(index), ms),
+    );
   }
 
   /** How long to wait before the next one, in milliseconds; undefined in a crash loop. */
@@ -196,7 +200,10 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
       () => log.info({ event: 'worker_respawned', worker: index }),
       (error: Error) => {
         log.error({ event: 'worker_start_failed', worker: index, error: error.message });
-        died(index, null, null);
+        // A file that is wrong by now stops no worker that has read it when it was right.
+        if (phase === 'open' && endedByItself(error) && seats.some((seat) => seat !== undefined))
+          respawnAfter(index, MAX_BACKOFF_MS);
+        else died(index, null, null);
       },
     );
   }
@@ -208,7 +215,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         await start(index);
         return;
       } catch (error) {
-        if (!(error instanceof EndedBeforeItListened) || error.signal === null || phase !== 'open')
+        if (!(error instanceof EndedBeforeItListened) || endedByItself(error) || phase !== 'open')
           throw error;
         const backoff = backoffAfter(index, error.code, error.signal);
         if (backoff === undefined) throw error;
@@ -285,6 +292,10 @@ class EndedBeforeItListened extends Error {
     this.signal = signal;
   }
 }
+
+/** As for a wrong configuration, and not because somebody killed it. */
+const endedByItself = (error: Error): boolean =>
+  error instanceof EndedBeforeItListened && error.signal === null;
 
 const FREE_AFTER_MS = 50;
 /** Beyond the grace period, for what comes after it. */

@@ -110,4 +110,19 @@ test('one that is wrong changes nothing, and the log says what is wrong', async 
   assert.equal((await under.stats()).maxOpen, 2);
 });
 
+test('a configuration that became wrong stops no worker, and a dead one has a successor when it is right again', async () => {
+  under = await atCluster(before);
+  under.configure('queues: {small: {concurrency: none}}');
+  const [victim, other] = under.workers();
+  process.kill(victim!, 'SIGKILL');
+  const times = (event: string) => under.log().split(`"event":"${event}"`).length - 1;
+  await until(() => times('worker_start_failed') >= 2, 'two attempts');
+  assert.equal(times('worker_died'), 1, 'attempts do not count as deaths, of which too many end the service');
+  assert.ok(under.workers().includes(other!));
+  assert.deepEqual(codesOf([await execute('small')]), [200]);
+  under.configure(before);
+  await until(() => times('worker_respawned') === 1, 'the successor');
+  assert.equal(under.workers().length, 2);
+});
+
 test.run();

@@ -137,13 +137,18 @@ export class RunningTask implements ExecutionWatcher {
   }
 
   /**
-   * Cancels its execution for good: now, or once it begins. True when it is under way; else it may have an end already,
-   * or be executed by another process, and whoever waits here waits for that.
+   * Cancels its execution for good: now, or once it begins. True when that is why it ends; else it may have an end
+   * already, be stopped for another reason, after which it may be tried again, or be executed by another process, and
+   * whoever waits here waits for that.
    */
   cancel(reason: string): boolean {
-    if (!this.#isOpen) this.#cancelReason = reason;
-    else if (!this.#isExecuted) this.deadline.cancel(cancellation(reason));
-    return this.#isOpen && !this.#isExecuted;
+    if (!this.#isOpen) {
+      this.#cancelReason = reason;
+      return false;
+    }
+    if (this.#isExecuted) return false;
+    this.deadline.cancel(cancellation(reason));
+    return this.deadline.interruption?.final === true;
   }
 
   get requestHash(): string {

@@ -107,7 +107,7 @@ export function asyncApiDocument(): object {
         'receive',
         'taskCancelled',
         'Cancel a task, waiting or running',
-        'A task that has ended is left as it is; one that is not known yet is cancelled when it comes.',
+        'It counts whenever it was sent, also while no process was up. A task that has ended is left as it is; one that is not known yet is cancelled when it comes.',
         'TaskCancelled',
         'TaskCancelledBare',
       ),
@@ -220,7 +220,7 @@ effect once: its \`task_id\` is the key, and the one event that ends it has the 
 delivered. What fails for the moment is tried again after a pause that it spends in the broker. Names of exchange,
 queues and routing keys are those of the shipped configuration.
 
-All queues are durable quorum queues. Dead letters go by the fanout exchange \`tasks.dead\`, at least once.
+All queues but the last are durable quorum queues. Dead letters go by the fanout exchange \`tasks.dead\`, at least once.
 
 | queue | holds | messages leave it |
 |---|---|---|
@@ -229,7 +229,8 @@ All queues are durable quorum queues. Dead letters go by the fanout exchange \`t
 | \`worker.task.delay.{ms}\` | tasks between two attempts | after the time, back to their tier's queue |
 | \`worker.task.dead\` | what was given up | by \`npm run dead-letters\` |
 | \`worker.task.unrouted\` | outcomes that nobody had bound a queue for | by whoever reads them |
-| \`worker.task.cancelled.{id}\` | cancellations; classic, exclusive, one for each process | with an ack |
+| \`worker.task.cancelled\` | cancellations; one consumer at a time | when they are noted; else after 7 days, or above 100,000 the oldest |
+| \`worker.task.cancelled.{id}\` | cancellations; classic, exclusive, one for each connection | with an ack |
 `;
 
 const Text = { type: 'string' };

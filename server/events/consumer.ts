@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { handleCancellation } from './cancellation.js';
+import { CancellationFence } from './cancellation-fence.js';
 import type { BrokerState } from './connection.js';
 import { gatherWrites, openConnection, within } from './connection.js';
 import { type DeliveryParts, giveBack, handleDelivery } from './delivery.js';
@@ -24,8 +25,6 @@ export interface ConsumerOptions {
   readonly name: string;
   /** Processes of the node, which share the slots. */
   readonly processes: number;
-  /** Unlike that of any other process. */
-  readonly instance: string;
 }
 
 /** What is consumed on a channel of its own. */
@@ -35,18 +34,14 @@ interface Intake {
   readonly handle: (message: ConsumeMessage) => Promise<'ack' | 'requeue'>;
   /** What becomes of a message that is not to be handled here. */
   readonly refuse: (message: ConsumeMessage) => Promise<'ack' | 'requeue'>;
-  /** Declares a queue that only this connection has. */
+  /** Declares the queue where only this connection has it. */
   readonly prepare?: (channel: Channel) => Promise<unknown>;
+  /** Whether it is still taken from while the process stops. @default false */
+  readonly untilClosed?: boolean;
 }
 
 /** One channel a tier, with as many messages in hand as the tier has slots: the rest waits in the broker. */
-export async function openConsumer({
-  parts,
-  topology,
-  name,
-  instance,
-  processes,
-}: ConsumerOptions): Promise<Consumer> {
+export async function openConsumer({ parts, topology, name, processes }: ConsumerOptions): Promise<Consumer> {
   const { config, names, log } = parts;
   const intakes: Intake[] = Object.keys(config.tier_models).flatMap((tier) => [
     {
@@ -62,28 +57,44 @@ export async function openConsumer({
       refuse: (message) => giveBack(parts, { tier, suspect: true, message }),
     },
   ]);
-  const cancellations = `${config.rabbitmq.queue_prefix}.cancelled.${instance}`;
-  // Before the tasks: nobody keeps a cancellation for who does not listen yet.
-  intakes.unshift({
-    queue: cancellations,
-    prefetch: 100,
-    handle: (message) => handleCancellation(parts, message),
-    // The other processes have one of their own.
-    refuse: async () => 'requeue',
-    prepare: async (channel) => {
-      await channel.assertQueue(cancellations, { exclusive: true, autoDelete: true, durable: false });
-      await channel.bindQueue(cancellations, names.exchange, names.routing.cancelled);
+  const fence = new CancellationFence(parts);
+  /** Before the tasks: a cancellation that was sent while nobody listened must be noted before its task is met. */
+  const cancellationIntakes = (own: string): Intake[] => [
+    {
+      queue: own,
+      prefetch: 100,
+      handle: async (message) => {
+        if (!fence.passed(message)) await handleCancellation(parts, message);
+        // What this process does not get done any more stays in the queue that keeps it.
+        return 'ack';
+      },
+      refuse: async () => 'ack',
+      prepare: async (channel) => {
+        await channel.assertQueue(own, { exclusive: true, autoDelete: true, durable: false });
+        await channel.bindQueue(own, names.exchange, names.routing.cancelled);
+      },
+      untilClosed: true,
     },
-  });
+    {
+      queue: names.cancelled,
+      prefetch: 500,
+      handle: (message) => fence.kept(message, (kept) => handleCancellation(parts, kept)),
+      refuse: async () => 'requeue',
+    },
+  ];
   const inHand = new Set<Promise<void>>();
   const moment = new Moment(() => current !== undefined && gatherWrites(current));
-  /** The open channels of the present connection, with their consumer tags. */
-  const open = new Map<Channel, string>();
+  /** The open channels of the present connection. */
+  const open = new Map<Channel, { readonly consumerTag: string; readonly intake: Intake }>();
   /** What the broker still delivered before it knew that nothing more is taken. */
   const untaken: { readonly channel: Channel; readonly intake: Intake; readonly message: ConsumeMessage }[] =
     [];
   let current: ChannelModel | undefined;
   let phase: 'open' | 'draining' | 'closed' = 'open';
+
+  function takesFrom({ untilClosed = false }: Intake): boolean {
+    return phase === 'open' || (phase === 'draining' && untilClosed);
+  }
 
   async function openIntake(model: ChannelModel, intake: Intake): Promise<void> {
     const channel = await model.createChannel();
@@ -109,11 +120,11 @@ export async function openConsumer({
         return;
       }
       const consumerTag = randomUUID();
-      open.set(channel, consumerTag);
+      open.set(channel, { consumerTag, intake });
       const onMessage = (message: ConsumeMessage | null) => {
         // Null: the broker has cancelled the consumer, because the queue is gone or has moved.
         if (message === null) channel.close().catch(() => {});
-        else if (phase === 'open') take(channel, intake, message, intake.handle);
+        else if (takesFrom(intake)) take(channel, intake, message, intake.handle);
         else untaken.push({ channel, intake, message });
       };
       await channel.consume(intake.queue, onMessage, { consumerTag });
@@ -152,7 +163,7 @@ export async function openConsumer({
     const answered = handle(message)
       .catch(async (error: Error) => {
         if (phase === 'open') log.error({ event: 'delivery_error', queue: intake.queue, error: error.stack });
-        await new Promise((resolve) => setTimeout(resolve, phase === 'open' ? ERROR_PAUSE_MS : 0));
+        await new Promise((resolve) => setTimeout(resolve, takesFrom(intake) ? ERROR_PAUSE_MS : 0));
         return 'requeue' as const;
       })
       .then(async (verdict) => {
@@ -175,6 +186,11 @@ export async function openConsumer({
       current = model;
       await declare(model, topology, log);
       if (phase !== 'open') return;
+      // A new name each time: the broker may hold the one before for a connection that it has not missed yet.
+      const own = names.cancellations(randomUUID());
+      for (const intake of cancellationIntakes(own)) await openIntake(model, intake);
+      if (!(await fence.wait(own)) && current === model && phase === 'open')
+        log.warn({ event: 'cancellations_not_noted', queue: names.cancelled });
       for (const intake of intakes) await openIntake(model, intake);
     },
     onLost: () => {
@@ -189,7 +205,10 @@ export async function openConsumer({
     },
     stopIntake: async () => {
       phase = 'draining';
-      await Promise.all([...open].map(([channel, tag]) => channel.cancel(tag).catch(() => {})));
+      const ending = [...open].filter(([, { intake }]) => intake.untilClosed !== true);
+      await Promise.all(
+        ending.map(([channel, { consumerTag }]) => channel.cancel(consumerTag).catch(() => {})),
+      );
       // Only now: before, the broker would have delivered them here again.
       for (const { channel, intake, message } of untaken.splice(0))
         if (open.has(channel)) take(channel, intake, message, intake.refuse);

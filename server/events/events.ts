@@ -47,8 +47,7 @@ export async function openEvents(parts: EventsParts): Promise<Events> {
   const { rabbitmq } = config;
   const names = namesOf(rabbitmq);
   const topology = topologyOf(config);
-  const instance = randomUUID();
-  const name = `worker-service ${hostname()} ${process.pid} ${instance.slice(0, 8)}`;
+  const name = `worker-service ${hostname()} ${process.pid} ${randomUUID().slice(0, 8)}`;
   const publisher = await openPublisher({ rabbitmq, topology, name: `${name} publish`, log });
   const graceMs = parts.sharedStore ? SHARED_GRACE_MS : 0;
   const outbox = openOutbox({ store, publisher, names, log, graceMs });
@@ -58,7 +57,6 @@ export async function openEvents(parts: EventsParts): Promise<Events> {
     processes: parts.processes,
     topology,
     name,
-    instance,
   });
   return {
     accept: (resolved, data, trace) =>

@@ -46,6 +46,8 @@ const SWEEP_MS = 2000;
 const MARK_AFTER_MS = 50;
 const MARKS_AT_ONCE = 128;
 const MARK_RETRY_MS = 500;
+/** By how much the clocks of nodes may differ. */
+const MOST_SKEW_MS = 60_000;
 
 class StoreOutbox implements Outbox {
   readonly #parts: OutboxParts;
@@ -191,9 +193,7 @@ class StoreOutbox implements Outbox {
   async #publishStored(graceMs: number): Promise<void> {
     const { store, publisher } = this.#parts;
     while (!this.#closed && publisher.open) {
-      const before = graceMs === 0 ? undefined : Date.now() - graceMs;
-      const page = await store.unpublished(PAGE + this.#held.size, before);
-      const free = page.filter(({ taskId }) => !this.#held.has(taskId));
+      const free = await this.#free(graceMs);
       if (free.length === 0) return;
       for (const record of free) {
         while (!this.#hasRoom() && !this.#closed) await this.#room();
@@ -203,6 +203,19 @@ class StoreOutbox implements Outbox {
         if (!this.#held.has(record.taskId)) void this.#publish(record, output);
       }
     }
+  }
+
+  async #free(graceMs: number): Promise<readonly TaskRecord[]> {
+    const { store } = this.#parts;
+    const limit = PAGE + this.#held.size;
+    const isFree = ({ taskId }: TaskRecord) => !this.#held.has(taskId);
+    if (graceMs === 0) return (await store.unpublished(limit)).filter(isFree);
+    const now = Date.now();
+    const left = (await store.unpublished(limit, now - graceMs)).filter(isFree);
+    if (left.length > 0) return left;
+    // The clock was set back: what is of the future would wait until then.
+    const all = await store.unpublished(limit);
+    return all.filter((record) => record.finishedAt > now + MOST_SKEW_MS && isFree(record));
   }
 
   #room(): Promise<void> {
@@ -227,10 +240,14 @@ class StoreOutbox implements Outbox {
     }
   }
 
-  /** False also when the store is away; it is asked again. */
+  /**
+   * Whatever was final and is no longer there was published: nothing else is removed for its age or size. False also
+   * when the store is away; it is asked again.
+   */
   async #isPublished(taskId: string): Promise<boolean> {
+    const { store } = this.#parts;
     try {
-      return await this.#parts.store.isPublished(taskId);
+      return (await store.isPublished(taskId)) || (await store.find(taskId)) === undefined;
     } catch {
       return false;
     }

@@ -16,6 +16,10 @@ export interface Names {
   readonly delay: (ms: number) => string;
   readonly dead: string;
   readonly unrouted: string;
+  /** Keeps cancellations for processes that are not there yet. */
+  readonly cancelled: string;
+  /** Where one process hears of cancellations while it is connected. */
+  readonly cancellations: (connection: string) => string;
   readonly routing: {
     readonly ready: (tier: string) => string;
     readonly cancelled: string;
@@ -34,6 +38,8 @@ export function namesOf({ exchange, queue_prefix, routing_prefix }: Config['rabb
     delay: (ms) => `${queue_prefix}.delay.${ms}`,
     dead: `${queue_prefix}.dead`,
     unrouted: `${queue_prefix}.unrouted`,
+    cancelled: `${queue_prefix}.cancelled`,
+    cancellations: (connection) => `${queue_prefix}.cancelled.${connection}`,
     routing: {
       ready: (tier) => `${routing_prefix}.ready.${tier}`,
       cancelled: `${routing_prefix}.cancelled`,
@@ -84,6 +90,17 @@ export function topologyOf(config: Config): Topology {
     queues: [
       { name: names.dead, arguments: kept },
       { name: names.unrouted, arguments: kept },
+      {
+        name: names.cancelled,
+        arguments: {
+          ...kept,
+          // See CancellationFence.
+          'x-single-active-consumer': true,
+          'x-message-ttl': CANCELLATION_MS,
+          'x-max-length': MOST_CANCELLATIONS,
+          'x-overflow': 'drop-head',
+        },
+      },
       ...tiers.flatMap((tier) => [
         { name: names.ready(tier), arguments: { ...toDead, 'x-delivery-limit': readyLimit(delivery_limit) } },
         {
@@ -100,6 +117,7 @@ export function topologyOf(config: Config): Topology {
     bindings: [
       { queue: names.dead, exchange: names.deadLetters, key: '' },
       { queue: names.unrouted, exchange: names.alternate, key: '' },
+      { queue: names.cancelled, exchange: names.exchange, key: names.routing.cancelled },
       ...tiers.map((tier) => ({
         queue: names.ready(tier),
         exchange: names.exchange,
@@ -109,6 +127,13 @@ export function topologyOf(config: Config): Topology {
     ],
   };
 }
+
+/**
+ * As long as the store keeps a note by default. Not what is configured there: another value would be another argument
+ * of the queue, which no process could declare while the old one is there.
+ */
+const CANCELLATION_MS = 7 * 24 * 3_600_000;
+const MOST_CANCELLATIONS = 100_000;
 
 /**
  * A message that comes back for the second time is moved to the queue of suspects, so the limit here is met only

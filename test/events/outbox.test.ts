@@ -136,4 +136,44 @@ test('whoever asks between the confirm and the clearing of the mark is told at o
   outbox.close();
 });
 
+test('an outcome that another process has published and that was removed since holds up nobody', async () => {
+  const store = { unpublished: async () => [], isPublished: async () => false, find: async () => undefined };
+  const { publisher } = aPublisher();
+  const outbox = openOutbox({
+    store: store as unknown as ArtifactStore,
+    publisher,
+    names,
+    log,
+    graceMs: 3000,
+  });
+  await outbox.confirmed('task-1');
+  outbox.close();
+});
+
+test('outcomes from before the clock was set back are published, those of a moment ago are left to others', async () => {
+  const future = { ...aRecord('task-future'), finishedAt: Date.now() + 3_600_000 };
+  const fresh = { ...aRecord('task-fresh'), finishedAt: Date.now() + 1000 };
+  const records = [fresh, future];
+  const store = {
+    unpublished: async (_: number, before = Number.POSITIVE_INFINITY) =>
+      records.filter(({ finishedAt }) => finishedAt < before),
+    markPublished: async () => {},
+  };
+  const { publisher, sent } = aPublisher();
+  const outbox = openOutbox({
+    store: store as unknown as ArtifactStore,
+    publisher,
+    names,
+    log,
+    graceMs: 3000,
+  });
+  publisher.onOpen?.();
+  await until(() => sent.length > 0, 'an event');
+  assert.deepEqual(
+    sent.map(({ content }) => JSON.parse(content.toString()).data.task_id),
+    ['task-future'],
+  );
+  outbox.close();
+});
+
 test.run();

@@ -258,6 +258,7 @@ const ownQueues = [
   ...['tiny', 'small', 'large', 'coding', 'frontier'].flatMap((tier) => [`ready.${tier}`, `suspect.${tier}`]),
   'delay.100',
   'delay.200',
+  'cancelled',
   'dead',
   'unrouted',
 ];

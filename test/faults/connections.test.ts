@@ -30,7 +30,7 @@ async function lines(...args: string[]): Promise<string[]> {
   return (await rabbit.control(...args, '--no-table-headers')).split('\n').filter((line) => line !== '');
 }
 
-/** Consumers of the service's queues, by queue, without the one of the cancellations. */
+/** Consumers of the service's queues, by queue, without the exclusive one of the cancellations. */
 async function consumers({ names }: FaultyService): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (const line of await lines('list_consumers', 'queue_name')) {
@@ -70,12 +70,13 @@ const closeAllTwentyTimes = `
      timer:sleep(700)
    end || _ <- lists:seq(1, 20)].`;
 
-const oneEach = Object.fromEntries(
-  ['tiny', 'small', 'large', 'coding', 'frontier'].flatMap((tier) => [
+const oneEach = Object.fromEntries([
+  ['cancelled', 1],
+  ...['tiny', 'small', 'large', 'coding', 'frontier'].flatMap((tier) => [
     [`ready.${tier}`, 1],
     [`suspect.${tier}`, 1],
   ]),
-);
+]);
 
 test('all connections closed twenty times under load: one consumer a queue afterwards, and nothing leaks', async () => {
   const warnings: Error[] = [];

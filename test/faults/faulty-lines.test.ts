@@ -76,6 +76,19 @@ test('who hears of a task hears of its cancellation, however slowly his consumer
   assert.equal(under.orchestrator.seen[0]!.event.data.code, 'cancelled');
 });
 
+test('a connection that the broker still believes in does not keep the next one from being set up', async () => {
+  const under = await throughProxy(['heartbeat_seconds: 4']);
+  proxy.orphan();
+  await eventually(() => under.entries('broker_lost').length === 2, 'both connections lost');
+  await eventually(() => under.connected(), 'connected');
+  assert.deepEqual(
+    under.entries('broker_unreachable').map(({ error }) => error),
+    [],
+  );
+  const tasks = await sendTo(under, 5);
+  await nothingIsLost(under, tasks);
+});
+
 /** Class 20, method 41. */
 const CHANNEL_CLOSE_OK = Buffer.from([0, 20, 0, 41]);
 

@@ -142,6 +142,31 @@ test('a cancellation while a failure is recorded that is tried again holds for t
   assert.deepEqual(noted, ['superseded']);
 });
 
+test('a cancellation of a task that is being stopped holds for the next attempt', async () => {
+  const noted: string[] = [];
+  let turn!: (saturation: { retryAfterSeconds: number }) => void;
+  const slots = {
+    acquire: () =>
+      new Promise((resolve) => {
+        turn = resolve;
+      }),
+  };
+  const templates = { of: () => ({ name: 'code-general', sha256: '' }) };
+  const tasks = saturated(
+    { noteCancelled: async (_, reason) => void noted.push(reason), record: async () => true },
+    { parts: { config, slots, templates } as unknown as ExecutionParts },
+  );
+  const caller = tasks.submit(resolved, { from: 'events' });
+  assert.ok('ended' in caller);
+  await until(() => turn !== undefined, 'it waits for a slot');
+  const stopped = tasks.stop();
+  await tasks.cancelWherever('task-1', 'superseded');
+  turn({ retryAfterSeconds: 1 });
+  await stopped;
+  assert.equal((await caller.ended).final, false);
+  assert.deepEqual(noted, ['superseded']);
+});
+
 test('who finds that another process has ended his task tells what that one recorded', async () => {
   const outcome = { task_id: 'task-1', status: 'completed', artifact_id: 'art-1' };
   const stored = { taskId: 'task-1', requestHash: 'this body', final: true, outcome } as TaskRecord;

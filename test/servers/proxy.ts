@@ -12,6 +12,8 @@ export interface FaultProxy {
   thaw(): void;
   /** Ends the direction from the server to the client in good order (FIN) and leaves the other open. */
   halfClose(): void;
+  /** Resets the client's side of every connection (RST), and leaves the server in the belief that it is open. */
+  orphan(): void;
   /** Holds every piece of data back for so long, in milliseconds; 0 is none. */
   delay(ms: number): void;
   /**
@@ -105,6 +107,9 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
     },
     halfClose: () => {
       for (const [client] of pairs) client.end();
+    },
+    orphan: () => {
+      for (const [client] of pairs) client.removeAllListeners('close').resetAndDestroy();
     },
     delay: (ms) => {
       delayMs = ms;

@@ -195,14 +195,20 @@ function domainOf(
   if (known !== undefined) return known;
   for (const text of texts) {
     const mentioned = specialist.exec(text)?.[0];
-    if (mentioned !== undefined) return mentioned.replace(/[_ ]/, '-').toLowerCase() as Domain;
+    if (mentioned !== undefined) return mentioned.replace(/[_ ]/g, '-').toLowerCase() as Domain;
     if (/\bdocumentation\b/i.test(text)) return 'documentation';
   }
   return 'code-general';
 }
 
 /** Without `documentation`: an everyday word, it counts only in a text that names no other domain. */
-const specialist = /\b(?:code[-_ ](?:general|vision|embedded)|ui[-_ ]design)\b/i;
+const specialist = new RegExp(
+  `\\b(?:${domains
+    .filter((domain) => domain !== 'documentation')
+    .map((domain) => domain.replaceAll('-', '[-_ ]'))
+    .join('|')})\\b`,
+  'i',
+);
 
 function taskOf(json: JsonObject, headers: Readonly<Record<string, string>>): string | null {
   const metadata = isObject(json.metadata) ? json.metadata : {};

@@ -209,6 +209,99 @@ test('a limit that falls is taken from those that hold most, and one that rises 
   node.close();
 });
 
+test('what a limit has fallen by is asked of those that hold most, and nothing beyond it is handed out', () => {
+  const { ledger, sent } = aLedger(6);
+  ledger.want(1, 'tiny', 4);
+  ledger.want(2, 'tiny', 2);
+  assert.deepEqual(sent.splice(0).map(short), ['1 grant 4', '2 grant 2']);
+  ledger.resize('tiny', 4);
+  assert.deepEqual(sent.splice(0).map(short), ['1 recall 2']);
+  ledger.resize('tiny', 4);
+  assert.deepEqual(sent.splice(0), [], 'what was asked for is not asked for again');
+  ledger.resize('tiny', 2);
+  assert.deepEqual(sent.splice(0).map(short).sort(), ['1 recall 1', '2 recall 1']);
+  ledger.give(1, 'tiny', 3);
+  ledger.want(2, 'tiny', 3);
+  assert.deepEqual([ledger.held('tiny'), sent.filter(({ message }) => message.kind === 'grant')], [3, []]);
+  sent.length = 0;
+  ledger.give(2, 'tiny', 1);
+  assert.equal(ledger.held('tiny'), 2);
+  ledger.resize('tiny', 0);
+  ledger.give(1, 'tiny', 1);
+  ledger.give(2, 'tiny', 1);
+  assert.equal(ledger.held('tiny'), 0);
+  assert.ok(sent.every(({ message }) => message.kind !== 'grant'));
+});
+
+test('of slots that are free, each goes to the one who has least of those who want some', () => {
+  const { ledger, sent } = aLedger(0);
+  for (const worker of [1, 2, 3]) ledger.want(worker, 'tiny', 10);
+  ledger.resize('tiny', 7);
+  const granted = () =>
+    sent
+      .splice(0)
+      .map(short)
+      .filter((each) => each.includes('grant'));
+  assert.deepEqual(granted(), ['1 grant 3', '2 grant 2', '3 grant 2']);
+  // What a dead worker had is for the others.
+  ledger.gone(1);
+  assert.deepEqual(granted(), ['2 grant 2', '3 grant 1']);
+});
+
+test('a worker hears who waits elsewhere and how long a slot is held, also when only giving told of it', async () => {
+  const { ledger, sent } = aLedger(1);
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const contended = () =>
+    sent
+      .splice(0)
+      .flatMap(({ worker, message }) => (message.kind === 'contended' ? [{ worker, ...message }] : []));
+  ledger.want(1, 'tiny', 1);
+  ledger.want(2, 'tiny', 5);
+  ledger.want(3, 'tiny', 7);
+  await turn();
+  assert.deepEqual(contended(), [
+    { worker: 2, kind: 'contended', tier: 'tiny', waiting: 7, workers: 1, heldMs: undefined },
+    { worker: 3, kind: 'contended', tier: 'tiny', waiting: 5, workers: 1, heldMs: undefined },
+  ]);
+  ledger.give(1, 'tiny', 0, 400);
+  await turn();
+  assert.deepEqual(
+    contended().map(({ worker, heldMs }) => [worker, heldMs]),
+    [
+      [2, 400],
+      [3, 400],
+    ],
+  );
+  ledger.give(1, 'tiny', 0, 480);
+  await turn();
+  assert.deepEqual(contended(), [], 'a fifth more is no news');
+  ledger.give(1, 'tiny', 0, 520);
+  await turn();
+  assert.deepEqual(
+    contended().map(({ worker, heldMs }) => [worker, heldMs]),
+    [
+      [2, 520],
+      [3, 520],
+    ],
+  );
+  // Nobody waits in 2 any more; when somebody does again, it is told anew.
+  ledger.want(2, 'tiny', 0);
+  await turn();
+  assert.deepEqual(
+    contended().map(({ worker, waiting }) => [worker, waiting]),
+    [[3, 0]],
+  );
+  ledger.want(2, 'tiny', 5);
+  await turn();
+  assert.deepEqual(
+    contended().map(({ worker, waiting }) => [worker, waiting]),
+    [
+      [2, 7],
+      [3, 5],
+    ],
+  );
+});
+
 test('who will not have his turn in time, because others wait in other workers, is told so at once', async () => {
   const node = new Node();
   const workers = [node.start(), node.start()];
@@ -301,3 +394,15 @@ test('one slot is passed to and fro between two workers that both want it', asyn
 });
 
 test.run();
+
+/** The primary's books, and what they have the workers told. */
+function aLedger(limit: number) {
+  const sent: { worker: number; message: Parameters<ConstructorParameters<typeof SlotLedger>[0]>[1] }[] = [];
+  const ledger = new SlotLedger((worker, message) => sent.push({ worker, message }));
+  ledger.resize('tiny', limit);
+  return { ledger, sent };
+}
+
+function short({ worker, message }: ReturnType<typeof aLedger>['sent'][number]): string {
+  return `${worker} ${message.kind} ${message.kind === 'contended' ? message.waiting : message.slots}`;
+}

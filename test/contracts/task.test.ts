@@ -199,6 +199,24 @@ test('the hash of a request does not depend on the order of its keys, only on it
   const { task_id, description, domain } = least;
   assert.is(hash({ domain, description, task_id }), hash(least));
   assert.is.not(hash({ ...least, description: 'Do that' }), hash(least));
+  const inputs = [
+    { content: 'a', path: 'a.txt' },
+    { content: 'b', path: 'b.txt' },
+  ];
+  const constraints = { hardware: ['ESP32'], standards: [] };
+  const nested = hash({ ...least, inputs, constraints });
+  const turned = inputs.map(({ content, path }) => ({ path, content }));
+  const { hardware, standards } = constraints;
+  assert.is(hash({ constraints: { standards, hardware }, inputs: turned, ...least }), nested);
+  const others = [
+    least,
+    { ...least, inputs },
+    { ...least, constraints },
+    { ...least, constraints, inputs: inputs.toReversed() },
+    { ...least, constraints, inputs: inputs.slice(1) },
+    { ...least, inputs, constraints: { ...constraints, hardware: ['STM32'] } },
+  ].map(hash);
+  assert.is(new Set([nested, ...others]).size, others.length + 1);
 });
 
 test('of a name that stands twice in an object, the last one counts', () => {

@@ -15,6 +15,8 @@ const test = suite('the outbox');
 const names = namesOf({ exchange: 'tasks', queue_prefix: 'worker.task', routing_prefix: 'task' } as never);
 const log = { debug() {}, info() {}, warn() {}, error() {} } as unknown as Log;
 
+const MIB = 1024 * 1024;
+
 function aRecord(taskId: string): TaskRecord {
   const outcome = {
     task_id: taskId,
@@ -27,8 +29,14 @@ function aRecord(taskId: string): TaskRecord {
   return { taskId, requestHash: 'h', final: true, domain: 'documentation', finishedAt: 1, outcome };
 }
 
-/** A store of outcomes that wait, whose marks are cleared only after `release`. */
-function aStore(records: readonly TaskRecord[]) {
+function aCompleted(taskId: string): TaskRecord {
+  const { outcome, ...record } = aRecord(taskId);
+  const completed = { task_id: outcome.task_id, status: 'completed', artifact_id: `art-${taskId}` };
+  return { ...record, outcome: completed as TaskRecord['outcome'] };
+}
+
+/** A store of outcomes that wait, all with the same output, whose marks are cleared only after `release`. */
+function aStore(records: readonly TaskRecord[], output?: Uint8Array) {
   const waiting = new Map(records.map((record) => [record.taskId, record]));
   const cleared: number[] = [];
   let release: () => void = () => {};
@@ -37,6 +45,7 @@ function aStore(records: readonly TaskRecord[]) {
   });
   const store = {
     unpublished: async (limit: number) => [...waiting.values()].slice(0, limit),
+    artifact: async () => ({ output }),
     isPublished: async (taskId: string) => !waiting.has(taskId),
     markPublished: async (marked: readonly MarkedRecord[]) => {
       await released;
@@ -51,6 +60,7 @@ function aStore(records: readonly TaskRecord[]) {
 function aPublisher() {
   const sent: Outgoing[] = [];
   let unconfirmed: (() => void)[] = [];
+  let confirmed = 0;
   const publisher: Publisher = {
     open: true,
     onOpen: undefined,
@@ -67,9 +77,11 @@ function aPublisher() {
   const confirmAll = () => {
     const all = unconfirmed;
     unconfirmed = [];
+    confirmed = sent.length;
     for (const confirm of all) confirm();
   };
-  return { publisher, sent, confirmAll };
+  const unconfirmedBytes = () => sent.slice(confirmed).reduce((sum, { content }) => sum + content.length, 0);
+  return { publisher, sent, confirmAll, unconfirmedBytes };
 }
 
 test('a backlog larger than what may be under way drains, also when marks are cleared after the last confirm', async () => {
@@ -173,6 +185,63 @@ test('outcomes from before the clock was set back are published, those of a mome
     sent.map(({ content }) => JSON.parse(content.toString()).data.task_id),
     ['task-future'],
   );
+  outbox.close();
+});
+
+test('whoever waits for the same event is told, however many they are', async () => {
+  const record = aRecord('t-1');
+  const { store } = aStore([record]);
+  const { publisher, confirmAll } = aPublisher();
+  const outbox = openOutbox({ store, publisher, names, log, graceMs: 0 });
+  outbox.offer(record, undefined);
+  const told = Promise.all([outbox.confirmed('t-1'), outbox.confirmed('t-1'), outbox.confirmed('t-1')]);
+  confirmAll();
+  await told;
+  outbox.close();
+});
+
+test('an event that the broker did not take is published again, and whoever waits for it hears of that', async () => {
+  const record = aRecord('t-1');
+  const { store, waiting, release } = aStore([record]);
+  const { publisher, sent, confirmAll } = aPublisher();
+  const broken = new Error('the channel closed');
+  let failures = 2;
+  const flaky: Publisher = {
+    ...publisher,
+    publish: (message) => (failures-- > 0 ? Promise.reject(broken) : publisher.publish(message)),
+  };
+  const outbox = openOutbox({ store, publisher: flaky, names, log, graceMs: 0 });
+  release();
+  outbox.offer(record, undefined);
+  const confirmed = outbox.confirmed('t-1');
+  await until(() => outbox.underWay === 0, 'the first attempt has failed');
+  await until(() => {
+    flaky.onOpen?.();
+    confirmAll();
+    return waiting.size === 0;
+  }, 'published');
+  await confirmed;
+  assert.equal(sent.length, 1);
+  outbox.close();
+});
+
+test('what is under way is bounded in bytes, too; the rest follows', async () => {
+  const records = Array.from({ length: 60 }, (_, n) => aCompleted(`t-${n}`));
+  const output = new TextEncoder().encode(JSON.stringify({ content: 'x'.repeat(MIB) }));
+  const { store, waiting, release } = aStore(records, output);
+  const { publisher, sent, confirmAll, unconfirmedBytes } = aPublisher();
+  const outbox = openOutbox({ store, publisher, names, log, graceMs: 0 });
+  release();
+  for (const record of records.slice(0, 30)) outbox.offer(record, output);
+  assert.equal(outbox.underWay, 16);
+  publisher.onOpen?.();
+  await until(() => {
+    assert.ok(unconfirmedBytes() < 18 * MIB, `${unconfirmedBytes()} bytes under way`);
+    confirmAll();
+    return waiting.size === 0;
+  }, 'all published');
+  assert.equal(new Set(sent.map(({ options }) => options.messageId)).size, 60);
+  assert.equal(sent.length, 60);
   outbox.close();
 });
 

@@ -88,6 +88,78 @@ test('a part of the context is left as long as the window has room for a useful 
   assert.ok(assembled({ context, contextWindow }).context.tokens >= 32);
 });
 
+test('each part of what was retrieved goes with its source, the most relevant first, and tells its tokens', () => {
+  const sources = [
+    { artifact_id: 'low', relevance_score: 0.1 },
+    { artifact_id: 'high', relevance_score: 0.9 },
+  ];
+  const low = 'The lowest of them all.';
+  const high = 'What is high, higher than that.';
+  const tokens = { low: tokenizer.count(low), high: tokenizer.count(high) };
+  const marked = `<!-- source: low -->\n${low}\n<!-- source: high -->\n${high}\n<!-- source: empty -->\n`;
+  const both = [
+    { artifact_id: 'high', relevance_score: 0.9, tokens: tokens.high },
+    { artifact_id: 'low', relevance_score: 0.1, tokens: tokens.low },
+  ];
+  for (const [text, inOrder, used] of [
+    [marked, [high, low], both],
+    [`Before any mark.\n${marked}`, ['Before any mark.', high, low], both],
+    [`---\n${low}\n---\n${high}`, [`---\n${high}`, `---\n${low}`], undefined],
+    // Which part is whose cannot be told.
+    [`${low}\n${high}`, [`${low}\n${high}`], sources],
+  ] as const) {
+    const { context, body } = assembled({ retrieved: { text, sources } });
+    assert.equal(contextIn(messagesOf({ body }).user), inOrder.join('\n\n'));
+    assert.equal(context.tokens, tokenizer.count(inOrder.join('\n\n')));
+    assert.deepEqual(
+      context.used.map(({ artifact_id }) => artifact_id),
+      used?.map(({ artifact_id }) => artifact_id) ?? ['high', 'low'],
+    );
+    if (used !== undefined) assert.deepEqual(context.used, used);
+    assert.deepEqual(context.dropped, []);
+  }
+  const one = assembled({ retrieved: { text: low, sources: sources.slice(0, 1) } });
+  assert.deepEqual(one.context.used, [both[1]]);
+  const unlisted = assembled({ retrieved: { text: `${marked}<!-- source: other -->\nx`, sources } });
+  assert.deepEqual(unlisted.context.used, [{ artifact_id: 'other', tokens: 1 }, ...both]);
+  const own = assembled({ context: 'Mine.', retrieved: { text: marked, sources } });
+  assert.equal(contextIn(messagesOf(own).user), ['Mine.', high, low].join('\n\n'));
+  for (const blank of ['', ' \n']) {
+    const { context, body } = assembled({ context: blank, retrieved: { text: blank, sources } });
+    assert.equal(contextIn(messagesOf({ body }).user), undefined);
+    assert.deepEqual(context, { tokens: 0, used: [], dropped: [] });
+  }
+});
+
+test('a section that does not fit is cut at a line, and the tokens of what is left are told', () => {
+  const line = 'Some words that make a line of its own.\n';
+  const section = (id: string, lines: number) => `<!-- source: ${id} -->\n${line.repeat(lines)}`;
+  const sources = ['first', 'second', 'third'].map((artifact_id) => ({ artifact_id }));
+  for (const ids of [['first'], ['first', 'second', 'third']]) {
+    const text = ids.map((id) => section(id, 200)).join('');
+    const wide = assembled({ retrieved: { text, sources }, contextWindow: 100_000 });
+    const around = wide.promptTokens - wide.context.tokens;
+    const room = Math.ceil(wide.context.tokens / ids.length) * (ids.length === 1 ? 0.5 : 1.5);
+    const { context, body, promptTokens } = assembled({
+      retrieved: { text, sources },
+      contextWindow: Math.ceil(around + room + 1032),
+    });
+    const left = contextIn(messagesOf({ body }).user)!;
+    assert.equal(context.tokens, tokenizer.count(left));
+    assert.ok(context.tokens <= room + 4 && context.tokens > room - 40, `${context.tokens} of ${room}`);
+    assert.equal(left.replaceAll(line.trim(), '').trim(), '');
+    assert.deepEqual(
+      [...context.used, ...context.dropped].map(({ artifact_id }) => artifact_id),
+      ids,
+    );
+    assert.deepEqual(
+      context.dropped.map(({ artifact_id }) => artifact_id),
+      ids.slice(2),
+    );
+    assert.ok(promptTokens <= around + room + 32);
+  }
+});
+
 test('context of more marked sections than an outcome should list is cut after some of them', () => {
   const text = Array.from({ length: 10_000 }, (_, at) => `<!-- source: s${at} -->\nx`).join('\n');
   const { context } = assembled({ retrieved: { text, sources: [] } });
@@ -198,4 +270,9 @@ function messagesOf({ body }: { body: Uint8Array }): { system: string; user: str
     messages: { role: string; content: string }[];
   };
   return { system: messages[0]!.content, user: messages[1]!.content };
+}
+
+/** What stands in the block of the context; undefined where there is none. */
+function contextIn(user: string): string | undefined {
+  return /<context>\n([\s\S]*?)\n<\/context>/.exec(user)?.[1];
 }

@@ -94,6 +94,18 @@ test('a score that is no finite number is left out', async () => {
   assert.deepEqual(await retrievedFrom(answer), { text: 'c', sources: [{ artifact_id: 'a' }] });
 });
 
+test('what an answer lists that is no source is left out', async () => {
+  const sources = [null, 'a', 7, {}, { artifact_id: 7 }, { artifact_id: 'b', relevance_score: '0.5' }];
+  assert.deepEqual(await retrievedFrom(JSON.stringify({ context: 'c', sources })), {
+    text: 'c',
+    sources: [{ artifact_id: 'b' }],
+  });
+  assert.deepEqual(await retrievedFrom(JSON.stringify({ context: 'c', sources: {} })), {
+    text: 'c',
+    sources: [],
+  });
+});
+
 test('half of a surrogate pair in what is retrieved is replaced', async () => {
   const answer = String.raw`{"context": "c \ud83d", "sources": [{"artifact_id": "\ude00"}]}`;
   assert.deepEqual(await retrievedFrom(answer), {
@@ -147,6 +159,7 @@ test('an answer that is not JSON, or has no context, is no context, however larg
     assert.deepEqual(noJson, { degraded: 'the RAG service answered what is not JSON' });
     const noContext = await retrievedFrom(`{"sources": []}${padding}`);
     assert.deepEqual(noContext, { degraded: 'the RAG service answered without a context' });
+    assert.deepEqual(await retrievedFrom(`null${padding}`), noContext);
     assert.deepEqual(await retrievedFrom(`{"context": "\\n${padding}"}`), { text: '', sources: [] });
   }
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { Deadline, Interruption } from '../../server/deadline.js';
-import { LocalSlots } from '../../server/slots.js';
-import type { Slot } from '../../server/wait-queue.js';
+import { LocalSlots, TierSlots } from '../../server/slots.js';
+import type { Saturated, Slot } from '../../server/wait-queue.js';
 
 const test = suite('slots');
 
@@ -47,6 +47,92 @@ test('who is cancelled while waiting leaves the queue', async () => {
   waiting.cancel(new Interruption('cancelled', 'x'));
   assert.equal(await answer, undefined);
   assert.equal(slots.usage().get('tiny')!.waiting, 0);
+});
+
+test('who leaves the queue takes nobody along, neither of his kind nor of the other', async () => {
+  const slots = new LocalSlots({
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 5, threads: 1, nice: 0, events_share: 0.25, ...fixed },
+  });
+  for (const from of ['http', 'events'] as const) {
+    const first = (await slots.acquire('tiny', deadline(1000), 'http')) as Slot;
+    const leaving = deadline(2000);
+    const others = [
+      slots.acquire('tiny', deadline(1000), 'http'),
+      slots.acquire('tiny', deadline(3000), 'http'),
+      slots.acquire('tiny', deadline(1000), 'events'),
+      slots.acquire('tiny', deadline(3000), 'events'),
+    ];
+    const left = slots.acquire('tiny', leaving, from);
+    leaving.cancel(new Interruption('cancelled', 'x'));
+    assert.equal(await left, undefined);
+    assert.equal(slots.usage().get('tiny')!.waiting, 4);
+    first.release();
+    for (const other of others) void other.then((slot) => (slot as Slot).release());
+    await Promise.all(others);
+    assert.deepEqual(slots.usage().get('tiny'), { limit: 1, used: 0, waiting: 0 });
+  }
+});
+
+test('who was stopped before he asked gets no slot, also when one is free', async () => {
+  const slots = new LocalSlots({
+    tiny: { concurrency: 1, timeout: 1, max_waiting: 5, threads: 1, nice: 0, events_share: 0.25, ...fixed },
+  });
+  const stopped = deadline(1000);
+  stopped.cancel(new Interruption('shutting_down', 'x'));
+  assert.equal(await slots.acquire('tiny', stopped, 'events'), undefined);
+  assert.equal(slots.usage().get('tiny')!.used, 0);
+});
+
+test('who waits in other processes is reckoned with, as far as these have their turns before', async () => {
+  const queue = {
+    concurrency: 2,
+    timeout: 60,
+    max_waiting: 50,
+    threads: 1,
+    nice: 0,
+    events_share: 0.25,
+    ...fixed,
+  };
+  const slots = new TierSlots(queue);
+  // Two slots of 10 s. Who is the first here has one of each of the three others before him, where so many wait.
+  const told = (waiting: number) => {
+    slots.contend(waiting, 3, 10_000);
+    return slots.acquire(deadline(1), 'http');
+  };
+  assert.deepEqual([0, 1, 2, 3, 4, 100].map(told), [5, 10, 15, 20, 20, 20].map(retryAfter));
+  slots.contend(100, 3, 10_000);
+  const patient = deadline(21_000);
+  const waits = slots.acquire(patient, 'http');
+  assert.deepEqual(
+    await slots.acquire(deadline(39_000), 'http'),
+    retryAfter(40),
+    'the second has eight turns before him',
+  );
+  slots.grow(1);
+  assert.ok('release' in ((await waits) as object));
+});
+
+test('how long a task takes that comes now: as long as others did, and its wait where there is no room', async () => {
+  const queue = {
+    concurrency: 2,
+    timeout: 60,
+    max_waiting: 50,
+    threads: 1,
+    nice: 0,
+    events_share: 0.25,
+    ...fixed,
+  };
+  const slots = new TierSlots(queue);
+  slots.grow(2);
+  assert.equal(slots.turnaroundMs, undefined);
+  slots.learn(10_000);
+  const take = () => slots.acquire(deadline(60_000), 'http');
+  take();
+  assert.equal(slots.turnaroundMs, 10_000);
+  take();
+  assert.equal(slots.turnaroundMs, 15_000);
+  void take();
+  assert.equal(slots.turnaroundMs, 20_000);
 });
 
 test('HTTP callers go before events, which get their share all the same', async () => {
@@ -143,6 +229,10 @@ test.after(() => {
 });
 
 test.run();
+
+function retryAfter(seconds: number): Saturated {
+  return { retryAfterSeconds: seconds };
+}
 
 function deadline(ms: number): Deadline {
   const made = new Deadline(ms);

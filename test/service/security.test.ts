@@ -132,9 +132,10 @@ test('a file of tokens that is missing or wrong stops the start', async () => {
 });
 
 test('a caller has no more tasks at a time than he may, and others are not held up', async () => {
-  const { service, tokens } = await withTokens(', max_tasks_per_caller: 2');
+  const { service, tokens } = await withTokens(', max_tasks_per_caller: 2, grace_period_ms: 100');
   await service.knobs({ hangBeforeHeaders: true });
-  const running = [aTask({ tier: 'tiny' }), aTask({ tier: 'tiny' })].map((task, at) =>
+  const tasks = [aTask({ tier: 'tiny' }), aTask({ tier: 'tiny' })];
+  const running = tasks.map((task, at) =>
     service.execute(task, { ...bearer(tokens.both), ...(at === 1 && { accept: 'text/event-stream' }) }),
   );
   await until(async () => (await service.stats()).open === 2, 'both run');
@@ -143,7 +144,14 @@ test('a caller has no more tasks at a time than he may, and others are not held 
     [third.status, third.body.code, third.headers['retry-after']],
     [429, 'caller_limited', '1'],
   );
+  // One that ends makes room for one.
+  const { task_id } = tasks[0]!;
+  await call(`${service.url}/tasks/${task_id}`, 'DELETE', undefined, bearer(tokens.both));
+  await running[0];
+  running[0] = service.execute(aTask({ tier: 'tiny' }), bearer(tokens.both));
+  await until(async () => (await service.stats()).calls === 3, 'a third runs');
   await service.knobs({});
+  assert.equal((await service.execute(aTask(), bearer(tokens.both))).status, 429);
   assert.equal((await service.execute(aTask(), bearer(tokens.execute))).status, 200);
   // What ends makes room, however it ends: with an answer, with a refusal, or because the caller goes away.
   const gone = connect(portOf(service), '127.0.0.1');
@@ -157,6 +165,30 @@ test('a caller has no more tasks at a time than he may, and others are not held 
     assert.equal((await service.execute(aTask(), bearer(tokens.execute))).status, 200);
   await service.stop();
   await Promise.all(running);
+});
+
+test('without tokens a caller is his address', async () => {
+  service = await atService('server: {max_tasks_per_caller: 1, grace_period_ms: 100}');
+  const { url } = service;
+  const from = async (localAddress: string) => {
+    const dispatcher = new Agent({ localAddress });
+    const answer = await request(`${url}/execute`, {
+      dispatcher,
+      method: 'POST',
+      headers: json,
+      body: JSON.stringify(aTask({ tier: 'tiny' })),
+    });
+    await answer.body.dump();
+    await dispatcher.close();
+    return answer.statusCode;
+  };
+  await service.knobs({ hangBeforeHeaders: true });
+  const running = from('127.0.0.2');
+  await until(async () => (await service!.stats()).open === 1, 'it runs');
+  await service.knobs({});
+  assert.deepEqual([await from('127.0.0.2'), await from('127.0.0.3')], [429, 200]);
+  await service.stop();
+  await running;
 });
 
 test('a caller who has all tasks that he may is told when one of them is expected to end', async () => {

@@ -43,7 +43,7 @@ export const failures = {
   },
   task_conflict: {
     status: 409,
-    title: 'The task_id belongs to another task',
+    title: 'The task of this task_id is another one, or has ended',
     retryable: false,
     delivery: 'dead_letter',
   },

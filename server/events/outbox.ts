@@ -53,6 +53,8 @@ class StoreOutbox implements Outbox {
   readonly #parts: OutboxParts;
   /** Task ids whose event is under way, or confirmed and not yet marked so in the store. */
   readonly #held = new Map<string, 'under way' | 'confirmed'>();
+  /** Task ids whose event could not be published, for the next sweep to try again. */
+  readonly #failed = new Set<string>();
   readonly #waiters = new Map<string, (() => void)[]>();
   readonly #toMark: MarkedRecord[] = [];
   readonly #timer: NodeJS.Timeout;
@@ -131,6 +133,7 @@ class StoreOutbox implements Outbox {
       this.#mark(record);
     } catch (error) {
       this.#held.delete(taskId);
+      this.#failed.add(taskId);
       if (!this.#closed)
         log.error({ event: 'publish_failed', task_id: taskId, error: (error as Error).message });
     } finally {
@@ -192,6 +195,7 @@ class StoreOutbox implements Outbox {
   /** Oldest first, until nothing is left that nobody holds. */
   async #publishStored(graceMs: number): Promise<void> {
     const { store, publisher } = this.#parts;
+    this.#failed.clear();
     while (!this.#closed && publisher.open) {
       const free = await this.#free(graceMs);
       if (free.length === 0) return;
@@ -207,8 +211,8 @@ class StoreOutbox implements Outbox {
 
   async #free(graceMs: number): Promise<readonly TaskRecord[]> {
     const { store } = this.#parts;
-    const limit = PAGE + this.#held.size;
-    const isFree = ({ taskId }: TaskRecord) => !this.#held.has(taskId);
+    const limit = PAGE + this.#held.size + this.#failed.size;
+    const isFree = ({ taskId }: TaskRecord) => !this.#held.has(taskId) && !this.#failed.has(taskId);
     if (graceMs === 0) return (await store.unpublished(limit)).filter(isFree);
     const now = Date.now();
     const left = (await store.unpublished(limit, now - graceMs)).filter(isFree);

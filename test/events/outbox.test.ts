@@ -225,6 +225,29 @@ test('an event that the broker did not take is published again, and whoever wait
   outbox.close();
 });
 
+test('an event that cannot be published holds up no other one, and is tried once a sweep', async () => {
+  const { store, waiting, release } = aStore(Array.from({ length: 300 }, (_, n) => aRecord(`t-${n}`)));
+  const { publisher, confirmAll } = aPublisher();
+  let refused = 0;
+  const picky: Publisher = {
+    ...publisher,
+    publish: (message) => {
+      if (!message.content.includes('"t-0"')) return publisher.publish(message);
+      refused++;
+      return Promise.reject(new Error('not this one'));
+    },
+  };
+  const outbox = openOutbox({ store, publisher: picky, names, log, graceMs: 0 });
+  release();
+  picky.onOpen?.();
+  await until(() => {
+    confirmAll();
+    return waiting.size === 1;
+  }, 'all others published');
+  assert.equal(refused, 1);
+  outbox.close();
+});
+
 test('what is under way is bounded in bytes, too; the rest follows', async () => {
   const records = Array.from({ length: 60 }, (_, n) => aCompleted(`t-${n}`));
   const output = new TextEncoder().encode(JSON.stringify({ content: 'x'.repeat(MIB) }));

@@ -166,6 +166,8 @@ export interface ReadProgress {
   readonly unread: number;
   readonly text: string;
   readonly reasoning: string;
+  /** What was shown before turned out to have been thoughts. */
+  readonly voided: boolean;
   /** The part of the result that a caller may see. */
   readonly delta: string;
   readonly tokens: number;
@@ -182,9 +184,10 @@ export interface Reading {
   readonly finishReason: string | undefined;
   readonly model: string | undefined;
   readonly usage: Usage | undefined;
-  /** Our own counts, in tokens. */
+  /** Our own counts, in tokens; thoughts are reasoning, wherever they stand. */
   readonly counted: { readonly content: number; readonly reasoning: number; readonly exact: boolean };
-  /** What the last part brought for callers. */
+  /** What the last part brought for callers, as in `ReadProgress`. */
+  readonly voided: boolean;
   readonly delta: string;
 }
 

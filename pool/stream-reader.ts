@@ -15,7 +15,8 @@ export class StreamReader {
   readonly #domain: Domain;
   readonly #scanner: AnswerScanner;
   readonly #wire: Wire;
-  readonly #contentCounter: TokenCounter;
+  readonly #tokenizer: Tokenizer;
+  #contentCounter: TokenCounter;
   readonly #reasoningCounter: TokenCounter;
   readonly #exact: boolean;
   readonly #content = new WholeCharacters();
@@ -33,11 +34,13 @@ export class StreamReader {
   #model: string | undefined;
   #error: Delta['error'];
   #tooLarge = false;
+  #voided = false;
 
   constructor(job: ReadJob, tokenizer: Tokenizer) {
     this.#job = job;
     this.#domain = domainOf(job.domain);
     this.#scanner = new AnswerScanner(fieldChecker(this.#domain), job.structured);
+    this.#tokenizer = tokenizer;
     this.#contentCounter = tokenizer.counter();
     this.#reasoningCounter = tokenizer.counter();
     this.#exact = !tokenizer.approximate;
@@ -69,11 +72,13 @@ export class StreamReader {
       unread: this.#wire.unread,
       text: this.#text,
       reasoning: this.#reasoning,
+      voided: this.#voided,
       delta: this.#delta,
       tokens: this.#settled + this.#settledReasoning,
     };
     this.#text = '';
     this.#reasoning = '';
+    this.#voided = false;
     this.#delta = '';
     return progress;
   }
@@ -84,7 +89,8 @@ export class StreamReader {
     this.#digest();
     this.#accept(this.#content.end());
     const early = this.#scanner.dead !== undefined || this.#overLimit() || this.#tooLarge;
-    if (!early) this.#delta += this.#scanner.finish();
+    if (!early) this.#read(() => this.#scanner.finish(), '');
+    if (!this.#scanner.isAnswering) this.#contentCounter.push(this.#scanner.text);
     const end = this.#judge(ended);
     return {
       end,
@@ -96,6 +102,7 @@ export class StreamReader {
         reasoning: this.#reasoningCounter.end(),
         exact: this.#exact,
       },
+      voided: this.#voided,
       delta: this.#delta,
     };
   }
@@ -127,10 +134,30 @@ export class StreamReader {
 
   #accept(text: string): void {
     if (text === '') return;
-    this.#settled = this.#contentCounter.push(text);
     this.#bytes += Buffer.byteLength(text);
     this.#tooLarge ||= this.#bytes > this.#job.maxOutputBytes;
-    if (!this.#tooLarge) this.#delta += this.#scanner.push(text);
+    this.#read(() => (this.#tooLarge ? '' : this.#scanner.push(text)), text);
+  }
+
+  /** Lets the scanner go on by a part, and counts it as what it is: answer or thoughts. */
+  #read(scan: () => string, part: string): void {
+    const scanner = this.#scanner;
+    let wasAnswering = scanner.isAnswering;
+    const shown = scan();
+    if (scanner.voided) {
+      scanner.voided = false;
+      wasAnswering = false;
+      this.#voided = true;
+      this.#delta = '';
+      this.#contentCounter = this.#tokenizer.counter();
+      this.#settled = 0;
+    }
+    this.#delta += shown;
+    if (scanner.thoughts !== '') {
+      this.#settledReasoning = this.#reasoningCounter.push(scanner.thoughts);
+      scanner.thoughts = '';
+    }
+    if (scanner.isAnswering) this.#settled = this.#contentCounter.push(wasAnswering ? part : scanner.text);
   }
 
   #overLimit(): boolean {

@@ -77,6 +77,7 @@ export async function callOnce(
             firstTokenMs = since(startedAt);
           },
           progress: (delta, tokens) => watcher.delta(delta, tokens),
+          voided: () => watcher.reset('reasoning', journal.attempts.length + 1),
           ready: () => watcher.ready(),
         },
       );

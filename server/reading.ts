@@ -13,6 +13,8 @@ export interface ReadWatcher {
   isLive(): boolean;
   firstBytes(): void;
   progress(delta: string, tokens: number): void;
+  /** What was shown by `progress` so far is no part of the answer. */
+  voided(): void;
   /** Resolves when more may come; undefined when it may come now. */
   ready(): Promise<void> | undefined;
 }
@@ -125,6 +127,7 @@ export class StreamReading implements StreamSink {
     this.#sent = lastOf(this.#sent, progress.unread);
     if (progress.text !== '') this.#text.push(progress.text);
     if (progress.reasoning !== '') this.#reasoning.push(progress.reasoning);
+    if (progress.voided) this.#watcher.voided();
     this.#watcher.progress(progress.delta, progress.tokens);
     if (this.#waiting.length > 0 || (this.#ended !== undefined && !this.#endSent)) this.#sendMore();
     else this.#idle = true;
@@ -134,6 +137,7 @@ export class StreamReading implements StreamSink {
   #finished(reading: Reading): void {
     this.#close();
     if (this.#ended === undefined) this.#leave(reading);
+    if (reading.voided) this.#watcher.voided();
     if (reading.delta !== '')
       this.#watcher.progress(reading.delta, reading.counted.content + reading.counted.reasoning);
     this.#resolve(reading);

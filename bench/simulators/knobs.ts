@@ -83,6 +83,11 @@ export interface GatewayKnobs {
   readonly omitFinishReason: boolean;
   /** Tokens of reasoning (`reasoning_content` and `reasoning`) before the content. @default 0 */
   readonly reasoningTokens: number;
+  /**
+   * Where the reasoning stands: in fields of its own, in the content as `<think>…</think>`, or there without the tag
+   * that opens it, as of a model whose prompt has it. @default "fields"
+   */
+  readonly reasoningIn: 'fields' | 'think' | 'unopened';
   /** Empty deltas after each content delta: in turn `{}`, `content: ""`, `content: null`. @default 0 */
   readonly emptyDeltas: number;
   /** Deltas with `tool_calls` before the content. @default 0 */
@@ -176,6 +181,7 @@ export const gatewayDefaults: GatewayKnobs = {
   omitDone: false,
   omitFinishReason: false,
   reasoningTokens: 0,
+  reasoningIn: 'fields',
   emptyDeltas: 0,
   toolCallDeltas: 0,
   extraFields: false,
@@ -359,6 +365,7 @@ const gatewayChecks: Checks<GatewayKnobs> = {
   omitDone: flag,
   omitFinishReason: flag,
   reasoningTokens: integer(0, 1_000_000),
+  reasoningIn: oneOf('fields', 'think', 'unopened'),
   emptyDeltas: integer(0, 1000),
   toolCallDeltas: integer(0, 1000),
   extraFields: flag,

@@ -75,6 +75,9 @@ function start(seen: string[] = [], maxOutputBytes = 10_000_000): StreamReading 
     progress: (delta) => {
       seen.push(delta);
     },
+    voided: () => {
+      seen.length = 0;
+    },
     ready: () => undefined,
   };
   const stream = { pause: () => {}, resume: () => {}, abort: () => {} };

@@ -109,6 +109,16 @@ test('a caller who saw deltas of a stream that broke gets a reset, then the whol
   assert.equal(deltasOf(all.slice(reset)), all.at(-1)!.data.output.content);
 });
 
+test('a caller who saw thoughts gets a reset when they end, and the attempt goes on', async () => {
+  await service.knobs({ tokensPerSecond: 500, reasoningTokens: 100, reasoningIn: 'unopened' });
+  const all = eventsOf((await service.execute(aTask(), events)).text);
+  const reset = all.findIndex(({ event }) => event === 'reset');
+  assert.deepEqual(all[reset]!.data, { reason: 'reasoning', attempt: 1 });
+  assert.match(deltasOf(all.slice(0, reset)), /Let me think/);
+  const { data } = all.at(-1)!;
+  assert.deepEqual([deltasOf(all.slice(reset)), data.attempts], [data.output.content, 1]);
+});
+
 test('a stream that always breaks ends in failed, never in a clean end', async () => {
   await service.knobs({ tokensPerSecond: 500, cutAfterChunks: 12 });
   const all = eventsOf((await service.execute(aTask(), events)).text);

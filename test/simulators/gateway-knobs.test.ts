@@ -360,6 +360,18 @@ test('usageSkew multiplies the reported output tokens', () =>
     assert.is(eventsOf(await gateway.chat()).at(-2).usage.completion_tokens, 20);
   }));
 
+test('reasoningIn puts the reasoning into the content, with and without the tag that opens it', () =>
+  atGateway({ reasoningTokens: 2, output: 'x', reasoningIn: 'think' }, async (gateway) => {
+    const both = async () => [
+      textsOf(await gateway.chat()).join(''),
+      JSON.parse((await gateway.chat(whole)).text).choices[0].message.content,
+      JSON.parse((await gateway.post('/generate', { model: 'm', prompt: 'p' })).text).content,
+    ];
+    assert.equal(await both(), Array(3).fill('<think>\nLet me \n</think>\n\nx'));
+    await gateway.put({ reasoningIn: 'unopened' });
+    assert.equal(await both(), Array(3).fill('Let me \n</think>\n\nx'));
+  }));
+
 test('reasoningTokens come before the content, in both fields, and are counted', () =>
   atGateway({ reasoningTokens: 5, output: 'x'.repeat(40) }, async (gateway) => {
     const answer = await gateway.chat();

@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Recommendation, RefusalReason } from './failures.js';
+import type { GatewayError } from './gateway-errors.js';
 import type { ContextSource, Note } from './outcome.js';
 import type { TaskBody } from './task.js';
 import type { Violation } from './validator.js';
@@ -171,6 +172,8 @@ export interface ReadProgress {
   /** The part of the result that a caller may see. */
   readonly delta: string;
   readonly tokens: number;
+  /** The gateway has said that the answer is over; what may follow is usage, and the end. */
+  readonly finished: boolean;
 }
 
 export interface Usage {
@@ -196,7 +199,13 @@ export type ReadingEnd =
   /** The stream ended before the model did. */
   | { readonly kind: 'broken'; readonly detail: string }
   /** The gateway put an error into a 200 stream. */
-  | { readonly kind: 'error'; readonly detail: string; readonly retryable: boolean };
+  | {
+      readonly kind: 'error';
+      readonly detail: string;
+      readonly retryable: boolean;
+      readonly busy?: boolean;
+      readonly about?: GatewayError['about'];
+    };
 
 export type Verdict =
   | { readonly kind: 'valid'; readonly output: Uint8Array; readonly notes: readonly Note[] }

@@ -62,6 +62,8 @@ export interface GatewayKnobs {
   readonly cutKind: CutKind;
   /** An error object in the 200 stream after this many content deltas, then [DONE]. @default null */
   readonly errorInStreamAfterChunks: number | null;
+  /** The data of that event, in place of the OpenAI error object. @default null */
+  readonly errorInStream: string | null;
 
   /** Milliseconds between the single bytes of the body; 0 is off. Pacing by tokens does not apply. @default 0 */
   readonly slowLoris: number;
@@ -98,6 +100,8 @@ export interface GatewayKnobs {
   readonly closeConnection: boolean;
   /** The answer says `Content-Type: text/html`. @default false */
   readonly wrongContentType: boolean;
+  /** Headers of every answer, errors included, over those that it has. @default {} */
+  readonly headers: Readonly<Record<string, string>>;
 
   /** Knobs by model name, over the ones above. @default {} */
   readonly perModel: Readonly<Record<string, GatewayKnobsInput>>;
@@ -171,6 +175,7 @@ export const gatewayDefaults: GatewayKnobs = {
   cutAfterChunks: null,
   cutKind: 'rst',
   errorInStreamAfterChunks: null,
+  errorInStream: null,
   slowLoris: 0,
   splitBytes: 0,
   splitRandom: false,
@@ -187,6 +192,7 @@ export const gatewayDefaults: GatewayKnobs = {
   extraFields: false,
   closeConnection: false,
   wrongContentType: false,
+  headers: {},
   perModel: {},
   script: [],
 };
@@ -286,6 +292,15 @@ const textOrTextByDomain: Check = (value) =>
     ? undefined
     : 'a string, or an object of strings by domain';
 
+const headerFields: Check = (value) =>
+  isRecord(value) && Object.entries(value).every(([name, field]) => isHeader(name, field))
+    ? undefined
+    : 'an object of headers, with names in lower case';
+
+function isHeader(name: string, field: unknown): boolean {
+  return /^[a-z0-9-]+$/.test(name) && typeof field === 'string' && /^[\x20-\x7e]*$/.test(field);
+}
+
 /** Entries nest one level only: a script inside a script means nothing. */
 const plainKnobs =
   <Knobs extends object>(defaults: Knobs, checks: () => Checks<Knobs>, refused: readonly string[]): Check =>
@@ -355,6 +370,7 @@ const gatewayChecks: Checks<GatewayKnobs> = {
   cutAfterChunks: integer(0),
   cutKind: oneOf('rst', 'fin', 'clean_end', 'broken_chunk'),
   errorInStreamAfterChunks: integer(0),
+  errorInStream: text,
   slowLoris: number(0, maxDelayMs),
   splitBytes: integer(0),
   splitRandom: flag,
@@ -371,6 +387,7 @@ const gatewayChecks: Checks<GatewayKnobs> = {
   extraFields: flag,
   closeConnection: flag,
   wrongContentType: flag,
+  headers: headerFields,
   perModel: mapOf(nestedGatewayKnobs),
   script: listOf(nestedGatewayKnobs),
 };

@@ -74,7 +74,8 @@ export function closingSteps(
 /** A whole answer's body, in as many pieces as a stream would have deltas, broken off in the same places. */
 export function wholePlan(knobs: GatewayKnobs, body: string, content: Content): Plan {
   if (knobs.errorInStreamAfterChunks !== null) {
-    const error = { text: JSON.stringify(inStreamError), tokens: 0, isDelta: false };
+    const text = knobs.errorInStream ?? JSON.stringify(inStreamError);
+    const error = { text, tokens: 0, isDelta: false };
     return { steps: [error], ending: 'error', deltas: 0, closes: false };
   }
   const count = Math.max(1, deltasOf(content.text, knobs).length);
@@ -161,7 +162,7 @@ function eventsOf(knobs: GatewayKnobs, request: GenerationRequest, id: string): 
   const line = (data: string) => `${comment}data: ${data}${end}${end}`;
   const event = (data: object) => line(JSON.stringify(data));
   return {
-    error: () => event(inStreamError),
+    error: () => line(knobs.errorInStream ?? JSON.stringify(inStreamError)),
     done: () => line('[DONE]'),
     ...(request.protocol === 'chat_completions'
       ? chatEvents(knobs, request, id, event)

@@ -35,6 +35,7 @@ const survived: [name: string, knobs: object, attempts: number][] = [
   ['bytes one by one', { splitBytes: 1, chunks: 5 }, 1],
   ['no usage', { omitUsage: true }, 1],
   ['no [DONE]', { omitDone: true }, 1],
+  ['no [DONE] and no finish reason', { omitDone: true, omitFinishReason: true }, 1],
   ['reasoning', { reasoningTokens: 50 }, 1],
   ['empty deltas and unknown fields', { emptyDeltas: 2, extraFields: true }, 1],
   ['a wrong content type', { wrongContentType: true }, 1],
@@ -65,7 +66,12 @@ const ended: [name: string, knobs: object, status: number, code: string][] = [
   ['a request the gateway does not like', { status: 400 }, 502, 'gateway_error'],
   ['the wrong shape twice', { invalidOutput: 'wrong_shape' }, 502, 'output_invalid'],
   ['no answer twice', { invalidOutput: 'empty' }, 502, 'output_invalid'],
-  ['no finish reason, no [DONE]', { omitDone: true, omitFinishReason: true }, 502, 'gateway_error'],
+  [
+    'no finish reason, no [DONE], and no JSON that would be complete',
+    { output: 'def f(): pass', omitDone: true, omitFinishReason: true },
+    502,
+    'gateway_error',
+  ],
 ];
 for (const [name, knobs, status, code] of ended) {
   test(`a task ends with ${code}: ${name}`, async () => {

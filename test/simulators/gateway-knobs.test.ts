@@ -360,6 +360,18 @@ test('usageSkew multiplies the reported output tokens', () =>
     assert.is(eventsOf(await gateway.chat()).at(-2).usage.completion_tokens, 20);
   }));
 
+test('headers stand in every answer, and errorInStream in place of the error object', () =>
+  atGateway({ headers: { 'retry-after': 'soon', 'content-type': 'x/y' } }, async (gateway) => {
+    for (const knobs of [{}, { status: 429, retryAfterSeconds: 3 }]) {
+      await gateway.put(knobs);
+      for (const answer of [await gateway.chat(), await gateway.chat(whole)])
+        assert.equal([answer.headers['retry-after'], answer.headers['content-type']], ['soon', 'x/y']);
+    }
+    await gateway.put({ status: null, errorInStreamAfterChunks: 0, errorInStream: '{"error":"no"}' });
+    assert.match((await gateway.chat()).text, /^data: \{"error":"no"\}\n\n/);
+    assert.is((await gateway.chat(whole)).text, '{"error":"no"}');
+  }));
+
 test('reasoningIn puts the reasoning into the content, with and without the tag that opens it', () =>
   atGateway({ reasoningTokens: 2, output: 'x', reasoningIn: 'think' }, async (gateway) => {
     const both = async () => [

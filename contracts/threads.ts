@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Recommendation, RefusalReason } from './failures.js';
+import type { GatewayError } from './gateway-errors.js';
 import type { ContextSource, Note } from './outcome.js';
 import type { TaskBody } from './task.js';
 import type { Violation } from './validator.js';
@@ -166,9 +167,13 @@ export interface ReadProgress {
   readonly unread: number;
   readonly text: string;
   readonly reasoning: string;
+  /** What was shown before turned out to have been thoughts. */
+  readonly voided: boolean;
   /** The part of the result that a caller may see. */
   readonly delta: string;
   readonly tokens: number;
+  /** The gateway has said that the answer is over; what may follow is usage, and the end. */
+  readonly finished: boolean;
 }
 
 export interface Usage {
@@ -182,9 +187,10 @@ export interface Reading {
   readonly finishReason: string | undefined;
   readonly model: string | undefined;
   readonly usage: Usage | undefined;
-  /** Our own counts, in tokens. */
+  /** Our own counts, in tokens; thoughts are reasoning, wherever they stand. */
   readonly counted: { readonly content: number; readonly reasoning: number; readonly exact: boolean };
-  /** What the last part brought for callers. */
+  /** What the last part brought for callers, as in `ReadProgress`. */
+  readonly voided: boolean;
   readonly delta: string;
 }
 
@@ -193,7 +199,13 @@ export type ReadingEnd =
   /** The stream ended before the model did. */
   | { readonly kind: 'broken'; readonly detail: string }
   /** The gateway put an error into a 200 stream. */
-  | { readonly kind: 'error'; readonly detail: string; readonly retryable: boolean };
+  | {
+      readonly kind: 'error';
+      readonly detail: string;
+      readonly retryable: boolean;
+      readonly busy?: boolean;
+      readonly about?: GatewayError['about'];
+    };
 
 export type Verdict =
   | { readonly kind: 'valid'; readonly output: Uint8Array; readonly notes: readonly Note[] }

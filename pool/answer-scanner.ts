@@ -1,5 +1,6 @@
 import { excerpt } from '../contracts/excerpt.js';
 import type { Violation } from '../contracts/validator.js';
+import { closeOfThoughts, endsThoughts, mayOpenThoughts, THINK_END, THOUGHT_TAG } from './thoughts.js';
 
 /** Looks at a finished top-level field; violations mean that the answer can no longer become valid. */
 export type FieldCheck = (name: string, json: string) => readonly Violation[];
@@ -11,9 +12,12 @@ export type FieldCheck = (name: string, json: string) => readonly Violation[];
  * `text` while it grows would copy it again for every part.
  */
 export class AnswerScanner {
-  /** What is left of the answer without a leading block of `<think>`. */
+  /** What is left of the answer without the thoughts before it. */
   text = '';
   mode: 'undecided' | 'thinking' | 'json' | 'text' = 'undecided';
+  /** Thoughts that were found, tags included, for the reader to take away; and whether they were shown as the result. */
+  thoughts = '';
+  voided = false;
   /** Where the JSON object begins and (once it is complete) ends in `text`; -1 before. */
   start = -1;
   end = -1;
@@ -32,6 +36,14 @@ export class AnswerScanner {
   #escaped = false;
   /** Content that may be shown, but for an escape that is not complete, which waits in `#begun`. */
   #shown = '';
+  /** What ends the thoughts that have begun. */
+  #close = THINK_END;
+  #hasThought = false;
+  /** The end of free text: what may be the beginning of a `</think>`, or such a tag and what has come behind it. */
+  #recent = '';
+  /** What of it is not shown yet. */
+  #held = '';
+  #mentions = 0;
   readonly #checkField: FieldCheck;
   readonly #structured: boolean;
 
@@ -45,48 +57,66 @@ export class AnswerScanner {
     if (this.dead !== undefined) return '';
     switch (this.mode) {
       case 'text':
-        this.text += part;
-        return part;
+        return this.#readText(part, false);
       case 'json':
         this.text += part;
         return this.end < 0 ? this.#scan(part, 0) : '';
       case 'thinking':
-        return this.#think(part);
+        return this.#think(part) ? this.#decide() : '';
       case 'undecided':
         this.text += part;
         return this.#decide();
     }
   }
 
-  /** The answer is complete: what was held back because it might have become something else is text. */
-  finish(): string {
-    if (this.mode !== 'undecided') return '';
-    this.mode = 'text';
-    return this.text;
+  /** Whether the answer itself has begun. */
+  get isAnswering(): boolean {
+    return this.mode === 'json' || this.mode === 'text';
   }
 
-  /** Skips to the end of the model's thoughts; `#begun` holds what may be the beginning of `</think>`. */
-  #think(part: string): string {
+  /** The answer is complete: what was held back because it might have become something else is text. */
+  finish(): string {
+    const shown = this.mode === 'text' ? this.#readText('', true) : '';
+    if (this.mode !== 'undecided') return shown;
+    this.mode = 'text';
+    return shown + (this.#structured ? '' : this.text);
+  }
+
+  /** Goes on in the model's thoughts; true at their end. `#begun` holds what may be the beginning of the tag. */
+  #think(part: string): boolean {
     const seen = this.#begun + part;
-    const close = seen.indexOf(THINK_END);
-    if (close < 0) {
-      this.#begun = seen.slice(-THINK_END.length + 1);
-      return '';
+    const at = seen.indexOf(this.#close);
+    if (at < 0) {
+      this.thoughts += part;
+      this.#begun = seen.slice(-this.#close.length + 1);
+      return false;
     }
+    const end = at + this.#close.length;
+    this.thoughts += seen.slice(this.#begun.length, end);
     this.#begun = '';
+    this.#answerFrom(seen.slice(end));
+    return true;
+  }
+
+  /** The thoughts are over; an answer begins anew. */
+  #answerFrom(text: string): void {
     this.mode = 'undecided';
-    this.text = seen.slice(close + THINK_END.length);
-    return this.#decide();
+    this.#hasThought = true;
+    this.text = text;
   }
 
   #decide(): string {
-    const text = this.text;
-    const thought = /^\s*<think>/.exec(text);
-    if (thought !== null) {
+    for (let tag = THOUGHT_TAG.exec(this.text); tag !== null; tag = THOUGHT_TAG.exec(this.text)) {
+      const rest = this.text.slice(tag[0].length);
+      this.thoughts += tag[0];
+      this.#answerFrom(rest);
+      if (tag[1] === THINK_END) continue;
       this.mode = 'thinking';
+      this.#close = closeOfThoughts(tag[1]!);
       this.text = '';
-      return this.#think(text.slice(thought[0].length));
+      if (!this.#think(rest)) return '';
     }
+    const text = this.text;
     const lead = /^[\s\uFEFF]*(?:```(?:json)?[ \t]*\r?\n\s*)?/i.exec(text)![0].length;
     const rest = text.slice(lead, lead + 64);
     if (/^\{\s*["}]/.test(rest)) {
@@ -95,12 +125,45 @@ export class AnswerScanner {
       return this.#scan(text, lead + 1);
     }
     if (mayStillBeJson(rest) && text.length <= UNDECIDED_CHARACTERS) return '';
-    if (this.#structured) {
-      this.#die('', 'must be the JSON object that was asked for');
-      return '';
-    }
     this.mode = 'text';
-    return text;
+    this.text = '';
+    return this.#readText(text, false);
+  }
+
+  /**
+   * Takes a part of free text. It turns out to have been thoughts when they end (decision 0023): where JSON was
+   * promised, nothing else makes it an answer, and none of it is shown.
+   */
+  #readText(part: string, isEnd: boolean): string {
+    this.text += part;
+    let recent = this.#recent + part;
+    const unshown = this.#held + part;
+    this.#held = '';
+    for (let at = recent.indexOf(THINK_END); at >= 0; at = recent.indexOf(THINK_END)) {
+      if (this.#mentions >= MOST_MENTIONS) break;
+      const after = recent.slice(at + THINK_END.length);
+      const before = this.text.slice(0, this.text.length - recent.length + at);
+      const isOver = endsThoughts(before, after, { isEnd, hasThought: this.#hasThought });
+      if (isOver === true) return this.#void(before, after);
+      if (isOver === undefined) {
+        this.#recent = recent.slice(at);
+        const waiting = Math.min(unshown.length, this.#recent.length);
+        this.#held = unshown.slice(unshown.length - waiting);
+        return this.#structured ? '' : unshown.slice(0, unshown.length - waiting);
+      }
+      this.#mentions++;
+      recent = after;
+    }
+    this.#recent = recent.slice(-THINK_END.length + 1);
+    return this.#structured ? '' : unshown;
+  }
+
+  #void(thoughts: string, answer: string): string {
+    this.thoughts += thoughts + THINK_END;
+    this.voided = true;
+    this.#recent = '';
+    this.#answerFrom(answer);
+    return this.#decide();
   }
 
   /** Reads a part from `at` on; it is the last one that `text` got. */
@@ -276,7 +339,7 @@ function mayStillBeJson(rest: string): boolean {
     /^(?:\{\s*)?$/.test(rest) ||
     '```json'.startsWith(rest.toLowerCase()) ||
     /^```(?:json)?[ \t]*\r?$/i.test(rest) ||
-    '<think>'.startsWith(rest)
+    mayOpenThoughts(rest)
   );
 }
 
@@ -295,7 +358,8 @@ function isSpace(c: number): boolean {
 const INCOMPLETE_ESCAPE =
   /\\(?:u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)?$/;
 const PATH_CHARACTERS = 256;
-const THINK_END = '</think>';
+// A text that speaks of the tag more often is about it; each time, all of it is looked at.
+const MOST_MENTIONS = 16;
 // What is nothing but space for so long is no JSON object.
 const UNDECIDED_CHARACTERS = 4096;
 const PRIMITIVE_START = '-0123456789tfn';

@@ -35,7 +35,7 @@ interface Fence {
 }
 
 /** Fenced code blocks as in CommonMark 4.5; one that is never closed runs to the end. Linear in the text. */
-function findFences(text: string): Fence[] {
+export function findFences(text: string): Fence[] {
   const fences: Fence[] = [];
   let open: { start: number; bodyFrom: number; marker: string; info: string } | undefined;
   let at = 0;

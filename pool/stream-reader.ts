@@ -1,4 +1,12 @@
-import type { Reading, ReadingEnd, ReadJob, ReadProgress, StreamEnd, Usage } from '../contracts/threads.js';
+import type {
+  Reading,
+  ReadingEnd,
+  ReadJob,
+  ReadProgress,
+  StreamEnd,
+  Usage,
+  Verdict,
+} from '../contracts/threads.js';
 import type { Domain } from '../domains/domain.js';
 import { AnswerScanner } from './answer-scanner.js';
 import type { TokenCounter, Tokenizer } from './tokenizers/index.js';
@@ -15,31 +23,42 @@ export class StreamReader {
   readonly #domain: Domain;
   readonly #scanner: AnswerScanner;
   readonly #wire: Wire;
-  readonly #contentCounter: TokenCounter;
+  readonly #tokenizer: Tokenizer;
+  #contentCounter: TokenCounter;
   readonly #reasoningCounter: TokenCounter;
+  /** Of thoughts in the content. */
+  readonly #thoughtCounter: TokenCounter;
   readonly #exact: boolean;
   readonly #content = new WholeCharacters();
   #newText = '';
   #newReasoning = '';
   #settled = 0;
   #settledReasoning = 0;
+  #settledThoughts = 0;
   #bytes = 0;
   #text = '';
   #reasoning = '';
   #delta = '';
   #refusal: string | undefined;
   #finishReason: string | undefined;
+  /** The server names a finish reason before the answer is over. */
+  #finishIsVain = false;
   #usage: Usage | undefined;
   #model: string | undefined;
   #error: Delta['error'];
   #tooLarge = false;
+  #voided = false;
+  /** The reasoning, as long as it may be the answer, which some servers put there. */
+  #misplaced: AnswerScanner | undefined = new AnswerScanner(() => [], false);
 
   constructor(job: ReadJob, tokenizer: Tokenizer) {
     this.#job = job;
     this.#domain = domainOf(job.domain);
     this.#scanner = new AnswerScanner(fieldChecker(this.#domain), job.structured);
+    this.#tokenizer = tokenizer;
     this.#contentCounter = tokenizer.counter();
     this.#reasoningCounter = tokenizer.counter();
+    this.#thoughtCounter = tokenizer.counter();
     this.#exact = !tokenizer.approximate;
     this.#wire = openWire(job.protocol, (delta) => this.#take(delta));
     if (job.resume !== undefined) {
@@ -69,11 +88,14 @@ export class StreamReader {
       unread: this.#wire.unread,
       text: this.#text,
       reasoning: this.#reasoning,
+      voided: this.#voided,
       delta: this.#delta,
-      tokens: this.#settled + this.#settledReasoning,
+      tokens: this.#settledTokens(),
+      finished: this.#isFinished(),
     };
     this.#text = '';
     this.#reasoning = '';
+    this.#voided = false;
     this.#delta = '';
     return progress;
   }
@@ -83,19 +105,22 @@ export class StreamReader {
     if (ended === 'clean') this.#wire.end();
     this.#digest();
     this.#accept(this.#content.end());
-    const early = this.#scanner.dead !== undefined || this.#overLimit() || this.#tooLarge;
-    if (!early) this.#delta += this.#scanner.finish();
+    const isCut = this.#overLimit() && !this.#isOver(ended);
+    const early = this.#scanner.dead !== undefined || isCut || this.#tooLarge;
+    if (!early) this.#read(() => this.#scanner.finish(), '');
+    if (!this.#scanner.isAnswering) this.#contentCounter.push(this.#scanner.text);
     const end = this.#judge(ended);
     return {
       end,
       finishReason: this.#finishReason,
       model: this.#model,
-      usage: this.#usage,
+      usage: this.#crediblyUsed(),
       counted: {
         content: this.#contentCounter.end(),
-        reasoning: this.#reasoningCounter.end(),
+        reasoning: this.#countedReasoning(),
         exact: this.#exact,
       },
+      voided: this.#voided,
       delta: this.#delta,
     };
   }
@@ -104,9 +129,15 @@ export class StreamReader {
     if (delta.error !== undefined) this.#error = delta.error;
     if (delta.model !== undefined) this.#model = delta.model;
     if (delta.usage !== undefined) this.#usage = delta.usage;
+    const goesOn = delta.content !== undefined || delta.reasoning !== undefined;
+    if (goesOn && this.#finishReason !== undefined) this.#finishIsVain = true;
     if (delta.finishReason !== undefined) this.#finishReason = delta.finishReason;
     if (delta.refusal !== undefined) this.#refusal = (this.#refusal ?? '') + delta.refusal;
-    if (delta.reasoning !== undefined) this.#newReasoning += delta.reasoning;
+    if (delta.reasoning !== undefined) {
+      this.#newReasoning += delta.reasoning;
+      this.#misplaced?.push(delta.reasoning);
+      if (this.#misplaced?.mode === 'text') this.#misplaced = undefined;
+    }
     if (delta.content !== undefined) this.#newText += delta.content;
   }
 
@@ -127,19 +158,48 @@ export class StreamReader {
 
   #accept(text: string): void {
     if (text === '') return;
-    this.#settled = this.#contentCounter.push(text);
     this.#bytes += Buffer.byteLength(text);
     this.#tooLarge ||= this.#bytes > this.#job.maxOutputBytes;
-    if (!this.#tooLarge) this.#delta += this.#scanner.push(text);
+    this.#read(() => (this.#tooLarge ? '' : this.#scanner.push(text)), text);
+  }
+
+  /** Lets the scanner go on by a part, and counts it as what it is: answer or thoughts. */
+  #read(scan: () => string, part: string): void {
+    const scanner = this.#scanner;
+    let wasAnswering = scanner.isAnswering;
+    const shown = scan();
+    if (scanner.voided) {
+      scanner.voided = false;
+      wasAnswering = false;
+      this.#voided = true;
+      this.#delta = '';
+      this.#contentCounter = this.#tokenizer.counter();
+      this.#settled = 0;
+    }
+    this.#delta += shown;
+    if (scanner.thoughts !== '') {
+      this.#settledThoughts = this.#thoughtCounter.push(scanner.thoughts);
+      scanner.thoughts = '';
+    }
+    if (scanner.isAnswering) this.#settled = this.#contentCounter.push(wasAnswering ? part : scanner.text);
   }
 
   #overLimit(): boolean {
-    return this.#settled + this.#settledReasoning > this.#job.maxOutputTokens;
+    return this.#settledTokens() > this.#job.maxOutputTokens;
+  }
+
+  #settledTokens(): number {
+    return this.#settled + this.#settledReasoning + this.#settledThoughts;
   }
 
   #judge(ended: StreamEnd | undefined): ReadingEnd {
-    if (this.#error !== undefined) return { kind: 'error', ...this.#error };
-    if (this.#wire.fault !== undefined) return { kind: 'error', detail: this.#wire.fault, retryable: true };
+    if (this.#error !== undefined) {
+      // Later on it is a stream that broke.
+      const busy = this.#error.busy === true && this.#settledTokens() === 0 && this.#scanner.text === '';
+      return { kind: 'error', ...this.#error, busy };
+    }
+    if (this.#wire.fault !== undefined && !this.#isFinished())
+      return { kind: 'error', detail: this.#wire.fault, retryable: true };
     const scanner = this.#scanner;
     if (scanner.dead !== undefined) return { kind: 'judged', verdict: judgeDead(scanner) };
     if (this.#tooLarge) {
@@ -150,17 +210,46 @@ export class StreamReader {
       return { kind: 'judged', verdict: { ...cutOff(scanner.text), early: true } };
     }
     if (!this.#isOver(ended)) return { kind: 'broken', detail: 'the stream ended before the answer did' };
-    const verdict = judge(this.#domain, {
+    const verdict = this.#judgeAnswer(scanner);
+    const misplaced = this.#misplaced;
+    if (verdict.kind !== 'invalid' || verdict.fault !== 'empty' || misplaced?.mode !== 'json')
+      return { kind: 'judged', verdict };
+    const other = this.#judgeAnswer(misplaced);
+    return { kind: 'judged', verdict: other.kind === 'invalid' ? verdict : other };
+  }
+
+  #judgeAnswer(scanner: AnswerScanner): Verdict {
+    return judge(this.#domain, {
       scanner,
       finishReason: this.#finishReason,
       refusal: this.#refusal,
       structured: this.#job.structured,
     });
-    return { kind: 'judged', verdict };
   }
 
-  /** `[DONE]` ends a stream; where a server leaves it out, a finish reason and a clean end do. */
+  #countedReasoning(): number {
+    return this.#reasoningCounter.end() + this.#thoughtCounter.end();
+  }
+
+  /** Some servers say 0 where they do not count. */
+  #crediblyUsed(): Usage | undefined {
+    const usage = this.#usage;
+    const said = this.#contentCounter.end() + this.#countedReasoning();
+    return usage === undefined || usage.prompt === 0 || (usage.completion === 0 && said > 0)
+      ? undefined
+      : usage;
+  }
+
+  /**
+   * `[DONE]` ends a stream. Where a server leaves it out, a finish reason does, which comes behind all content; and where
+   * there is none either, a JSON object that is complete, in a body that has come to its end.
+   */
   #isOver(ended: StreamEnd | undefined): boolean {
-    return this.#wire.done || (ended === 'clean' && this.#finishReason !== undefined);
+    if (this.#wire.done || this.#isFinished()) return true;
+    return ended === 'clean' && (this.#finishReason !== undefined || this.#scanner.end >= 0);
+  }
+
+  #isFinished(): boolean {
+    return this.#finishReason !== undefined && !this.#finishIsVain;
   }
 }

@@ -1,6 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
 import { excerpt } from '../contracts/excerpt.js';
+import { type GatewayError, isBusy, readError } from '../contracts/gateway-errors.js';
 import type { Protocol, Usage } from '../contracts/threads.js';
 import { Envelope } from './envelope.js';
 
@@ -12,7 +13,15 @@ export interface Delta {
   finishReason?: string;
   usage?: Usage;
   model?: string;
-  error?: { readonly detail: string; readonly retryable: boolean };
+  error?: StreamError;
+}
+
+export interface StreamError {
+  readonly detail: string;
+  readonly retryable: boolean;
+  /** The model is busy or away. */
+  readonly busy?: boolean;
+  readonly about?: GatewayError['about'];
 }
 
 export interface Wire {
@@ -35,7 +44,7 @@ export interface Wire {
 export function openWire(protocol: Protocol, onDelta: (delta: Delta) => void): Wire {
   return protocol === 'generate'
     ? new EitherForm(generateReader(), ({ content }) => content !== undefined, onDelta)
-    : new EitherForm(readChat, ({ choices }) => Array.isArray(choices) && choices.length > 0, onDelta);
+    : new EitherForm(chatReader(), ({ choices }) => Array.isArray(choices) && choices.length > 0, onDelta);
 }
 
 type Message = Record<string, unknown>;
@@ -47,6 +56,7 @@ type Read = (message: Message) => Delta;
  */
 class EitherForm implements Wire {
   #wire: Wire | undefined;
+  #isHtml = false;
 
   constructor(
     readonly read: Read,
@@ -63,7 +73,7 @@ class EitherForm implements Wire {
   }
 
   get fault(): string | undefined {
-    return this.#wire?.fault;
+    return this.#isHtml ? 'the body is HTML' : this.#wire?.fault;
   }
 
   push(chunk: Uint8Array): void {
@@ -73,6 +83,7 @@ class EitherForm implements Wire {
     }
     const at = chunk.findIndex((byte) => !BLANK.has(byte));
     if (at < 0) return;
+    this.#isHtml = chunk[at] === LESS_THAN;
     this.#wire =
       chunk[at] === OPEN_BRACE
         ? new JsonDocument(this.read, this.isAnswer, this.onDelta)
@@ -86,6 +97,7 @@ class EitherForm implements Wire {
 }
 
 const OPEN_BRACE = 0x7b;
+const LESS_THAN = 0x3c;
 // White space, and the bytes of a byte order mark.
 const BLANK = new Set([0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf]);
 
@@ -96,6 +108,7 @@ class EventStream implements Wire {
   // Several times faster than a TextDecoder with `stream`; both replace what is malformed.
   readonly #decoder = new StringDecoder('utf8');
   readonly #envelope: Envelope<Delta>;
+  readonly #read: Read;
   readonly #onDelta: (delta: Delta) => void;
   #tail: Uint8Array = Buffer.alloc(0);
   #afterCr = false;
@@ -105,6 +118,7 @@ class EventStream implements Wire {
   readonly #parser;
 
   constructor(read: Read, onDelta: (delta: Delta) => void) {
+    this.#read = read;
     this.#onDelta = onDelta;
     this.#envelope = new Envelope((data) => {
       const message = parseObject(data);
@@ -113,23 +127,33 @@ class EventStream implements Wire {
     this.#parser = createParser({
       onEvent: ({ data, event }) => {
         if (this.#isOver()) return;
-        if (data.trim() === '[DONE]') {
-          this.done = true;
-          return;
-        }
         const message = parseObject(data);
-        if (message === undefined && isHeartbeat(event, data)) return;
-        // An event that the end of the body cut is a broken stream, and not what the gateway meant to say.
-        if (message === undefined) {
-          this.fault = this.#ending ? undefined : 'an event of the stream is not a JSON object';
-          return;
-        }
-        const delta =
-          event === 'error' && message.error === undefined ? read({ error: message }) : read(message);
-        if (event === undefined) this.#envelope.learn(data, delta);
-        onDelta(delta);
+        if (message !== undefined) this.#take(message, data, event);
+        else for (const line of linesOf(data)) this.#takeLine(line, event);
       },
     });
+  }
+
+  #take(message: Message, data: string, event: string | undefined): void {
+    const isError = event === 'error' && message.error === undefined;
+    const delta = this.#read(isError ? { error: message } : message);
+    if (event === undefined) this.#envelope.learn(data, delta);
+    this.#onDelta(delta);
+  }
+
+  /** Of data that is not one JSON object: the end, or messages between which a server has left out the blank lines. */
+  #takeLine(line: string, event: string | undefined): void {
+    if (this.#isOver()) return;
+    if (DONE.test(line)) {
+      this.done = true;
+      return;
+    }
+    const message = parseObject(line);
+    if (message !== undefined) this.#take(message, line, event);
+    else if (event === 'error') this.#onDelta({ error: streamError(line) });
+    // An event that the end of the body cut is a broken stream, and not what the gateway meant to say.
+    else if (!isHeartbeat(event, line) && !this.#ending)
+      this.fault = 'an event of the stream is not a JSON object';
   }
 
   push(chunk: Uint8Array): void {
@@ -172,9 +196,18 @@ class EventStream implements Wire {
   }
 }
 
+/** The lines of data that was no message, without a `data:` of their own: some servers frame what is framed already. */
+function linesOf(data: string): string[] {
+  if (!data.includes('\n') && !data.startsWith('data:')) return [data.trim()];
+  const lines = data.split('\n').map((line) => line.replace(/^\s*(?:data:\s*)*/, '').trim());
+  return lines.filter((line) => line !== '');
+}
+
+const DONE = /^"?\[?DONE\]?"?$/i;
+
 /** Some servers keep a connection open with events that say nothing, in place of comments. */
 function isHeartbeat(event: string | undefined, data: string): boolean {
-  return data.trim() === '' || (event !== undefined && event !== 'message' && event !== 'error');
+  return data === '' || (event !== undefined && event !== 'message' && event !== 'error');
 }
 
 /** How many bytes of a stream belong to an event that is not complete. `tail`: the last ones before the chunk. */
@@ -232,7 +265,8 @@ class JsonDocument implements Wire {
     }
     const delta = this.read(message);
     if (delta.error === undefined && !this.isAnswer(message)) {
-      this.fault = 'the body is not an answer of this protocol';
+      const { message: said } = readError(message);
+      this.fault = `the body is not an answer of this protocol${said === '' ? '' : `: ${said}`}`;
       return;
     }
     this.done = delta.error === undefined;
@@ -240,26 +274,45 @@ class JsonDocument implements Wire {
   }
 }
 
-function readChat(message: Record<string, unknown>): Delta {
-  const delta: Delta = {};
-  const choices = Array.isArray(message.choices) ? message.choices : [];
-  const choice = asObject(choices.find((c) => (asObject(c)?.index ?? 0) === 0));
-  const error = errorOf(message.error) ?? errorOf(choice?.error) ?? brokenOff(choice?.finish_reason);
-  if (error !== undefined) return { error };
-  const part = asObject(choice?.delta) ?? asObject(choice?.message);
-  const content = textOf(part?.content);
+/** A stream may end in a message with the whole answer; its content is then what the deltas have brought. */
+function chatReader(): Read {
+  let streamed = false;
+  return (message) => {
+    const choices = Array.isArray(message.choices) ? message.choices : [];
+    const choice = asObject(choices.find((c) => Number(asObject(c)?.index ?? 0) === 0));
+    const error = errorIn(message) ?? errorOfChoice(choice?.error) ?? brokenOff(choice?.finish_reason);
+    if (error !== undefined) return { error };
+    const delta: Delta = {};
+    const part = asObject(choice?.delta);
+    if (part !== undefined) {
+      readMessage(part, delta);
+      streamed ||= delta.content !== undefined;
+    }
+    const whole = asObject(choice?.message);
+    if (whole !== undefined && part?.content === undefined && !streamed) readMessage(whole, delta);
+    const finishReason = finishReasonOf(choice?.finish_reason);
+    if (finishReason !== undefined) delta.finishReason = finishReason;
+    if (typeof message.model === 'string') delta.model = excerpt(message.model, NAME_CHARACTERS);
+    // Moonshot says it in the choice, Groq in a field of its own.
+    const usage =
+      asObject(message.usage) ?? asObject(choice?.usage) ?? asObject(asObject(message.x_groq)?.usage);
+    const prompt = tokenCount(usage?.prompt_tokens ?? usage?.input_tokens);
+    const completion = tokenCount(usage?.completion_tokens ?? usage?.output_tokens);
+    if (prompt !== undefined && completion !== undefined) delta.usage = { prompt, completion };
+    return delta;
+  };
+}
+
+function readMessage(part: Message, delta: Delta): void {
+  const content = textOf(part.content);
   if (content !== '') delta.content = content;
-  const reasoning = textOf(part?.reasoning_content) || textOf(part?.reasoning);
+  const reasoning =
+    textOf(part.reasoning_content) ||
+    textOf(part.reasoning) ||
+    textOf(part.thinking) ||
+    thoughtsIn(part.content);
   if (reasoning !== '') delta.reasoning = reasoning;
-  if (typeof part?.refusal === 'string' && part.refusal !== '') delta.refusal = part.refusal;
-  const finishReason = finishReasonOf(choice?.finish_reason);
-  if (finishReason !== undefined) delta.finishReason = finishReason;
-  if (typeof message.model === 'string') delta.model = excerpt(message.model, NAME_CHARACTERS);
-  const usage = asObject(message.usage);
-  const prompt = tokenCount(usage?.prompt_tokens);
-  const completion = tokenCount(usage?.completion_tokens);
-  if (prompt !== undefined && completion !== undefined) delta.usage = { prompt, completion };
-  return delta;
+  if (typeof part.refusal === 'string' && part.refusal !== '') delta.refusal = part.refusal;
 }
 
 /** A stream may end in the object of a whole answer; its content is then what the deltas have brought. */
@@ -274,7 +327,7 @@ function generateReader(): Read {
 
 function readGenerate(message: Record<string, unknown>, content: string): Delta {
   const delta: Delta = {};
-  const error = errorOf(message.error) ?? brokenOff(message.finish_reason);
+  const error = errorIn(message) ?? brokenOff(message.finish_reason);
   if (error !== undefined) return { error };
   if (content !== '') delta.content = content;
   const reasoning = textOf(message.reasoning_content) || textOf(message.reasoning);
@@ -291,27 +344,48 @@ function readGenerate(message: Record<string, unknown>, content: string): Delta 
 // Names of models and reasons stand in outcomes and metrics.
 const NAME_CHARACTERS = 256;
 
-/** Content is a text, or (some servers) a list of parts with texts. */
+/** Content is a text, or (some servers) a part with a text, or a list of such. Thoughts are no content. */
 function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
-  if (!Array.isArray(value)) return '';
-  return value
-    .map((part) => asObject(part)?.text)
-    .filter((text) => typeof text === 'string')
+  if (Array.isArray(value)) return value.map((part) => (isThought(part) ? '' : textOf(part))).join('');
+  const text = asObject(value)?.text;
+  return typeof text === 'string' ? text : '';
+}
+
+/** Of Mistral: `{type: "thinking", thinking: [{type: "text", text}]}` among the parts. */
+function thoughtsIn(content: unknown): string {
+  if (!Array.isArray(content)) return '';
+  return content
+    .filter(isThought)
+    .map((part) => textOf(part.thinking) || textOf(part.reasoning) || textOf(part))
     .join('');
+}
+
+function isThought(part: unknown): part is Record<string, unknown> {
+  const type = asObject(part)?.type;
+  return type === 'thinking' || type === 'reasoning';
 }
 
 /** The reason in OpenAI's words; gateways hand on those of other providers. */
 function finishReasonOf(value: unknown): string | undefined {
-  if (typeof value !== 'string' || value === '') return undefined;
+  if (typeof value !== 'string' || value === '' || NO_REASON.test(value)) return undefined;
   return otherFinishReasons.get(value.toLowerCase()) ?? excerpt(value, NAME_CHARACTERS);
 }
+
+// DashScope writes null so.
+const NO_REASON = /^(?:null|none)$/i;
 
 const otherFinishReasons = new Map([
   ['max_tokens', 'length'],
   ['max_output_tokens', 'length'],
   ['model_length', 'length'],
+  ['max_new_tokens', 'length'],
+  ['model_context_window_exceeded', 'length'],
   ['end_turn', 'stop'],
+  ['eos', 'stop'],
+  ['eos_token', 'stop'],
+  ['complete', 'stop'],
+  ['completed', 'stop'],
   ['stop_sequence', 'stop'],
   ['refusal', 'content_filter'],
   ['safety', 'content_filter'],
@@ -320,6 +394,8 @@ const otherFinishReasons = new Map([
   ['prohibited_content', 'content_filter'],
   ['sensitive', 'content_filter'],
   ['spii', 'content_filter'],
+  ['content_filtered', 'content_filter'],
+  ['guardrail_intervened', 'content_filter'],
 ]);
 
 /** Some servers say by the finish reason alone that they could not go on: what they have sent is a part. */
@@ -338,15 +414,30 @@ const brokenReasons = new Set([
   'network_error',
 ]);
 
-function errorOf(value: unknown): Delta['error'] {
+function errorIn(message: Message): StreamError | undefined {
+  // vLLM before 0.10, Mistral: the message is the error.
+  return errorOf(message.object === 'error' ? message : message.error);
+}
+
+/** An answer was under way that has one: it is a stream that broke. */
+function errorOfChoice(value: unknown): StreamError | undefined {
+  const error = errorOf(value);
+  return error && { ...error, busy: false };
+}
+
+function errorOf(value: unknown): StreamError | undefined {
   if (value === undefined || value === null || value === false || value === '') return undefined;
-  const error = asObject(value);
-  const message = textOf(value) || textOf(error?.message) || written(value);
-  const status = Number(error?.code ?? error?.status);
-  const isClientFault =
-    (status >= 400 && status < 500 && status !== 429 && status !== 408) ||
-    error?.type === 'invalid_request_error';
-  return { detail: excerpt(message, 500), retryable: !isClientFault };
+  return streamError(value);
+}
+
+function streamError(value: unknown): StreamError {
+  const { message, status, isOfCaller, about } = readError(value);
+  return {
+    detail: message || excerpt(written(value), 500),
+    retryable: !isOfCaller,
+    ...(status !== undefined && isBusy(status) && { busy: true }),
+    ...(about !== undefined && { about }),
+  };
 }
 
 function written(value: unknown): string {

@@ -1,3 +1,5 @@
+import type { Recommendation, RefusalReason } from '../contracts/failures.js';
+import type { GatewayError } from '../contracts/gateway-errors.js';
 import type { Attempt, TokenUse } from '../contracts/outcome.js';
 import type { Assembled, ModelTarget, Reading, Verdict } from '../contracts/threads.js';
 import type { Deadline } from './deadline.js';
@@ -10,7 +12,13 @@ import type { ResolvedTask } from './resolution.js';
 
 /** What one call came to. */
 export type Called =
-  | { readonly kind: 'judged'; readonly verdict: Verdict; readonly finishReason: string | undefined }
+  | {
+      readonly kind: 'judged';
+      readonly verdict: Verdict;
+      readonly finishReason: string | undefined;
+      /** It is the gateway that refuses: the model has not seen the task. */
+      readonly unseen?: boolean;
+    }
   | {
       readonly kind: 'failed';
       readonly code: 'gateway_error' | 'gateway_unavailable';
@@ -77,6 +85,7 @@ export async function callOnce(
             firstTokenMs = since(startedAt);
           },
           progress: (delta, tokens) => watcher.delta(delta, tokens),
+          voided: () => watcher.reset('reasoning', journal.attempts.length + 1),
           ready: () => watcher.ready(),
         },
       );
@@ -106,19 +115,48 @@ export async function callOnce(
   };
   journal.attempts.push(written);
   trace?.end(written, firstTokenMs === undefined ? undefined : startedAt + firstTokenMs, reading?.endedAt);
-  if (start.kind === 'failed') return start;
+  if (start.kind === 'failed') return refusedBy(start) ?? start;
   if (read === undefined) return brokenCall('the call was interrupted');
   switch (read.end.kind) {
     case 'judged':
       return { kind: 'judged', verdict: read.end.verdict, finishReason: read.finishReason };
     case 'broken':
       return brokenCall(reading?.detail ?? read.end.detail);
-    case 'error':
-      return {
-        ...brokenCall(`the gateway reported an error in its stream: ${read.end.detail}`),
-        retryable: read.end.retryable,
-      };
+    case 'error': {
+      const { detail, retryable, busy, about } = read.end;
+      const said = `the gateway reported an error in its stream: ${detail}`;
+      return (
+        refusedBy({ about, detail: said }) ?? {
+          ...brokenCall(said),
+          code: busy ? 'gateway_unavailable' : 'gateway_error',
+          retryable,
+        }
+      );
+    }
   }
+}
+
+/** What the gateway says of the task itself is a refusal, as it would be of the model. */
+function refusedBy({
+  about,
+  detail,
+}: {
+  readonly about?: GatewayError['about'];
+  readonly detail: string;
+}): Called | undefined {
+  switch (about) {
+    case undefined:
+      return undefined;
+    case 'length':
+      return unseen('context_overflow', 'needs_larger_model', detail);
+    case 'policy':
+      return unseen('declined_by_model', 'needs_clarification', detail);
+  }
+}
+
+function unseen(reason: RefusalReason, recommendation: Recommendation, message: string): Called {
+  const verdict = { kind: 'refused', reason, recommendation, message } as const;
+  return { kind: 'judged', verdict, finishReason: undefined, unseen: true };
 }
 
 /** Sorts the time of one call: to its first byte, to its last one, and what the thread still took then. */

@@ -3,13 +3,14 @@ import type { TraceContext } from '../contracts/trace-context.js';
 import type { TaskTrace } from './tracing/tracing.js';
 
 /**
- * Why what was shown is void: how the call failed, what is wrong with its output, or that another tier or another
- * process takes over.
+ * Why what was shown is void: how the call failed, what is wrong with its output, that it turned out to have been the
+ * model's thoughts, or that another tier or another process takes over.
  */
 export type ResetReason =
   | 'gateway_error'
   | 'gateway_unavailable'
   | (Verdict & { kind: 'invalid' })['fault']
+  | 'reasoning'
   | 'escalation'
   | 'fallback'
   | 'takeover';
@@ -22,7 +23,7 @@ export interface ExecutionWatcher {
   readonly from: 'http' | 'events';
   started(tier: string, model: string): void;
   delta(text: string, tokens: number): void;
-  /** What was shown so far is void: a new attempt begins. */
+  /** What was shown so far is void: a new attempt begins, or (`reasoning`) this one goes on. */
   reset(reason: ResetReason, attempt: number): void;
   ready(): Promise<void> | undefined;
   /** Of who sent the task; passed on to whoever is asked for something where no trace is taken here. */

@@ -46,6 +46,8 @@ export async function generate(generation: Generation): Promise<Generated> {
           journal.notes.push(...verdict.notes);
           return { kind: 'completed', output: verdict.output, finishReason: attempt.finishReason };
         case 'refused':
+          // It is not the task that the gateway refuses, but what the repair adds to it.
+          if (attempt.unseen && rejected !== undefined) return invalidOutput(rejected);
           return refusal(generation, verdict.reason, verdict.recommendation, verdict.message);
         case 'needs_clarification':
           return {
@@ -71,7 +73,8 @@ export async function generate(generation: Generation): Promise<Generated> {
       continue;
     }
     failuresLeft--;
-    const waitMs = attempt.retryAfterMs ?? backoffMs(gateway, gateway.max_attempts - failuresLeft);
+    const failure = gateway.max_attempts - failuresLeft;
+    const waitMs = Math.max(attempt.retryAfterMs ?? 0, backoffMs(gateway, failure));
     if (!attempt.retryable || failuresLeft <= 0 || waitMs >= deadline.left) {
       return {
         kind: 'failed',

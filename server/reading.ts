@@ -13,6 +13,8 @@ export interface ReadWatcher {
   isLive(): boolean;
   firstBytes(): void;
   progress(delta: string, tokens: number): void;
+  /** What was shown by `progress` so far is no part of the answer. */
+  voided(): void;
   /** Resolves when more may come; undefined when it may come now. */
   ready(): Promise<void> | undefined;
 }
@@ -41,6 +43,7 @@ export class StreamReading implements StreamSink {
   #ended: StreamEnd | undefined;
   #endSent = false;
   #port: MessagePort | undefined;
+  #begun = false;
   #open = false;
   #idle = false;
   #over = false;
@@ -65,7 +68,10 @@ export class StreamReading implements StreamSink {
 
   data(chunk: Uint8Array): void {
     if (this.#over) return;
-    if (this.#waiting.length === 0 && !this.#open) this.#watcher.firstBytes();
+    if (!this.#begun && !isComment(chunk)) {
+      this.#begun = true;
+      this.#watcher.firstBytes();
+    }
     this.#waiting.push(chunk);
     if (this.#open) {
       if (this.#idle) this.#sendMore();
@@ -76,7 +82,7 @@ export class StreamReading implements StreamSink {
 
   end(ended: StreamEnd, detail?: string): void {
     clearTimeout(this.#lingering);
-    if (this.#over) return;
+    if (this.#over || this.#ended !== undefined) return;
     this.endedAt = performance.now();
     this.#ended = ended;
     this.detail = detail;
@@ -125,15 +131,28 @@ export class StreamReading implements StreamSink {
     this.#sent = lastOf(this.#sent, progress.unread);
     if (progress.text !== '') this.#text.push(progress.text);
     if (progress.reasoning !== '') this.#reasoning.push(progress.reasoning);
+    if (progress.voided) this.#watcher.voided();
     this.#watcher.progress(progress.delta, progress.tokens);
     if (this.#waiting.length > 0 || (this.#ended !== undefined && !this.#endSent)) this.#sendMore();
     else this.#idle = true;
+    if (progress.finished) this.#expectEnd();
     this.#govern();
+  }
+
+  /** Some servers say that an answer is over, and neither more nor that the stream is. */
+  #expectEnd(): void {
+    if (this.#ended !== undefined) return;
+    clearTimeout(this.#lingering);
+    this.#lingering = setTimeout(() => {
+      this.end('broken', 'the stream went on after the answer was over');
+      this.#stream.abort();
+    }, FINISH_MS);
   }
 
   #finished(reading: Reading): void {
     this.#close();
     if (this.#ended === undefined) this.#leave(reading);
+    if (reading.voided) this.#watcher.voided();
     if (reading.delta !== '')
       this.#watcher.progress(reading.delta, reading.counted.content + reading.counted.reasoning);
     this.#resolve(reading);
@@ -169,6 +188,7 @@ export class StreamReading implements StreamSink {
   #close(): void {
     this.#over = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#lingering);
     this.#port?.close();
     this.#waiting.take();
   }
@@ -195,6 +215,16 @@ export class StreamReading implements StreamSink {
   }
 }
 
+/** Lines that only keep a connection open while the model has not begun, as OpenRouter sends them. */
+function isComment(chunk: Uint8Array): boolean {
+  if (chunk[0] !== COLON && chunk[0] !== LF && chunk[0] !== CR) return false;
+  return !Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).includes('data:');
+}
+
+const COLON = 0x3a;
+const LF = 0x0a;
+const CR = 0x0d;
+
 /** The last bytes of some chunks, which are not joined: a message that never ends would be copied with each part. */
 function lastOf(chunks: Uint8Array[], bytes: number): Uint8Array[] {
   let left = bytes;
@@ -209,4 +239,6 @@ function lastOf(chunks: Uint8Array[], bytes: number): Uint8Array[] {
 const WHOLE_BYTES = 65_536;
 const WHOLE_WAIT_MS = 20;
 const LINGER_MS = 100;
+// What usage may take that comes behind the answer.
+const FINISH_MS = 5000;
 const HIGH_WATER_BYTES = 1_048_576;

@@ -130,6 +130,7 @@ function answerError({ exchange, knobs, open, random }: Call): void {
     'content-type': contentType(knobs, 'application/json'),
     ...(knobs.retryAfterSeconds !== null && { 'retry-after': String(knobs.retryAfterSeconds) }),
     ...(knobs.closeConnection && { connection: 'close' }),
+    ...knobs.headers,
   };
   later(exchange, open, jittered(knobs.ttftMs, { pace: knobs, random }), () => {
     reply(exchange, status, knobs.body ?? errorBody(status, `The simulator answers ${status}.`), headers);
@@ -181,6 +182,7 @@ function answerWhole(
     reply(exchange, 200, body, {
       'content-type': contentType(knobs, 'application/json'),
       ...(knobs.closeConnection && { connection: 'close' }),
+      ...knobs.headers,
     });
     open.completed();
   });
@@ -225,6 +227,7 @@ function makePrepared(
     ...(request.stream && { 'cache-control': 'no-cache' }),
     'transfer-encoding': 'chunked',
     ...(knobs.closeConnection && { connection: 'close' }),
+    ...knobs.headers,
   });
   const plan = streamPlan(knobs, request, content);
   const chunks = plan.steps.map(({ text }) => chunkOf(text)).join('');

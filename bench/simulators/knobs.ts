@@ -62,6 +62,8 @@ export interface GatewayKnobs {
   readonly cutKind: CutKind;
   /** An error object in the 200 stream after this many content deltas, then [DONE]. @default null */
   readonly errorInStreamAfterChunks: number | null;
+  /** The data of that event, in place of the OpenAI error object. @default null */
+  readonly errorInStream: string | null;
 
   /** Milliseconds between the single bytes of the body; 0 is off. Pacing by tokens does not apply. @default 0 */
   readonly slowLoris: number;
@@ -83,6 +85,11 @@ export interface GatewayKnobs {
   readonly omitFinishReason: boolean;
   /** Tokens of reasoning (`reasoning_content` and `reasoning`) before the content. @default 0 */
   readonly reasoningTokens: number;
+  /**
+   * Where the reasoning stands: in fields of its own, in the content as `<think>…</think>`, or there without the tag
+   * that opens it, as of a model whose prompt has it. @default "fields"
+   */
+  readonly reasoningIn: 'fields' | 'think' | 'unopened';
   /** Empty deltas after each content delta: in turn `{}`, `content: ""`, `content: null`. @default 0 */
   readonly emptyDeltas: number;
   /** Deltas with `tool_calls` before the content. @default 0 */
@@ -93,6 +100,8 @@ export interface GatewayKnobs {
   readonly closeConnection: boolean;
   /** The answer says `Content-Type: text/html`. @default false */
   readonly wrongContentType: boolean;
+  /** Headers of every answer, errors included, over those that it has. @default {} */
+  readonly headers: Readonly<Record<string, string>>;
 
   /** Knobs by model name, over the ones above. @default {} */
   readonly perModel: Readonly<Record<string, GatewayKnobsInput>>;
@@ -166,6 +175,7 @@ export const gatewayDefaults: GatewayKnobs = {
   cutAfterChunks: null,
   cutKind: 'rst',
   errorInStreamAfterChunks: null,
+  errorInStream: null,
   slowLoris: 0,
   splitBytes: 0,
   splitRandom: false,
@@ -176,11 +186,13 @@ export const gatewayDefaults: GatewayKnobs = {
   omitDone: false,
   omitFinishReason: false,
   reasoningTokens: 0,
+  reasoningIn: 'fields',
   emptyDeltas: 0,
   toolCallDeltas: 0,
   extraFields: false,
   closeConnection: false,
   wrongContentType: false,
+  headers: {},
   perModel: {},
   script: [],
 };
@@ -280,6 +292,15 @@ const textOrTextByDomain: Check = (value) =>
     ? undefined
     : 'a string, or an object of strings by domain';
 
+const headerFields: Check = (value) =>
+  isRecord(value) && Object.entries(value).every(([name, field]) => isHeader(name, field))
+    ? undefined
+    : 'an object of headers, with names in lower case';
+
+function isHeader(name: string, field: unknown): boolean {
+  return /^[a-z0-9-]+$/.test(name) && typeof field === 'string' && /^[\x20-\x7e]*$/.test(field);
+}
+
 /** Entries nest one level only: a script inside a script means nothing. */
 const plainKnobs =
   <Knobs extends object>(defaults: Knobs, checks: () => Checks<Knobs>, refused: readonly string[]): Check =>
@@ -349,6 +370,7 @@ const gatewayChecks: Checks<GatewayKnobs> = {
   cutAfterChunks: integer(0),
   cutKind: oneOf('rst', 'fin', 'clean_end', 'broken_chunk'),
   errorInStreamAfterChunks: integer(0),
+  errorInStream: text,
   slowLoris: number(0, maxDelayMs),
   splitBytes: integer(0),
   splitRandom: flag,
@@ -359,11 +381,13 @@ const gatewayChecks: Checks<GatewayKnobs> = {
   omitDone: flag,
   omitFinishReason: flag,
   reasoningTokens: integer(0, 1_000_000),
+  reasoningIn: oneOf('fields', 'think', 'unopened'),
   emptyDeltas: integer(0, 1000),
   toolCallDeltas: integer(0, 1000),
   extraFields: flag,
   closeConnection: flag,
   wrongContentType: flag,
+  headers: headerFields,
   perModel: mapOf(nestedGatewayKnobs),
   script: listOf(nestedGatewayKnobs),
 };

@@ -36,8 +36,9 @@ export const idSlot = 'ID~SLOT~ID~SLOT~';
 export function streamPlan(knobs: GatewayKnobs, request: GenerationRequest, content: Content): Plan {
   const events = eventsOf(knobs, request, idSlot);
   const opening: Step[] = [];
-  for (const text of pieces('Let me think about it. ', knobs.reasoningTokens)) {
-    opening.push({ text: events.reasoning(text), tokens: 1, isDelta: false });
+  for (const text of thoughtsOf(knobs)) {
+    const said = knobs.reasoningIn === 'fields' ? events.reasoning(text) : events.content(text, 1);
+    opening.push({ text: said, tokens: 1, isDelta: false });
   }
   for (let index = 0; index < knobs.toolCallDeltas; index++) {
     opening.push({ text: events.toolCall(index), tokens: 1, isDelta: false });
@@ -73,7 +74,8 @@ export function closingSteps(
 /** A whole answer's body, in as many pieces as a stream would have deltas, broken off in the same places. */
 export function wholePlan(knobs: GatewayKnobs, body: string, content: Content): Plan {
   if (knobs.errorInStreamAfterChunks !== null) {
-    const error = { text: JSON.stringify(inStreamError), tokens: 0, isDelta: false };
+    const text = knobs.errorInStream ?? JSON.stringify(inStreamError);
+    const error = { text, tokens: 0, isDelta: false };
     return { steps: [error], ending: 'error', deltas: 0, closes: false };
   }
   const count = Math.max(1, deltasOf(content.text, knobs).length);
@@ -89,15 +91,17 @@ export function wholeBody(
   facts: CallFacts,
 ): string {
   const usage = usageOf(knobs, request, content);
+  const thoughts = thoughtsOf(knobs).join('');
+  const inFields = knobs.reasoningIn === 'fields';
+  const text = inFields ? content.text : thoughts + content.text;
   if (request.protocol === 'generate') {
-    return JSON.stringify(generated(knobs, request, facts, usage, content.refusal ?? content.text, content));
+    return JSON.stringify(generated(knobs, request, facts, usage, content.refusal ?? text, content));
   }
   const message = {
     role: 'assistant',
-    content: content.refusal !== null && content.text === '' ? null : content.text,
+    content: content.refusal !== null && text === '' ? null : text,
     ...(content.refusal !== null && { refusal: content.refusal }),
-    ...(knobs.reasoningTokens > 0 &&
-      reasoningOf(pieces('Let me think about it. ', knobs.reasoningTokens).join(''))),
+    ...(inFields && thoughts !== '' && reasoningOf(thoughts)),
     ...(knobs.toolCallDeltas > 0 && { tool_calls: [toolCallOf(0)] }),
     ...(knobs.extraFields && { x_message: { nested: [1, null, 'text'] } }),
   };
@@ -158,7 +162,7 @@ function eventsOf(knobs: GatewayKnobs, request: GenerationRequest, id: string): 
   const line = (data: string) => `${comment}data: ${data}${end}${end}`;
   const event = (data: object) => line(JSON.stringify(data));
   return {
-    error: () => event(inStreamError),
+    error: () => line(knobs.errorInStream ?? JSON.stringify(inStreamError)),
     done: () => line('[DONE]'),
     ...(request.protocol === 'chat_completions'
       ? chatEvents(knobs, request, id, event)
@@ -309,7 +313,10 @@ function split(text: string, count: number): string[] {
   return parts;
 }
 
-function pieces(text: string, count: number): string[] {
-  const words = text.split(/(?<= )/);
-  return Array.from({ length: count }, (_, index) => words[index % words.length]!);
+/** The reasoning before an answer, with the tags that it has. */
+function thoughtsOf({ reasoningTokens, reasoningIn }: GatewayKnobs): string[] {
+  const words = 'Let me think about it. '.split(/(?<= )/);
+  const said = Array.from({ length: reasoningTokens }, (_, index) => words[index % words.length]!);
+  if (reasoningIn === 'fields' || reasoningTokens === 0) return said;
+  return [...(reasoningIn === 'think' ? ['<think>\n'] : []), ...said, '\n</think>\n\n'];
 }

@@ -1,4 +1,6 @@
-import { excerpt } from '../../contracts/excerpt.js';
+import type { IncomingHttpHeaders } from 'node:http';
+import { type GatewayError, isBusy, isPassing, readErrorBody } from '../../contracts/gateway-errors.js';
+import { decoded } from './decoding.js';
 
 /** How a call began. */
 export type CallStart =
@@ -12,23 +14,55 @@ export type CallStart =
       readonly retryAfterMs: number | undefined;
       /** Whether it says that the endpoint is down, rather than busy or asked wrongly. */
       readonly unhealthy: boolean;
+      /** See GatewayError. */
+      readonly about?: GatewayError['about'];
+      /** The parameter that says how to stream was not taken. */
+      readonly refusesStreamOptions?: boolean;
     }
   | { readonly kind: 'interrupted'; readonly called: boolean };
 
-type Failure = CallStart & { kind: 'failed' };
+export type Failure = CallStart & { kind: 'failed' };
 
-/** What an answer other than 200 means. Whether to retry is decided here and nowhere else. */
-export function rejectionOf(status: number, retryAfter: string | undefined, body: Uint8Array): Failure {
-  const busy = status === 429 || status === 502 || status === 503 || status === 504;
+/** What an answer without a completion means. Whether to retry is decided here and nowhere else. */
+export function rejectionOf(
+  status: number,
+  headers: IncomingHttpHeaders,
+  body: Uint8Array,
+  path: string,
+): Failure {
+  const text = new TextDecoder().decode(decoded(body, headers['content-encoding']));
+  const { message, about } = readErrorBody(text);
+  const busy = isBusy(status);
+  const isOfTask = status === 400 || status === 403 || status === 413 || status === 422 || status >= 500;
   return {
     kind: 'failed',
     ended: 'rejected',
     code: busy ? 'gateway_unavailable' : 'gateway_error',
-    detail: `the gateway answered ${status}${messageOf(body)}`,
-    retryable: busy || status === 408 || status === 425 || status >= 500,
-    retryAfterMs: parseRetryAfter(retryAfter, Date.now()),
-    unhealthy: status >= 500,
+    detail: `the gateway answered ${status}${whereOf(status, headers, path)}${message === '' ? '' : `: ${message}`}`,
+    retryable: isPassing(status),
+    retryAfterMs: retryAfterOf(headers, Date.now()),
+    unhealthy: status >= 500 && status !== OVERLOADED,
+    about: isOfTask ? about : undefined,
+    refusesStreamOptions: (status === 400 || status === 422) && text.includes('stream_options'),
   };
+}
+
+const OVERLOADED = 529;
+
+/** What helps with a wrong address. */
+function whereOf(status: number, headers: IncomingHttpHeaders, path: string): string {
+  const location = firstOf(headers.location);
+  if (status === 404 || status === 405) return ` at ${path}`;
+  return status >= 300 && status < 400 && location !== undefined ? ` and names ${excerptOf(location)}` : '';
+}
+
+/** Without a colon, before which the log cuts what a gateway says. */
+function excerptOf(location: string): string {
+  return location
+    .slice(0, 200)
+    .replace(/[^\x21-\x7e]/g, '')
+    .replace(/\?.*/, '')
+    .replaceAll(':', '%3A');
 }
 
 /** The gateway could not be reached, or hung up before it answered. */
@@ -44,6 +78,13 @@ export function unreachableOf(error: Error & { code?: string }): Failure {
   };
 }
 
+/** Milliseconds from now; OpenAI and Azure say them in a field of their own. */
+function retryAfterOf(headers: IncomingHttpHeaders, now: number): number | undefined {
+  const ms = firstOf(headers['retry-after-ms']);
+  if (ms !== undefined && /^\s*\d{1,12}(?:\.\d{1,9})?\s*$/.test(ms)) return Math.ceil(Number(ms));
+  return parseRetryAfter(firstOf(headers['retry-after']), now);
+}
+
 /** Retry-After, RFC 9110 10.2.3: seconds (of some servers, with a fraction), or a date. Returns ms from now. */
 export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
   if (value === undefined) return undefined;
@@ -53,14 +94,7 @@ export function parseRetryAfter(value: string | undefined, now: number): number 
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-function messageOf(body: Uint8Array): string {
-  try {
-    const { error } = JSON.parse(new TextDecoder().decode(body)) as {
-      error?: { message?: unknown } | string;
-    };
-    const message = typeof error === 'string' ? error : error?.message;
-    return typeof message === 'string' ? `: ${excerpt(message, 300)}` : '';
-  } catch {
-    return '';
-  }
+/** A field that should stand there once, and may come more often. */
+export function firstOf(field: string | string[] | undefined): string | undefined {
+  return Array.isArray(field) ? field[0] : field;
 }

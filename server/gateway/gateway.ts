@@ -1,11 +1,12 @@
-import { Agent, type Dispatcher } from 'undici';
+import type { IncomingHttpHeaders } from 'node:http';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
 import type { Config } from '../../config/schema.js';
 import type { StreamEnd } from '../../contracts/threads.js';
 import type { TraceContext } from '../../contracts/trace-context.js';
 import type { Deadline } from '../deadline.js';
 import { version } from '../version.js';
-import { type CallStart, rejectionOf, unreachableOf } from './call-start.js';
-import { decoderOf } from './decoding.js';
+import { type CallStart, type Failure, firstOf, rejectionOf, unreachableOf } from './call-start.js';
+import { codingOf, decoderOf } from './decoding.js';
 import { Endpoint, type EndpointState } from './endpoint.js';
 
 /** A request to the model gateway, made ready by a thread. */
@@ -55,7 +56,7 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
     connections: gateway.connections,
     pipelining: 1,
     keepAliveTimeout: 30_000,
-    connect: { timeout: gateway.connect_timeout_ms },
+    connect: connectorThatTells(gateway.connect_timeout_ms),
     // The first token may take as long as the tier's deadline allows; the deadline aborts the call.
     headersTimeout: 0,
     bodyTimeout: gateway.idle_timeout_ms,
@@ -71,11 +72,13 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
           endpoint: new Endpoint(name, gateway),
           origin: base.origin,
           path: joinPath(base, route),
-          headers: headersOf(name, key),
+          headers: headersOf(name, authorizationOf(base, key)),
         },
       ] as const;
     }),
   );
+  /** The names of endpoints that do not know the parameter `stream_options`, and have refused it. */
+  const refuseStreamOptions = new Set<string>();
   return {
     call: (request, open) => {
       const { endpoint, origin, path, headers } = targets.get(request.endpoint)!;
@@ -85,11 +88,17 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
         path,
         method: 'POST',
         headers: { 'x-task-id': request.taskId, 'x-task-domain': request.domain, ...headers, ...trace },
-        body: request.body,
       };
-      return endpoint.call(deadline, mayWait, () =>
-        follow(options, (to) => dispatch(agent, to, deadline, open, gateway.max_stream_bytes)),
-      );
+      const send = (body: Uint8Array) =>
+        follow({ ...options, body }, (to) => dispatch(agent, to, deadline, open, gateway.max_stream_bytes));
+      return endpoint.call(deadline, mayWait, async () => {
+        if (refuseStreamOptions.has(request.endpoint)) return send(withoutStreamOptions(request.body));
+        const start = await send(request.body);
+        if (start.kind !== 'failed' || start.refusesStreamOptions !== true) return start;
+        const again = await send(withoutStreamOptions(request.body));
+        if (again.kind === 'streaming') refuseStreamOptions.add(request.endpoint);
+        return again;
+      });
     },
     endpoints: () => new Map([...targets].map(([name, { endpoint }]) => [name, endpoint.state()])),
     probe: async (signal) => {
@@ -99,6 +108,7 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
           origin: base.origin,
           path: joinPath(base, 'models'),
           method: 'GET',
+          headers: headersOf(undefined, authorizationOf(base, gateway.api_key)),
           headersTimeout: 2000,
           signal,
         });
@@ -112,30 +122,80 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
   };
 }
 
-/** Sends a request on to where the gateway has moved (RFC 9110, 15.4.8 and 15.4.9), its key only to the same origin. */
+/**
+ * Connections whose errors tell whether they had brought something before. One that had, and was closed by the other side
+ * in the moment in which it was used again, says nothing of the gateway.
+ */
+function connectorThatTells(timeout: number): buildConnector.connector {
+  const connect = buildConnector({ timeout });
+  return (options, callback) =>
+    connect(options, (...result) => {
+      const [, socket] = result;
+      const before = socket?.bytesRead ?? 0;
+      socket?.prependListener('error', (error: Error & { reused?: boolean }) => {
+        error.reused = socket.bytesRead > before;
+      });
+      callback(...result);
+    });
+}
+
+/** The request without the parameter that asks for usage in the stream: some servers refuse what they do not know. */
+function withoutStreamOptions(body: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  const at = bytes.lastIndexOf(STREAM_OPTIONS);
+  return at < 0 ? body : Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + STREAM_OPTIONS.length)]);
+}
+
+// Its quotes are not escaped, so it does not stand in a message.
+const STREAM_OPTIONS = ',"stream_options":{"include_usage":true}';
+
+/**
+ * Sends a request on to where the gateway has moved (RFC 9110, 15.4.2, 15.4.8 and 15.4.9), its key only to the same
+ * origin, or to the same host where that asks for HTTPS; and again where the connection was stale (RFC 9112, 9.3.1).
+ */
 async function follow(
   options: Dispatcher.DispatchOptions,
-  send: (options: Dispatcher.DispatchOptions) => Promise<CallStart | Moved>,
+  send: (options: Dispatcher.DispatchOptions) => Promise<CallStart | Moved | Stale>,
 ): Promise<CallStart> {
   let to = options;
-  for (let hop = 0; ; hop++) {
+  let stale = 0;
+  for (let hop = 0; ; ) {
     const start = await send(to);
+    if (start.kind === 'stale') {
+      if (stale++ < MOST_STALE) continue;
+      return start.otherwise;
+    }
     if (start.kind !== 'moved') return start;
-    const from = new URL(to.path, String(to.origin));
-    if (hop === MAX_HOPS || !URL.canParse(start.location, from.href)) return start.otherwise;
-    const { protocol, origin, pathname, search } = new URL(start.location, from);
+    const from = new URL(`${String(to.origin)}${to.path}`);
+    if (hop++ === MAX_HOPS || !URL.canParse(start.location, from.href)) return start.otherwise;
+    const target = new URL(start.location, from);
+    const { protocol, origin, pathname, search } = target;
     if (protocol !== 'http:' && protocol !== 'https:') return start.otherwise;
     const { authorization, ...headers } = to.headers as Record<string, string>;
-    to = { ...to, origin, path: pathname + search, headers: origin === from.origin ? to.headers! : headers };
+    const isSame = origin === from.origin || isUpgrade(from, target);
+    to = { ...to, origin, path: pathname + search, headers: isSame ? to.headers! : headers };
   }
 }
 
+function isUpgrade(from: URL, to: URL): boolean {
+  return (
+    from.protocol === 'http:' && to.protocol === 'https:' && from.hostname === to.hostname && to.port === ''
+  );
+}
+
 const MAX_HOPS = 3;
+const MOST_STALE = 2;
 
 interface Moved {
   readonly kind: 'moved';
   readonly location: string;
   /** What the call is when nobody follows. */
+  readonly otherwise: CallStart;
+}
+
+/** The connection had been kept, and was closed when the request came: it may be sent again at once. */
+interface Stale {
+  readonly kind: 'stale';
   readonly otherwise: CallStart;
 }
 
@@ -145,14 +205,13 @@ function dispatch(
   deadline: Deadline,
   open: (stream: GatewayStream) => StreamSink,
   maxStreamBytes: number,
-): Promise<CallStart | Moved> {
+): Promise<CallStart | Moved | Stale> {
   return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined;
     let sink: StreamSink | undefined;
     let decoder: ReturnType<typeof decoderOf>;
     let status = 0;
-    let retryAfter: string | undefined;
-    let location: string | undefined;
+    let fields: IncomingHttpHeaders = {};
     let bytes = 0;
     const errorBody: Uint8Array[] = [];
     let errorTimer: NodeJS.Timeout | undefined;
@@ -163,9 +222,14 @@ function dispatch(
     };
     const take = (started: Dispatcher.DispatchController, chunk: Uint8Array) => {
       bytes += chunk.length;
-      if (bytes > maxStreamBytes)
-        started.abort(new Error(`the answer is larger than ${maxStreamBytes} bytes`));
-      else sink?.data(chunk);
+      if (bytes <= maxStreamBytes) {
+        sink?.data(chunk);
+        return;
+      }
+      const detail = `the answer is larger than ${maxStreamBytes} bytes`;
+      // A body that has come whole, and is being decoded, is not ended by the abort.
+      end('broken', detail);
+      started.abort(new Error(detail));
     };
     const end = (ended: StreamEnd, detail?: string) => {
       over();
@@ -175,12 +239,11 @@ function dispatch(
     };
     forget = deadline.onInterruption(() => {
       controller?.abort(new Error('interrupted'));
-      // A body that has come whole, and is being decoded, is not ended by the abort.
       end('broken', 'interrupted');
       resolve({ kind: 'interrupted', called: true });
     });
     /** What happens in here must end the call, whatever it is: undici tells nobody of what its handlers throw. */
-    const settle = (make: () => CallStart | Moved) => {
+    const settle = (make: () => CallStart | Moved | Stale) => {
       over();
       try {
         resolve(make());
@@ -188,7 +251,17 @@ function dispatch(
         reject(error as Error);
       }
     };
-    const rejection = () => rejectionOf(status, retryAfter, Buffer.concat(errorBody));
+    const unanswered = (): CallStart | Moved => {
+      const rejection = withoutKey(
+        rejectionOf(status, fields, Buffer.concat(errorBody), options.path),
+        options.headers as Record<string, string>,
+      );
+      const location = firstOf(fields.location);
+      const keepsMethod = status === 301 || status === 307 || status === 308;
+      return keepsMethod && location !== undefined
+        ? { kind: 'moved', location, otherwise: rejection }
+        : rejection;
+    };
     agent.dispatch(options, {
       onRequestStart: (started) => {
         controller = started;
@@ -197,8 +270,13 @@ function dispatch(
       onResponseStart: (started, statusCode, headers) => {
         if (statusCode < 200) return;
         status = statusCode;
-        retryAfter = firstOf(headers['retry-after']);
-        if (status === 307 || status === 308) location = firstOf(headers.location);
+        fields = headers;
+        const coding = codingOf(headers['content-encoding']);
+        if (bringsAnswer(status) && coding === 'unknown') {
+          resolve(undecodable(firstOf(headers['content-encoding'])));
+          started.abort(new Error('not asked for'));
+          return;
+        }
         if (!bringsAnswer(status)) {
           errorTimer = setTimeout(
             () => started.abort(new Error('the error answer takes too long')),
@@ -206,7 +284,7 @@ function dispatch(
           );
           return;
         }
-        decoder = decoderOf(headers['content-encoding']);
+        decoder = decoderOf(coding);
         decoder
           ?.on('data', (chunk: Uint8Array) => take(started, chunk))
           .on('end', () => end('clean'))
@@ -242,11 +320,7 @@ function dispatch(
       onResponseEnd: () => {
         if (decoder !== undefined) decoder.end();
         else if (sink !== undefined) end('clean');
-        else {
-          settle(() =>
-            location === undefined ? rejection() : { kind: 'moved', location, otherwise: rejection() },
-          );
-        }
+        else settle(unanswered);
       },
       onResponseError: (_controller, error) => {
         const begun = sink !== undefined;
@@ -254,16 +328,43 @@ function dispatch(
         if (begun) return;
         settle(() => {
           if (deadline.interruption !== undefined) return { kind: 'interrupted', called: true };
-          return status === 0 ? unreachableOf(error) : rejection();
+          if (status !== 0) return unanswered();
+          const otherwise = unreachableOf(error);
+          return isStale(error) ? { kind: 'stale', otherwise } : otherwise;
         });
       },
     });
   });
 }
 
-/** A field that should stand there once, and may come more often. */
-function firstOf(field: string | string[] | undefined): string | undefined {
-  return Array.isArray(field) ? field[0] : field;
+/** Some gateways repeat the key that they do not take. */
+function withoutKey(failure: Failure, { authorization }: Record<string, string>): Failure {
+  const key = authorization?.slice(authorization.indexOf(' ') + 1);
+  return key === undefined || key.length < KEY_CHARACTERS
+    ? failure
+    : { ...failure, detail: failure.detail.replaceAll(key, '***') };
+}
+
+// What is shorter may stand anywhere.
+const KEY_CHARACTERS = 6;
+
+/** A code of the other side, not one of what it sent: that is no HTTP, or too much of it. */
+function isStale(error: Error & { code?: string; reused?: boolean }): boolean {
+  return error.reused === true && CLOSED.has(error.code ?? '');
+}
+
+const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNABORTED']);
+
+function undecodable(contentEncoding: string | undefined): Failure {
+  return {
+    kind: 'failed',
+    ended: 'rejected',
+    code: 'gateway_error',
+    detail: `the gateway answered in the coding ${contentEncoding?.slice(0, 64)}, which it was not asked for`,
+    retryable: false,
+    retryAfterMs: undefined,
+    unhealthy: false,
+  };
 }
 
 /** Any success but those that have no body. */
@@ -275,17 +376,32 @@ function bringsAnswer(status: number): boolean {
 const ERROR_BODY_BYTES = 65_536;
 const ERROR_BODY_MS = 1000;
 
-function headersOf(endpoint: string, apiKey: string | undefined): Record<string, string> {
+function headersOf(endpoint: string | undefined, authorization: string | undefined): Record<string, string> {
   return {
-    'content-type': 'application/json',
     accept: 'text/event-stream, application/json',
     'accept-encoding': 'identity',
     'user-agent': `worker-service/${version}`,
-    'x-model-endpoint': endpoint,
-    ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
+    ...(endpoint === undefined ? {} : { 'content-type': 'application/json', 'x-model-endpoint': endpoint }),
+    ...(authorization === undefined ? {} : { authorization }),
   };
 }
 
+/** A key, else the user and password of the URL. */
+function authorizationOf({ username, password }: URL, key: string | undefined): string | undefined {
+  if (key !== undefined) return `Bearer ${key}`;
+  if (username === '' && password === '') return undefined;
+  return `Basic ${Buffer.from(`${unescaped(username)}:${unescaped(password)}`).toString('base64')}`;
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The base may be the address of the completions, as it is often written down. */
 function joinPath(base: URL, route: string): string {
-  return `${base.pathname.replace(/\/+$/, '')}/${route}`;
+  return `${base.pathname.replace(/\/+$/, '').replace(/\/chat\/completions$/, '')}/${route}`;
 }

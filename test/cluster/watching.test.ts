@@ -79,6 +79,17 @@ test('who comes to another worker sees the same events, from the first one, whil
   assert.equal((await under.stats()).byTask[task.task_id], 1);
 });
 
+test('thoughts that were shown are void in the other worker too', async () => {
+  await under.knobs({ ...slow, tokensPerSecond: 150, reasoningTokens: 150, reasoningIn: 'unopened' });
+  const [here, there] = await twoWorkers(aTask({ tier: 'tiny' }));
+  for (const text of await Promise.all([here.ended, there.ended])) {
+    const all = eventsOf(text);
+    const reset = all.findIndex(({ event }) => event === 'reset');
+    assert.deepEqual(all[reset]?.data, { reason: 'reasoning', attempt: 1 });
+    assert.equal(deltasOf(all.slice(reset)), all.at(-1)!.data.output.content);
+  }
+});
+
 test('the execution goes on for who watches in another worker, when its own callers have left', async () => {
   await under.knobs(slow);
   const task = aTask({ tier: 'tiny' });

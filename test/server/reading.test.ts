@@ -51,6 +51,13 @@ test('a stream that ends without an end of the answer is broken', async () => {
   assert.equal(result.end.kind, 'broken');
 });
 
+test('a stream that neither goes on nor ends after the answer was over is left after a moment', async () => {
+  const reading = start();
+  const bytes = Buffer.from(streamOf('x').toString().replace('data: [DONE]\n\n', ''));
+  reading.data(bytes);
+  assert.equal(contentOf(await reading.result), 'x');
+});
+
 test('the limit of an output counts its bytes in UTF-8', async () => {
   const content = 'é😀'.repeat(300);
   const bytes = Buffer.byteLength(JSON.stringify({ status: 'completed', content }));
@@ -74,6 +81,9 @@ function start(seen: string[] = [], maxOutputBytes = 10_000_000): StreamReading 
     firstBytes: () => {},
     progress: (delta) => {
       seen.push(delta);
+    },
+    voided: () => {
+      seen.length = 0;
     },
     ready: () => undefined,
   };
@@ -99,7 +109,7 @@ async function read(parts: Uint8Array[], { pauseEvery = 0 } = {}) {
   return reading.result;
 }
 
-function streamOf(content: string): Uint8Array {
+function streamOf(content: string): Buffer {
   const answer = JSON.stringify({ status: 'completed', content });
   const events: string[] = [];
   for (let at = 0; at < answer.length; at += 50) {

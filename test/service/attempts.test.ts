@@ -133,12 +133,15 @@ test('an answer of half the text is never taken for the whole, however it was cu
 });
 
 test('reasoning is counted, and is no part of the output', async () => {
-  await service.knobs({ reasoningTokens: 50, omitUsage: true });
-  const task = aTask();
-  const { body } = await service.execute(task);
-  const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
-  assert.ok(attempts[0].reasoning_tokens > 0);
-  assert.match(body.output.content, /def fibonacci/);
+  for (const reasoningIn of ['fields', 'think', 'unopened'] as const) {
+    await service.knobs({ reasoningTokens: 50, reasoningIn, omitUsage: true });
+    const task = aTask();
+    const { body } = await service.execute(task);
+    const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
+    assert.ok(attempts[0].reasoning_tokens > 40, reasoningIn);
+    assert.equal(attempts.length, 1);
+    assert.match(body.output.content, /^def fibonacci/);
+  }
 });
 
 test('one of two callers may go away; the other gets the outcome of the one call', async () => {

@@ -35,6 +35,7 @@ const survived: [name: string, knobs: object, attempts: number][] = [
   ['bytes one by one', { splitBytes: 1, chunks: 5 }, 1],
   ['no usage', { omitUsage: true }, 1],
   ['no [DONE]', { omitDone: true }, 1],
+  ['no [DONE] and no finish reason', { omitDone: true, omitFinishReason: true }, 1],
   ['reasoning', { reasoningTokens: 50 }, 1],
   ['empty deltas and unknown fields', { emptyDeltas: 2, extraFields: true }, 1],
   ['a wrong content type', { wrongContentType: true }, 1],
@@ -65,7 +66,12 @@ const ended: [name: string, knobs: object, status: number, code: string][] = [
   ['a request the gateway does not like', { status: 400 }, 502, 'gateway_error'],
   ['the wrong shape twice', { invalidOutput: 'wrong_shape' }, 502, 'output_invalid'],
   ['no answer twice', { invalidOutput: 'empty' }, 502, 'output_invalid'],
-  ['no finish reason, no [DONE]', { omitDone: true, omitFinishReason: true }, 502, 'gateway_error'],
+  [
+    'no finish reason, no [DONE], and no JSON that would be complete',
+    { output: 'def f(): pass', omitDone: true, omitFinishReason: true },
+    502,
+    'gateway_error',
+  ],
 ];
 for (const [name, knobs, status, code] of ended) {
   test(`a task ends with ${code}: ${name}`, async () => {
@@ -107,6 +113,16 @@ test('a caller who saw deltas of a stream that broke gets a reset, then the whol
   assert.deepEqual(all[reset]!.data, { reason: 'gateway_error', attempt: 2 });
   assert.ok(deltasOf(all.slice(0, reset)).length > 0);
   assert.equal(deltasOf(all.slice(reset)), all.at(-1)!.data.output.content);
+});
+
+test('a caller who saw thoughts gets a reset when they end, and the attempt goes on', async () => {
+  await service.knobs({ tokensPerSecond: 500, reasoningTokens: 100, reasoningIn: 'unopened' });
+  const all = eventsOf((await service.execute(aTask(), events)).text);
+  const reset = all.findIndex(({ event }) => event === 'reset');
+  assert.deepEqual(all[reset]!.data, { reason: 'reasoning', attempt: 1 });
+  assert.match(deltasOf(all.slice(0, reset)), /Let me think/);
+  const { data } = all.at(-1)!;
+  assert.deepEqual([deltasOf(all.slice(reset)), data.attempts], [data.output.content, 1]);
 });
 
 test('a stream that always breaks ends in failed, never in a clean end', async () => {

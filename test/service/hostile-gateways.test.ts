@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
 import { aTask, atService, eventsOf, type ServiceUnderTest, sleep } from './at-service.js';
 
@@ -9,10 +9,17 @@ const test = suite('gateways that nobody has seen before');
 let service: ServiceUnderTest;
 let play: (res: ServerResponse, req: IncomingMessage) => void | Promise<void>;
 let calls = 0;
+const bodies: string[] = [];
 const gateway = createServer((req, res) => {
   calls++;
-  req.resume();
-  req.on('end', () => void play(res, req));
+  let body = '';
+  req.on('data', (chunk: Buffer) => {
+    body += chunk.toString();
+  });
+  req.on('end', () => {
+    bodies.push(body);
+    void play(res, req);
+  });
 });
 
 test.before(async () => {
@@ -181,13 +188,123 @@ const understood: [name: string, play: typeof play][] = [
         ),
       ),
   ],
+  [
+    'Azure: a first message about the prompt, without a choice',
+    (res) =>
+      streamed(res, `data: {"choices":[],"prompt_filter_results":[{"prompt_index":0}]}\n\n${frames()}`),
+  ],
+  ['OpenRouter: comments before anything', (res) => streamed(res, `: OPENROUTER PROCESSING\n\n${frames()}`)],
+  [
+    'Mistral: thoughts among the parts of the content',
+    (res) =>
+      streamed(
+        res,
+        frames([
+          [{ type: 'thinking', thinking: [{ type: 'text', text: '{"content":"no"}' }] }],
+          [{ type: 'text', text: halves[0] }],
+          [
+            { type: 'reasoning', text: 'no' },
+            { type: 'text', text: halves[1] },
+          ],
+        ]),
+      ),
+  ],
+  ['parts that are texts', (res) => streamed(res, frames([[halves[0]], [halves[1]]]))],
+  ['content that is one part', (res) => streamed(res, frames([{ type: 'text', text: output }]))],
+  ['[DONE] in quotes', (res) => streamed(res, frames().replace('[DONE]', '"[DONE]"'))],
+  ['events without blank lines between them', (res) => streamed(res, frames().replaceAll('\n\n', '\n'))],
+  [
+    'events that are framed twice',
+    (res) => streamed(res, frames().replaceAll(/^data: (.*)\n\n/gm, 'data: data: $1\ndata: \ndata: \n\n')),
+  ],
+  ['no end but that of the body', (res) => streamed(res, withoutEnd(frames()))],
+  [
+    'a reset after the finish reason',
+    async (res) => {
+      begin(res).write(frames().replace('data: [DONE]\n\n', ''));
+      await sleep(50);
+      (res.socket as Socket).resetAndDestroy();
+    },
+  ],
+  [
+    'silence after the finish reason',
+    (res) => void begin(res).write(frames().replace('data: [DONE]\n\n', '')),
+  ],
+  [
+    'DashScope: a finish reason that is the word null',
+    (res) => streamed(res, frames().replaceAll('"finish_reason":null', '"finish_reason":"null"')),
+  ],
+  ['a word after the finish reason', (res) => streamed(res, frames().replace('[DONE]', 'bye'))],
+  [
+    'the whole answer once more in the last message',
+    (res) =>
+      streamed(
+        res,
+        frames([...content]).replace(
+          'data: [DONE]',
+          `data: ${JSON.stringify(whole(content))}\n\ndata: [DONE]`,
+        ),
+      ),
+  ],
+  ['an index that is a text', (res) => streamed(res, frames().replaceAll('"index":0', '"index":"0"'))],
+  [
+    'vLLM: the answer in the reasoning, and no content',
+    (res) =>
+      streamed(
+        res,
+        `data: ${JSON.stringify({ choices: [{ delta: { content: null, reasoning_content: output } }] })}\n\n${frames([null])}`,
+      ),
+  ],
+  [
+    'brotli',
+    (res) =>
+      void res
+        .writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'br' })
+        .end(brotliCompressSync(frames())),
+  ],
+  [
+    'a character set in the place of the coding',
+    (res) =>
+      void res
+        .writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'UTF-8' })
+        .end(frames()),
+  ],
+  [
+    'compression by a proxy that says identity as well',
+    (res) =>
+      void res
+        .writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip, identity' })
+        .end(gzipSync(frames())),
+  ],
+  [
+    '301, which keeps the method here',
+    (res, req) =>
+      req.url === '/elsewhere'
+        ? streamed(res, frames())
+        : void res.writeHead(301, { location: '/elsewhere' }).end(),
+  ],
+  [
+    'a redirect whose body does not end',
+    (res, req) =>
+      req.url === '/elsewhere'
+        ? streamed(res, frames())
+        : void res.writeHead(307, { location: '/elsewhere' }).write('x'),
+  ],
+  [
+    'trailers',
+    (res) => {
+      begin(res).write(frames());
+      res.addTrailers({ 'x-usage': '1' });
+      res.end();
+    },
+  ],
 ];
 for (const [name, how] of understood) {
   test(`understood: ${name}`, async () => {
     play = how;
     const { status, body, text } = await service.execute(aTask());
     assert.equal(status, 200, text);
-    assert.equal(body.output.content, content);
+    assert.equal(body.output.content.trim(), content.trim());
     assert.equal(body.attempts, 1, text);
   });
 }
@@ -363,6 +480,65 @@ const refused: [name: string, play: typeof play, status: number, code: string, a
     'gateway_unavailable',
     2,
   ],
+  [
+    'what grows too large when it is unpacked',
+    (res) =>
+      void res
+        .writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' })
+        .end(gzipSync(Buffer.alloc(100_000_000, ': '))),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'a coding that nobody asked for',
+    (res) =>
+      void res.writeHead(200, { 'content-encoding': 'zstd' }).end(Buffer.from('28b52ffd00582900', 'hex')),
+    502,
+    'gateway_error',
+    1,
+  ],
+  [
+    '529',
+    (res) => document(res, { error: { type: 'overloaded_error' } }, 529),
+    503,
+    'gateway_unavailable',
+    2,
+  ],
+  ['522', (res) => void res.writeHead(522).end(), 503, 'gateway_unavailable', 2],
+  [
+    'a finish reason in every message, and a reset in the middle',
+    async (res) => {
+      const [role, piece] = frames().replaceAll('null', '"stop"').split('\n\n');
+      begin(res).write(`${role}\n\n${piece}\n\n`);
+      await sleep(50);
+      (res.socket as Socket).resetAndDestroy();
+    },
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'free text without any end',
+    (res) => streamed(res, withoutEnd(frames([content]))),
+    502,
+    'gateway_error',
+    2,
+  ],
+  [
+    'a stream that says that the model is busy',
+    (res) => streamed(res, 'data: {"error":{"code":429,"message":"Rate limit exceeded"}}\n\n'),
+    503,
+    'gateway_unavailable',
+    2,
+  ],
+  [
+    'vLLM of before: an error that is the message',
+    (res) => streamed(res, 'data: {"object":"error","message":"gone","code":500}\n\ndata: [DONE]\n\n'),
+    502,
+    'gateway_error',
+    2,
+  ],
   ['no HTTP at all', (res) => void res.socket!.end('SSH-2.0-OpenSSH_9.2\r\n'), 503, 'gateway_unavailable', 2],
 ];
 for (const [name, how, status, code, attempts] of refused) {
@@ -375,6 +551,170 @@ for (const [name, how, status, code, attempts] of refused) {
     assert.ok(answer.text.length < 10_000);
   });
 }
+
+/** What a gateway says of the task, as a status or in its stream. */
+const ofTheTask: [name: string, play: typeof play, reason: string][] = [
+  ...[
+    { error: { message: 'too much', type: 'invalid_request_error', code: 'context_length_exceeded' } },
+    {
+      object: 'error',
+      message: "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+      code: 400,
+    },
+    { error: { code: 400, message: 'too much', type: 'exceed_context_size_error', n_ctx: 4096 } },
+    {
+      type: 'error',
+      error: { type: 'invalid_request_error', message: 'prompt is too long: 9 tokens > 8 maximum' },
+    },
+    {
+      error: 'Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096.',
+      error_type: 'validation',
+    },
+  ].flatMap((body): [string, typeof play, string][] => [
+    [
+      `${JSON.stringify(body).slice(0, 60)} with a status`,
+      (res) => document(res, body, 400),
+      'context_overflow',
+    ],
+    [
+      `${JSON.stringify(body).slice(0, 60)} in a stream`,
+      (res) => streamed(res, `data: ${JSON.stringify(body)}\n\n`),
+      'context_overflow',
+    ],
+  ]),
+  [
+    'Azure: a filtered prompt',
+    (res) => document(res, { error: { code: 'content_filter', status: 400, message: 'no' } }, 400),
+    'declined_by_model',
+  ],
+  [
+    'OpenRouter: a flagged prompt',
+    (res) => document(res, { error: { code: 403, message: 'no', metadata: { flagged_input: 'x' } } }, 403),
+    'declined_by_model',
+  ],
+];
+for (const [name, how, reason] of ofTheTask) {
+  test(`refused: ${name}`, async () => {
+    play = how;
+    const { status, body, text } = await service.execute(aTask());
+    assert.deepEqual([status, body.code, body.reason, body.attempts], [422, 'refused', reason, 1], text);
+  });
+}
+
+test('what a gateway says in an error is told, whatever its shape', async () => {
+  const shapes: [string, string | Uint8Array, Record<string, string>?][] = [
+    ['lost', JSON.stringify({ error: { message: 'lost' } })],
+    ['lost', JSON.stringify({ object: 'error', message: 'lost' })],
+    ['lost', JSON.stringify({ detail: 'lost' })],
+    ['body.x: lost', JSON.stringify({ detail: [{ loc: ['body', 'x'], msg: 'lost', type: 'extra' }] })],
+    ['lost', JSON.stringify({ success: false, errors: [{ code: 1, message: 'lost' }] })],
+    ['lost', JSON.stringify([{ error: { code: 418, message: 'lost' } }])],
+    ['lost: found', JSON.stringify({ error: { message: 'lost', metadata: { raw: 'found' } } })],
+    ['lost', 'lost\n'],
+    ['lost', '<html><head><title>lost</title></head></html>'],
+    ['lost', 'data: {"error":{"message":"lost"}}\n\n'],
+    ['lost', gzipSync(JSON.stringify({ error: 'lost' })), { 'content-encoding': 'gzip' }],
+  ];
+  for (const [said, body, headers] of shapes) {
+    play = (res) => void res.writeHead(418, headers).end(body);
+    const answer = await service.execute(aTask());
+    assert.equal(answer.body.detail, `the gateway answered 418: ${said}`);
+  }
+  play = (res) => void res.writeHead(404).end('404 page not found');
+  const { body } = await service.execute(aTask());
+  assert.equal(body.detail, 'the gateway answered 404 at /v1/chat/completions: 404 page not found');
+});
+
+test('a gateway that does not know stream_options is asked without, from the first task on', async () => {
+  const asked: boolean[] = [];
+  play = (res) => {
+    const refuses = bodies.at(-1)!.includes('stream_options');
+    asked.push(refuses);
+    const detail = [
+      { type: 'extra_forbidden', loc: ['body', 'stream_options'], msg: 'Extra inputs are not permitted' },
+    ];
+    if (refuses) document(res, { object: 'error', message: { detail } }, 422);
+    else streamed(res, frames());
+  };
+  for (const task of [aTask(), aTask()]) {
+    const { status, body, text } = await service.execute(task);
+    assert.deepEqual([status, body.attempts], [200, 1], text);
+  }
+  assert.deepEqual(asked, [true, false, false]);
+});
+
+test('a kept connection that is closed just when it is used again is no failure', async () => {
+  for (const close of [(socket: Socket) => socket.end(), (socket: Socket) => socket.resetAndDestroy()]) {
+    play = (res) => streamed(res, frames());
+    await service.execute(aTask());
+    const used = new Set<unknown>();
+    play = (res) => {
+      if (used.size > 0) return streamed(res, frames());
+      used.add(res.socket);
+      close(res.socket as Socket);
+    };
+    const { status, body, text } = await service.execute(aTask());
+    assert.deepEqual([status, body.attempts, used.size], [200, 1, 1], text);
+  }
+});
+
+test('usage that says nothing was said is not taken, and usage is found where others put it', async () => {
+  const tokens = async (more: object) => {
+    play = (res) =>
+      streamed(
+        res,
+        frames().replace(
+          '"finish_reason":"stop"}]',
+          `"finish_reason":"stop"}],${JSON.stringify(more).slice(1, -1)}`,
+        ),
+      );
+    return (await service.execute(aTask())).body.tokens;
+  };
+  const none = await tokens({ usage: { prompt_tokens: 0, completion_tokens: 0 } });
+  assert.equal(none.counted_by, 'tokenizer');
+  assert.ok(none.prompt > 0 && none.completion > 0);
+  for (const more of [
+    { x_groq: { usage: { prompt_tokens: 11, completion_tokens: 22 } } },
+    { usage: { input_tokens: 11, output_tokens: 22 } },
+  ]) {
+    const { prompt, completion, counted_by } = await tokens(more);
+    assert.deepEqual([prompt, completion, counted_by], [11, 22, 'gateway']);
+  }
+});
+
+test('comments before an answer are not its first token', async () => {
+  play = async (res) => {
+    begin(res).write(': OPENROUTER PROCESSING\n\n');
+    await sleep(200);
+    res.end(frames());
+  };
+  const { body } = await service.execute(aTask());
+  assert.ok(body.timings.first_token > 150, JSON.stringify(body.timings));
+});
+
+test('a key that the gateway repeats is not told', async () => {
+  const other = await atService('gateway: {api_key: s3cret-key, max_attempts: 1}', {
+    MODEL_GATEWAY_URL: `http://127.0.0.1:${(gateway.address() as AddressInfo).port}/v1`,
+  });
+  try {
+    play = (res, req) => document(res, { error: { message: `no: ${req.headers.authorization}` } }, 401);
+    const { text } = await other.execute(aTask());
+    assert.match(text, /no: Bearer \*\*\*/);
+  } finally {
+    await other.close();
+  }
+});
+
+test('retry-after-ms is kept', async () => {
+  const at: number[] = [];
+  play = (res) => {
+    at.push(performance.now());
+    if (at.length > 1) streamed(res, frames());
+    else res.writeHead(429, { 'retry-after-ms': '150' }).end();
+  };
+  assert.equal((await service.execute(aTask())).status, 200);
+  assert.ok(at[1]! - at[0]! >= 149, `${at[1]! - at[0]!}`);
+});
 
 test('a chunk of 5 MB without a line break is read', async () => {
   play = (res) => streamed(res, frames([JSON.stringify({ content: 'x y '.repeat(1_250_000) })]));
@@ -463,6 +803,11 @@ function frames(pieces: readonly unknown[] = halves, finishReason = 'stop'): str
   );
   const last = { choices: [{ index: 0, delta: {}, finish_reason: finishReason }] };
   return `${[...events, last].map((event) => `data: ${JSON.stringify(event)}\n\n`).join('')}data: [DONE]\n\n`;
+}
+
+/** Without finish reason and [DONE]. */
+function withoutEnd(stream: string): string {
+  return stream.slice(0, stream.indexOf('data: {"choices":[{"index":0,"delta":{},"finish_reason"'));
 }
 
 function whole(message: unknown): object {

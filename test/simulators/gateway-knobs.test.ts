@@ -360,6 +360,30 @@ test('usageSkew multiplies the reported output tokens', () =>
     assert.is(eventsOf(await gateway.chat()).at(-2).usage.completion_tokens, 20);
   }));
 
+test('headers stand in every answer, and errorInStream in place of the error object', () =>
+  atGateway({ headers: { 'retry-after': 'soon', 'content-type': 'x/y' } }, async (gateway) => {
+    for (const knobs of [{}, { status: 429, retryAfterSeconds: 3 }]) {
+      await gateway.put(knobs);
+      for (const answer of [await gateway.chat(), await gateway.chat(whole)])
+        assert.equal([answer.headers['retry-after'], answer.headers['content-type']], ['soon', 'x/y']);
+    }
+    await gateway.put({ status: null, errorInStreamAfterChunks: 0, errorInStream: '{"error":"no"}' });
+    assert.match((await gateway.chat()).text, /^data: \{"error":"no"\}\n\n/);
+    assert.is((await gateway.chat(whole)).text, '{"error":"no"}');
+  }));
+
+test('reasoningIn puts the reasoning into the content, with and without the tag that opens it', () =>
+  atGateway({ reasoningTokens: 2, output: 'x', reasoningIn: 'think' }, async (gateway) => {
+    const both = async () => [
+      textsOf(await gateway.chat()).join(''),
+      JSON.parse((await gateway.chat(whole)).text).choices[0].message.content,
+      JSON.parse((await gateway.post('/generate', { model: 'm', prompt: 'p' })).text).content,
+    ];
+    assert.equal(await both(), Array(3).fill('<think>\nLet me \n</think>\n\nx'));
+    await gateway.put({ reasoningIn: 'unopened' });
+    assert.equal(await both(), Array(3).fill('Let me \n</think>\n\nx'));
+  }));
+
 test('reasoningTokens come before the content, in both fields, and are counted', () =>
   atGateway({ reasoningTokens: 5, output: 'x'.repeat(40) }, async (gateway) => {
     const answer = await gateway.chat();

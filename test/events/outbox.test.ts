@@ -57,6 +57,11 @@ function aStore(records: readonly TaskRecord[], output?: Uint8Array) {
 }
 
 /** A broker that confirms everything that waits at once. */
+/** As where another process may be about to publish what is of the last moments. */
+function onSharedStore(store: object, publisher: Publisher) {
+  return openOutbox({ store: store as ArtifactStore, publisher, names, log, graceMs: 3000 });
+}
+
 function aPublisher() {
   const sent: Outgoing[] = [];
   let unconfirmed: (() => void)[] = [];
@@ -151,13 +156,7 @@ test('whoever asks between the confirm and the clearing of the mark is told at o
 test('an outcome that another process has published and that was removed since holds up nobody', async () => {
   const store = { unpublished: async () => [], isPublished: async () => false, find: async () => undefined };
   const { publisher } = aPublisher();
-  const outbox = openOutbox({
-    store: store as unknown as ArtifactStore,
-    publisher,
-    names,
-    log,
-    graceMs: 3000,
-  });
+  const outbox = onSharedStore(store, publisher);
   await outbox.confirmed('task-1');
   outbox.close();
 });
@@ -172,13 +171,7 @@ test('outcomes from before the clock was set back are published, those of a mome
     markPublished: async () => {},
   };
   const { publisher, sent } = aPublisher();
-  const outbox = openOutbox({
-    store: store as unknown as ArtifactStore,
-    publisher,
-    names,
-    log,
-    graceMs: 3000,
-  });
+  const outbox = onSharedStore(store, publisher);
   publisher.onOpen?.();
   await until(() => sent.length > 0, 'an event');
   assert.deepEqual(

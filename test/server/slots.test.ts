@@ -83,17 +83,18 @@ test('who was stopped before he asked gets no slot, also when one is free', asyn
   assert.equal(slots.usage().get('tiny')!.used, 0);
 });
 
+const twoSlots = {
+  concurrency: 2,
+  timeout: 60,
+  max_waiting: 50,
+  threads: 1,
+  nice: 0,
+  events_share: 0.25,
+  ...fixed,
+};
+
 test('who waits in other processes is reckoned with, as far as these have their turns before', async () => {
-  const queue = {
-    concurrency: 2,
-    timeout: 60,
-    max_waiting: 50,
-    threads: 1,
-    nice: 0,
-    events_share: 0.25,
-    ...fixed,
-  };
-  const slots = new TierSlots(queue);
+  const slots = new TierSlots(twoSlots);
   // Two slots of 10 s. Who is the first here has one of each of the three others before him, where so many wait.
   const told = (waiting: number) => {
     slots.contend(waiting, 3, 10_000);
@@ -113,16 +114,7 @@ test('who waits in other processes is reckoned with, as far as these have their 
 });
 
 test('how long a task takes that comes now: as long as others did, and its wait where there is no room', async () => {
-  const queue = {
-    concurrency: 2,
-    timeout: 60,
-    max_waiting: 50,
-    threads: 1,
-    nice: 0,
-    events_share: 0.25,
-    ...fixed,
-  };
-  const slots = new TierSlots(queue);
+  const slots = new TierSlots(twoSlots);
   slots.grow(2);
   assert.equal(slots.turnaroundMs, undefined);
   slots.learn(10_000);

@@ -1,3 +1,4 @@
+import { asObject } from './as-object.js';
 import { excerpt } from './excerpt.js';
 
 /** What a model gateway says when it does not answer, by a status or inside of its stream. */
@@ -144,9 +145,3 @@ function oneLine(text: string): string {
 }
 
 const MOST_CHARACTERS = 500;
-
-function asObject(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
-}

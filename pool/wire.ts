@@ -1,5 +1,6 @@
 import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
+import { asObject } from '../contracts/as-object.js';
 import { excerpt } from '../contracts/excerpt.js';
 import { type GatewayError, isBusy, readError } from '../contracts/gateway-errors.js';
 import type { Protocol, Usage } from '../contracts/threads.js';
@@ -458,10 +459,4 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
-}
-
-function asObject(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
 }

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Agent, buildConnector, type Dispatcher } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import type { Config } from '../../config/schema.js';
 import type { StreamEnd } from '../../contracts/threads.js';
 import type { TraceContext } from '../../contracts/trace-context.js';
@@ -8,6 +8,8 @@ import { version } from '../version.js';
 import { type CallStart, type Failure, firstOf, rejectionOf, unreachableOf } from './call-start.js';
 import { codingOf, decoderOf } from './decoding.js';
 import { Endpoint, type EndpointState } from './endpoint.js';
+import { follow, type Moved, type Stale } from './follow.js';
+import { connectorThatTells, isStale } from './stale.js';
 
 /** A request to the model gateway, made ready by a thread. */
 export interface GatewayRequest {
@@ -122,23 +124,6 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
   };
 }
 
-/**
- * Connections whose errors tell whether they had brought something before. One that had, and was closed by the other side
- * in the moment in which it was used again, says nothing of the gateway.
- */
-function connectorThatTells(timeout: number): buildConnector.connector {
-  const connect = buildConnector({ timeout });
-  return (options, callback) =>
-    connect(options, (...result) => {
-      const [, socket] = result;
-      const before = socket?.bytesRead ?? 0;
-      socket?.prependListener('error', (error: Error & { reused?: boolean }) => {
-        error.reused = socket.bytesRead > before;
-      });
-      callback(...result);
-    });
-}
-
 /** The request without the parameter that asks for usage in the stream: some servers refuse what they do not know. */
 function withoutStreamOptions(body: Uint8Array): Uint8Array {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
@@ -148,56 +133,6 @@ function withoutStreamOptions(body: Uint8Array): Uint8Array {
 
 // Its quotes are not escaped, so it does not stand in a message.
 const STREAM_OPTIONS = ',"stream_options":{"include_usage":true}';
-
-/**
- * Sends a request on to where the gateway has moved (RFC 9110, 15.4.2, 15.4.8 and 15.4.9), its key only to the same
- * origin, or to the same host where that asks for HTTPS; and again where the connection was stale (RFC 9112, 9.3.1).
- */
-async function follow(
-  options: Dispatcher.DispatchOptions,
-  send: (options: Dispatcher.DispatchOptions) => Promise<CallStart | Moved | Stale>,
-): Promise<CallStart> {
-  let to = options;
-  let stale = 0;
-  for (let hop = 0; ; ) {
-    const start = await send(to);
-    if (start.kind === 'stale') {
-      if (stale++ < MOST_STALE) continue;
-      return start.otherwise;
-    }
-    if (start.kind !== 'moved') return start;
-    const from = new URL(`${String(to.origin)}${to.path}`);
-    if (hop++ === MAX_HOPS || !URL.canParse(start.location, from.href)) return start.otherwise;
-    const target = new URL(start.location, from);
-    const { protocol, origin, pathname, search } = target;
-    if (protocol !== 'http:' && protocol !== 'https:') return start.otherwise;
-    const { authorization, ...headers } = to.headers as Record<string, string>;
-    const isSame = origin === from.origin || isUpgrade(from, target);
-    to = { ...to, origin, path: pathname + search, headers: isSame ? to.headers! : headers };
-  }
-}
-
-function isUpgrade(from: URL, to: URL): boolean {
-  return (
-    from.protocol === 'http:' && to.protocol === 'https:' && from.hostname === to.hostname && to.port === ''
-  );
-}
-
-const MAX_HOPS = 3;
-const MOST_STALE = 2;
-
-interface Moved {
-  readonly kind: 'moved';
-  readonly location: string;
-  /** What the call is when nobody follows. */
-  readonly otherwise: CallStart;
-}
-
-/** The connection had been kept, and was closed when the request came: it may be sent again at once. */
-interface Stale {
-  readonly kind: 'stale';
-  readonly otherwise: CallStart;
-}
 
 function dispatch(
   agent: Agent,
@@ -347,13 +282,6 @@ function withoutKey(failure: Failure, { authorization }: Record<string, string>)
 
 // What is shorter may stand anywhere.
 const KEY_CHARACTERS = 6;
-
-/** A code of the other side, not one of what it sent: that is no HTTP, or too much of it. */
-function isStale(error: Error & { code?: string; reused?: boolean }): boolean {
-  return error.reused === true && CLOSED.has(error.code ?? '');
-}
-
-const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNABORTED']);
 
 function undecodable(contentEncoding: string | undefined): Failure {
   return {

@@ -67,10 +67,21 @@ export async function atCluster(
   primary.stderr.on('data', collect);
   whileStarting(primary);
   const port = () => /"event":"listening"[^\n]*?"port":(\d+)[^\n]*"workers"/.exec(output)?.[1];
-  await until(() => {
-    if (primary.exitCode !== null) throw new Error(`the primary ended: ${output}`);
-    return port() !== undefined;
-  }, 'a cluster that listens');
+  const close = async () => {
+    primary.kill('SIGTERM');
+    await exited;
+    await simulators.close();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    await until(() => {
+      if (primary.exitCode !== null) throw new Error(`the primary ended: ${output}`);
+      return port() !== undefined;
+    }, 'a cluster that listens');
+  } catch (error) {
+    await close(); // what still runs would keep the test from ending
+    throw error;
+  }
   return {
     url: `http://127.0.0.1:${port()}`,
     primary,
@@ -86,11 +97,6 @@ export async function atCluster(
       await (await request(control('stats'), { method: 'DELETE' })).body.dump();
     },
     exited,
-    close: async () => {
-      primary.kill('SIGTERM');
-      await exited;
-      await simulators.close();
-      rmSync(directory, { recursive: true, force: true });
-    },
+    close,
   };
 }

@@ -63,11 +63,12 @@ async function dropTasks(database: Database, bound: AgeKey): Promise<number> {
             and not exists (select from unpublished where unpublished.task_id = tasks.task_id)
           order by finished_at, task_id limit ${rowsPerStep} for update skip locked
         ), dropped as (
-          delete from tasks using due where tasks.task_id = due.task_id returning tasks.task_id, tasks.output_id
+          delete from tasks using due where tasks.task_id = due.task_id
+          returning tasks.task_id, tasks.output_id, tasks.final
         ), emptied as (
           delete from outputs using dropped where outputs.output_id = dropped.output_id
         ), noted as (
-          delete from notes using dropped where notes.task_id = dropped.task_id
+          delete from notes using dropped where final and notes.task_id = dropped.task_id
         )
         select finished_at, task_id from due order by finished_at, task_id`,
     );

@@ -120,25 +120,41 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       const stored = await find(taskId);
       if (stored?.final !== true || stored.outcome.status !== 'failed') return false;
       const record = JSON.stringify({ ...stored, final: false });
+      // Only the end that was read: another process may have reopened the task, and ended it again. What notes
+      // there are came while that end was written, and would hold for the new life.
       const reopened = await run(
         (sql) => sql`
-          with dropped as (delete from unpublished where task_id = ${taskId})
-          update tasks set final = false, record = ${record}
-          where task_id = ${taskId} and final and artifact_id is null returning task_id`,
+          with reopened as (
+            update tasks set final = false, record = ${record}
+            where task_id = ${taskId} and final and finished_at = ${stored.finishedAt} and artifact_id is null
+            returning task_id
+          ), unmarked as (
+            delete from unpublished using reopened where unpublished.task_id = reopened.task_id
+          ), unnoted as (
+            delete from notes using reopened where notes.task_id = reopened.task_id
+          )
+          select from reopened`,
       );
       return reopened.length > 0;
     },
 
     async markPublished(records) {
       const ids = records.map(({ taskId }) => requireKey(taskId)).join(' ');
-      // In one order everywhere, or two callers could wait for each other.
+      const times = records.map(({ finishedAt }) => finishedAt).join(' ');
+      // Another end of the task, after it was reopened, keeps its mark. In one order everywhere, or two callers
+      // could wait for each other.
       await run(
         (sql) => sql`
-          with marked as (
-            select task_id from unpublished where task_id = any (string_to_array(${ids}, ' '))
-            order by task_id for update
+          with published as (
+            select task_id, finished_at::bigint from unnest(
+              string_to_array(${ids}, ' '), string_to_array(${times}, ' ')
+            ) as published (task_id, finished_at)
+          ), marked as (
+            select task_id, finished_at from unpublished join published using (task_id, finished_at)
+            order by task_id for update of unpublished
           )
-          delete from unpublished using marked where unpublished.task_id = marked.task_id`,
+          delete from unpublished using marked
+          where unpublished.task_id = marked.task_id and unpublished.finished_at = marked.finished_at`,
       );
     },
 

@@ -339,6 +339,38 @@ test('what was sent of outputs whose record never came, and of late rivals, is d
   });
 });
 
+test('a failure that another node has opened again, and ended, is not opened a second time', async () => {
+  const database = await aDatabase();
+  const store = await openPostgresStore(database);
+  const [first, second] = [1_000, 2_000].map((finishedAt) => aFailed({ taskId: 'lives', finishedAt }));
+  await store.record(first!, aReceipt(first!), undefined);
+  const other = postgres((await atServer()).url, { max: 1, connection: { search_path: database.schema } });
+  let opened: Promise<boolean> | undefined;
+  await other.begin(async (sql) => {
+    await sql`update tasks set finished_at = 2000, record = ${JSON.stringify(second)}`;
+    await sql`update unpublished set finished_at = 2000`;
+    opened = store.reopen('lives');
+    await waitFor(async () => (await ask(`select from pg_locks where not granted`)).length > 0);
+  });
+  await other.end();
+  assert.equal(await opened, false);
+  assert.deepEqual(await store.unpublished(10), [second]);
+  await store.close();
+});
+
+test('a note that came while a failure was recorded does not count in the life after it', async () => {
+  const database = await aDatabase();
+  const store = await openPostgresStore(database);
+  const record = aFailed({ taskId: 'late' });
+  await store.record(record, aReceipt(record), undefined);
+  await ask(
+    `insert into ${database.schema}.notes (task_id, kind, text, noted_at) values ('late', 'cancelled', '"too late"', 1)`,
+  );
+  assert.equal(await store.reopen('late'), true);
+  assert.equal(await store.pending('late'), undefined);
+  await store.close();
+});
+
 test('nodes that prune at once drop each task once, and no more than one of them would', async () => {
   const database = await aDatabase();
   const stores = await Promise.all([1, 2, 3].map(() => openPostgresStore(database)));

@@ -76,6 +76,19 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.equal(await store.isPublished('again'), false);
   });
 
+  behaviour('the late confirm of a failure clears no mark of the life that came after it', async (store) => {
+    const first = aFailed({ taskId: 'lives', finishedAt: 1_000 });
+    const second = aFailed({ taskId: 'lives', finishedAt: 2_000 });
+    await store.record(first, aReceipt(first), undefined);
+    await store.markPublished([first]);
+    assert.equal(await store.reopen('lives'), true);
+    await store.record(second, aReceipt(second), undefined);
+    await store.markPublished([first]);
+    assert.deepEqual(await ids(store), ['lives']);
+    await store.markPublished([second]);
+    assert.deepEqual(await ids(store), []);
+  });
+
   behaviour('an output keeps its bytes: spacing, escapes and every plane of Unicode', async (store) => {
     const json = '{ "content" :\n"\\u0000 \\ud83d\\ude00 é 漢 😀 \\ud800", "n": 1.50e+1 }';
     const record = aCompleted({ taskId: 'bytes' });
@@ -325,6 +338,14 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.equal(await store.artifact('art-old'), undefined);
     assert.ok(await store.find('edge'));
     assert.ok(await store.artifact('art-young'));
+  });
+
+  behaviour('prune drops an old attempt, and keeps a new note on its task', async (store) => {
+    const attempt = aFailed({ taskId: 'patient', finishedAt: 1, final: false });
+    await store.record(attempt, aReceipt(attempt), undefined);
+    await store.noteCancelled('patient', 'superseded');
+    assert.equal(await store.prune(5_000, { maxAgeMs: 3_000, maxBytes: 1_000 }), 1);
+    assert.deepEqual(await store.pending('patient'), { cancelReason: 'superseded' });
   });
 
   behaviour('prune drops the oldest until the artifacts fit', async (store) => {

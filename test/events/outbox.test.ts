@@ -56,12 +56,12 @@ function aStore(records: readonly TaskRecord[], output?: Uint8Array) {
   return { store, waiting, release, cleared };
 }
 
-/** A broker that confirms everything that waits at once. */
 /** As where another process may be about to publish what is of the last moments. */
 function onSharedStore(store: object, publisher: Publisher) {
   return openOutbox({ store: store as ArtifactStore, publisher, names, log, graceMs: 3000 });
 }
 
+/** A broker that confirms everything that waits at once. */
 function aPublisher() {
   const sent: Outgoing[] = [];
   let unconfirmed: (() => void)[] = [];

@@ -1,5 +1,5 @@
-import { asObject } from './as-object.js';
 import { excerpt } from './excerpt.js';
+import { asObject } from './objects.js';
 
 /** What a model gateway says when it does not answer, by a status or inside of its stream. */
 export interface GatewayError {

@@ -1,4 +1,5 @@
 import { cloudEventsMediaType } from './events.js';
+import { isObject } from './objects.js';
 import { readJson, taskOf } from './parse-task.js';
 import { idPattern, taskLimits } from './task.js';
 import type { EventAttributes, ParsedEvent, ParseEventJob } from './threads.js';
@@ -42,7 +43,7 @@ type Fields = Readonly<Record<string, unknown>>;
  * nothing: some senders repeat them there, for filters (AMQP binding, 3: the content type decides).
  */
 function structuredEnvelope(value: unknown, contentType: string | undefined): Fields | undefined {
-  if (!isFields(value)) return undefined;
+  if (!isObject(value)) return undefined;
   const declared = contentType?.toLowerCase().startsWith(cloudEventsMediaType) ?? false;
   return declared || 'specversion' in value ? value : undefined;
 }
@@ -91,7 +92,7 @@ const known: ReadonlySet<string> = new Set([
 
 /** What a message says of itself, whether or not it is valid. */
 function claimsOf(value: unknown): ParsedEvent['claims'] {
-  if (!isFields(value)) return noClaims;
+  if (!isObject(value)) return noClaims;
   const { task_id, domain } = value;
   const isId = typeof task_id === 'string' && task_id.length <= taskLimits.idCharacters && id.test(task_id);
   return {
@@ -102,7 +103,3 @@ function claimsOf(value: unknown): ParsedEvent['claims'] {
 
 const noClaims: ParsedEvent['claims'] = { taskId: undefined, domain: undefined };
 const id = new RegExp(idPattern);
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}

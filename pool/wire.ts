@@ -1,8 +1,8 @@
 import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
-import { asObject } from '../contracts/as-object.js';
 import { excerpt } from '../contracts/excerpt.js';
 import { type GatewayError, isBusy, readError } from '../contracts/gateway-errors.js';
+import { asObject } from '../contracts/objects.js';
 import type { Protocol, Usage } from '../contracts/threads.js';
 import { Envelope } from './envelope.js';
 

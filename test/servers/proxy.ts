@@ -1,4 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A TCP relay on a loopback port that can misbehave. */
 export interface FaultProxy {
@@ -52,6 +53,7 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
     });
 
   const forward = (side: Trap['from'], from: Socket, to: Socket) => {
+    let waiting = 0;
     let last = Promise.resolve();
     from.on('data', (data) => {
       const sprung = springs(side, data);
@@ -63,16 +65,21 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
         from.unshift(data);
         return;
       }
-      if (delayMs === 0) {
+      // What comes after a delay was ended does not overtake what is still held back.
+      if (delayMs === 0 && waiting === 0) {
         to.write(data);
         return;
       }
-      const wait = delayMs;
+      const due = performance.now() + delayMs;
+      waiting += 1;
       last = last
-        .then(() => new Promise((resolve) => setTimeout(resolve, wait)))
-        .then(() => void to.write(data));
+        .then(() => sleep(due - performance.now()))
+        .then(() => {
+          waiting -= 1;
+          to.write(data);
+        });
     });
-    from.on('end', () => to.end());
+    from.on('end', () => void last.then(() => to.end()));
     from.on('error', () => to.destroy());
     from.on('close', () => to.destroy());
   };

@@ -313,7 +313,7 @@ test('task.cancelled stops a running task: one task.failed with cancelled', asyn
 });
 
 test('task.cancelled stops a task that waits in the broker before it costs anything', async () => {
-  await under.knobs({ ttftMs: 3_000 });
+  await under.knobs({ ttftMs: 60_000 });
   const running = Array.from({ length: 4 }, () => aTinyTask());
   const waiting = aTinyTask();
   for (const task of [...running, waiting]) await under.orchestrator.ready(task);
@@ -322,6 +322,7 @@ test('task.cancelled stops a task that waits in the broker before it costs anyth
   const { data } = (await outcomeOf(under, waiting.task_id)).event;
   assert.equal(data.code, 'cancelled');
   assert.equal(await modelCalls(under, waiting.task_id), 0);
+  for (const { task_id } of running) await under.orchestrator.publish('task.cancelled', json({ task_id }));
   await under.orchestrator.outcomes(5);
 });
 

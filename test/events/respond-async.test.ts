@@ -176,18 +176,22 @@ test('any node of a shared store knows the task, and may cancel it', async () =>
       });
     const seenBySecond = async (taskId: string) =>
       (await call(`${second.url}/tasks/${taskId}`, 'GET')).body.status as string;
-    await nodes.knobs({ ttftMs: 1500 });
+    await nodes.knobs({ ttftMs: 60_000 });
     const running = [aTinyTask(), aTinyTask()];
     for (const task of running) assert.equal((await post(task)).status, 202);
     for (const { task_id } of running)
       await until(async () => (await seenBySecond(task_id)) === 'running', `${task_id} runs`);
+    await until(async () => (await nodes.stats()).open === 2, 'both model calls');
+    await nodes.knobs({});
     const [waiting, unwanted] = [aTinyTask(), aTinyTask()];
     for (const task of [waiting, unwanted]) assert.equal((await post(task)).status, 202);
     assert.equal(await seenBySecond(waiting.task_id), 'queued');
     assert.equal((await call(`${second.url}/tasks/${unwanted.task_id}`, 'DELETE')).status, 202);
-    for (const { task_id } of [...running, waiting])
-      await until(async () => (await seenBySecond(task_id)) === 'completed', `${task_id} is completed`);
-    await until(async () => (await seenBySecond(unwanted.task_id)) === 'failed', 'the cancelled one');
+    for (const { task_id } of running)
+      assert.equal((await call(`${second.url}/tasks/${task_id}`, 'DELETE')).status, 202);
+    for (const { task_id } of [...running, unwanted])
+      await until(async () => (await seenBySecond(task_id)) === 'failed', `${task_id} is cancelled`);
+    await until(async () => (await seenBySecond(waiting.task_id)) === 'completed', 'the one that waited');
     const { calls } = await nodes.stats();
     assert.equal(calls, 3);
   } finally {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import { until } from '../service/at-service.js';
+import { sleep, until } from '../service/at-service.js';
 import {
   aReadyEvent,
   aTinyTask,
@@ -116,7 +116,7 @@ test('headers that amqplib can read and not write do not keep a message from the
 });
 
 test('a message that is moved to the suspects keeps the time of its expiry', async () => {
-  await under.knobs({ ttftMs: 3_000 });
+  await under.knobs({ ttftMs: 60_000 });
   const [slow, impatient] = [aTinyTask(), aTinyTask()];
   const headers = { 'x-delivery-count': 2 };
   await under.orchestrator.ready(slow, { headers });
@@ -125,6 +125,8 @@ test('a message that is moved to the suspects keeps the time of its expiry', asy
     'the model call of the one suspect in hand',
   );
   await under.orchestrator.ready(impatient, { headers, expiration: '1000' });
+  await sleep(1_100);
+  await under.orchestrator.publish('task.cancelled', json({ task_id: slow.task_id }));
   assert.equal((await outcomeOf(under, impatient.task_id)).event.data.code, 'deadline_exceeded');
   assert.equal(await modelCalls(under, impatient.task_id), 0);
   await under.orchestrator.take(under.queue('dead'));

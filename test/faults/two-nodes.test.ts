@@ -4,7 +4,7 @@ import { request } from 'undici';
 import { suite } from 'uvu';
 import { type PostgresServer, startPostgres } from '../../bench/servers/postgres.js';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
+import { aTinyTask, modelCalls, queuesAreEmpty } from '../events/at-broker.js';
 import { call, sleep, until } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import {
@@ -89,7 +89,7 @@ test('the same task_id with another body is a conflict on the other node too', a
   await under.knobs({ ttftMs: 300 });
   const [task] = tinyTasks(1) as [ReturnType<typeof aTinyTask>];
   const first = execute(nodes[0]!, task);
-  await until(async () => (await under.stats()).open === 1, 'the model call');
+  await until(async () => (await modelCalls(under, task.task_id)) === 1, 'the model call');
   const other = { ...task, description: 'something else' };
   assert.equal((await execute(nodes[1]!, other)).status, 409);
   assert.equal((await first).status, 200);

@@ -10,10 +10,17 @@ export interface CallWindow {
 
 /** Gathers the calls of one process; a window ends after a while, so that nothing is sent or computed per call. */
 export class CallMeter {
-  #since = performance.now();
+  readonly #now: () => number;
+  #since: number;
   #answered = 0;
   #latencyMs = 0;
   #refused = 0;
+
+  /** @param now milliseconds of a clock that never goes back. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+    this.#since = now();
+  }
 
   /**
    * Takes one call: its time to the first byte in ms, or undefined when it was refused.
@@ -25,7 +32,7 @@ export class CallMeter {
       this.#answered++;
       this.#latencyMs += latencyMs;
     }
-    const now = performance.now();
+    const now = this.#now();
     if (this.#answered + this.#refused < WINDOW_CALLS || now - this.#since < WINDOW_MS) return undefined;
     const window = {
       answered: this.#answered,

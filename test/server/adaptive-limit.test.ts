@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { AdaptiveLimit, CallMeter } from '../../server/adaptive-limit.js';
+import { AdaptiveLimit, CallMeter, type CallWindow } from '../../server/adaptive-limit.js';
 
 const test = suite('adaptive limit');
 
@@ -27,6 +27,12 @@ class Model {
     this.#seed = (this.#seed * 48_271) % 2_147_483_647;
     return this.#seed / 2_147_483_647;
   }
+}
+
+/** The limit after one window in which `running` ran at once: without it as many as might. */
+function after(limit: AdaptiveLimit, window: Partial<CallWindow>, running = limit.limit): number {
+  limit.update({ answered: 5, latencyMs: 0, refused: 0, ...window }, running);
+  return limit.limit;
 }
 
 const between = (values: readonly number[], low: number, high: number) => {
@@ -79,12 +85,76 @@ test('while fewer run than may, nothing is learnt of a higher limit', () => {
   assert.equal(limit.limit, 4);
 });
 
-test('a window has several calls, and ends with one of them', async () => {
-  const meter = new CallMeter();
-  for (let i = 0; i < 100; i++) meter.add(10);
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  assert.equal(meter.add(undefined)?.refused, 1);
-  for (let i = 0; i < 4; i++) assert.equal(meter.add(20), undefined);
+test('it doubles until the endpoint slows down, and then goes by the latency', () => {
+  const limit = new AdaptiveLimit(1, 64);
+  assert.deepEqual(
+    [100, 100, 100, 100, 400, 100, 100].map((latencyMs) => after(limit, { latencyMs })),
+    [2, 4, 8, 16, 12, 13, 13],
+  );
+  const barely = new AdaptiveLimit(1, 64);
+  assert.deepEqual([after(barely, { latencyMs: 100 }), after(barely, { latencyMs: 150 })], [2, 4]);
+});
+
+test('a refused call ends the doubling', () => {
+  const limit = new AdaptiveLimit(8, 64);
+  after(limit, { latencyMs: 100 });
+  assert.equal(after(limit, { latencyMs: 100, refused: 1 }), 11);
+  assert.equal(after(limit, { latencyMs: 100 }), 11);
+  assert.equal(after(limit, { latencyMs: 100 }), 12);
+});
+
+test('a window without calls changes nothing', () => {
+  const limit = new AdaptiveLimit(1, 64);
+  after(limit, { latencyMs: 100 });
+  assert.equal(after(limit, { answered: 0, latencyMs: 0 }), 2);
+  assert.equal(after(limit, { latencyMs: 100 }), 4);
+});
+
+test('every fifty windows two with half of the limit find the best latency anew', () => {
+  const probing = () => {
+    const limit = new AdaptiveLimit(1, 16);
+    for (let i = 0; i < 49; i++) after(limit, { latencyMs: 100 });
+    assert.equal(limit.limit, 16);
+    assert.equal(after(limit, { latencyMs: 100 }), 8);
+    return limit;
+  };
+  const limit = probing();
+  assert.equal(after(limit, { latencyMs: 500 }), 8, 'calls that had begun beside more');
+  assert.equal(after(limit, { latencyMs: 200 }), 16);
+  assert.equal(after(limit, { latencyMs: 300 }), 16);
+  assert.equal(after(limit, { latencyMs: 600 }), 12);
+  assert.equal(after(probing(), { latencyMs: 100, refused: 1 }), 11, 'a refused call ends the probe');
+});
+
+test('what few calls find is as good as a probe', () => {
+  const limit = new AdaptiveLimit(1, 64);
+  for (let i = 0; i < 3; i++) after(limit, { latencyMs: 100 });
+  assert.equal(after(limit, { latencyMs: 300 }, 1), 8);
+  assert.equal(after(limit, { latencyMs: 400 }), 7);
+  const idle = new AdaptiveLimit(4, 64);
+  after(idle, { latencyMs: 100 }, 1);
+  assert.equal(after(idle, { latencyMs: 200 }), 4);
+  const half = new AdaptiveLimit(4, 64);
+  assert.equal(after(half, { latencyMs: 100 }, 2), 8);
+});
+
+test('a window has at least five calls and 250 ms, and the next one begins with nothing', () => {
+  let now = 1000;
+  const meter = new CallMeter(() => now);
+  for (let i = 0; i < 100; i++) assert.equal(meter.add(10), undefined);
+  now += 249;
+  assert.equal(meter.add(10), undefined);
+  now += 1;
+  assert.deepEqual(meter.add(undefined), { answered: 101, latencyMs: 10, refused: 1 });
+  for (let i = 0; i < 10; i++) assert.equal(meter.add(undefined), undefined);
+  now += 250;
+  assert.deepEqual(meter.add(undefined), { answered: 0, latencyMs: 0, refused: 11 });
+  now += 250;
+  assert.deepEqual(
+    [meter.add(20), meter.add(20), meter.add(undefined), meter.add(undefined)],
+    Array(4).fill(undefined),
+  );
+  assert.deepEqual(meter.add(80), { answered: 3, latencyMs: 40, refused: 2 });
 });
 
 test.run();

@@ -99,10 +99,10 @@ class LeasedTier {
     if (isOwed || this.slots.forgive(1) > 0) {
       this.#giveIdle(1);
       this.#wantWhatWaits();
-      return;
     }
     // Nobody waits here: what the primary was told before is void.
-    if (this.#wanted > 0) this.#tell(0);
+    else if (this.#wanted > 0) this.#tell(0);
+    // It may be one of several that came at once.
     this.#idleTimer ??= setTimeout(() => {
       this.#idleTimer = undefined;
       this.#giveIdle(Number.MAX_SAFE_INTEGER);

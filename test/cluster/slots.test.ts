@@ -383,6 +383,30 @@ test('who waits for a slot that is free has it, also when one came that nobody w
   slots.close();
 });
 
+test('slots that came when nobody wanted them any more are given back, also those beyond one that was owed', async () => {
+  let hear!: (message: ToWorker) => void;
+  let given = 0;
+  const slots = new LeasedSlots({ tiny: queue }, 2, {
+    send: (message) => {
+      if (message.kind === 'give') given += message.slots;
+    },
+    on: (listener) => {
+      hear = listener;
+    },
+  });
+  const deadline = new Deadline(60_000);
+  const first = slots.acquire('tiny', deadline, 'http');
+  hear({ kind: 'grant', tier: 'tiny', slots: 1 });
+  const busy = (await first) as Slot;
+  hear({ kind: 'recall', tier: 'tiny', slots: 1, busy: 1 });
+  hear({ kind: 'grant', tier: 'tiny', slots: 3 });
+  await until(() => given === 3, 'all that are idle');
+  busy.release();
+  await until(() => given === 4, 'the last one');
+  deadline.clear();
+  slots.close();
+});
+
 test('one slot is passed to and fro between two workers that both want it', async () => {
   const node = new Node(1);
   const workers = [node.start(), node.start()];

@@ -300,6 +300,13 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
       [3, 5],
     ],
   );
+  // Who says what he was told or knows himself hears nothing of it.
+  ledger.want(3, 'tiny', 7, 900);
+  await turn();
+  assert.deepEqual(
+    contended().map(({ worker, waiting, heldMs }) => [worker, waiting, heldMs]),
+    [[2, 7, 900]],
+  );
 });
 
 test('who will not have his turn in time, because others wait in other workers, is told so at once', async () => {

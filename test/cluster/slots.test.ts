@@ -218,9 +218,12 @@ test('what a limit has fallen by is asked of those that hold most, and nothing b
   assert.deepEqual(sent.splice(0).map(short), ['1 recall 2']);
   ledger.resize('tiny', 4);
   assert.deepEqual(sent.splice(0), [], 'what was asked for is not asked for again');
+  ledger.give(1, 'tiny', 1);
+  ledger.resize('tiny', 4);
+  assert.deepEqual(sent.splice(0), [], 'nor is the rest of it');
   ledger.resize('tiny', 2);
   assert.deepEqual(sent.splice(0).map(short).sort(), ['1 recall 1', '2 recall 1']);
-  ledger.give(1, 'tiny', 3);
+  ledger.give(1, 'tiny', 2);
   ledger.want(2, 'tiny', 3);
   assert.deepEqual([ledger.held('tiny'), sent.filter(({ message }) => message.kind === 'grant')], [3, []]);
   sent.length = 0;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'undici';
 import { suite } from 'uvu';
-import { aTask, atService, eventsOf, type ServiceUnderTest, until } from './at-service.js';
+import { aTask, atService, eventsOf, type ServiceUnderTest, sleep, until } from './at-service.js';
 
 const test = suite('endpoints that fail');
 let service: ServiceUnderTest;
@@ -55,11 +55,15 @@ test('what is not the fault of the endpoint does not fall back, and opens no cir
 });
 
 test('an endpoint that is down is left alone, and tried again after a while', async () => {
+  const big = async () => (await service.ask('GET', '/health/detailed')).body.endpoints.big;
+  const breaker = async () => (await big()).breaker as string;
   await service.knobs({ perModel: { 'openai/gpt-oss-20b': { status: 500 } } });
+  const begun = Date.now();
+  assert.ok(Date.parse((await big()).since) <= begun);
+  await sleep(5);
   for (let i = 0; i < 2; i++) await service.execute(aTask({ tier: 'large' }));
-  const breaker = async () =>
-    (await service.ask('GET', '/health/detailed')).body.endpoints.big.breaker as string;
   assert.equal(await breaker(), 'open');
+  assert.ok(Date.parse((await big()).since) > begun, 'since when it is open');
   const calls = async () => (await service.stats()).calls;
   const before = await calls();
   const refused = await service.execute(aTask({ tier: 'large' }));

@@ -187,6 +187,34 @@ test('Retry-After pauses the endpoint for every task, and no other endpoint', as
   assert.deepEqual([(await first).status, (await second).status], [200, 200]);
 });
 
+test('who cannot wait for the end of a pause is told so at once, with how long it takes', async () => {
+  await service.knobs({ script: [{ status: 429, retryAfterSeconds: 55 }] });
+  for (let i = 0; i < 3; i++) {
+    const { status, body, headers } = await service.execute(aTask({ tier: 'large' }));
+    assert.deepEqual([status, body.code], [503, 'gateway_unavailable']);
+    if (i > 0) assert.match(body.detail, /the endpoint big asked for a pause, and was not called/);
+    const seconds = Number(headers['retry-after']);
+    assert.ok(seconds > 20 && seconds <= 55, `${seconds} s`);
+  }
+  assert.equal((await service.stats()).calls, 1);
+});
+
+test('a tier with a fallback does not wait for the end of a pause', async () => {
+  await service.knobs({ perModel: { 'gemma3:4b': { status: 429, retryAfterSeconds: 55 } } });
+  for (const first of ['rejected', 'not_called']) {
+    const task = aTask({ tier: 'tiny' });
+    assert.equal((await service.execute(task)).body.tier, 'small');
+    const attempts = await attemptsOf(task.task_id);
+    assert.deepEqual(
+      [attempts[0], attempts.at(-1)],
+      [
+        ['tiny', 'first', first],
+        ['small', 'fallback', 'finished'],
+      ],
+    );
+  }
+});
+
 test('a tier whose endpoint hangs does not hold up the others', async () => {
   await service.knobs({ perModel: { 'openai/gpt-oss-20b': { hangBeforeHeaders: true } } });
   const hanging = Array.from({ length: 6 }, () => aTask({ tier: 'large' }));

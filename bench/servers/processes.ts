@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort as freePortOf } from '../../server/cluster/free-port.js';
 
 /** The processes that a process has started and that are alive. Linux only. */
 export function childrenOf(parent: number): number[] {
@@ -24,18 +24,8 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
-/** A loopback port that is free, outside of the range that outgoing connections take theirs from. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    const free = await new Promise<boolean>((resolve) => {
-      const server = createServer()
-        .once('error', () => resolve(false))
-        .listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-    });
-    if (free) return port;
-  }
-}
+/** A loopback port that is free. */
+export const freePort = (): Promise<number> => freePortOf('127.0.0.1', 0);
 
 function statusOf(pid: number): { readonly parent: number } | undefined {
   try {

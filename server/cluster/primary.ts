@@ -1,5 +1,4 @@
 import cluster, { type Worker } from 'node:cluster';
-import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../config/schema.js';
 import {
@@ -13,6 +12,7 @@ import type { Log } from '../log.js';
 import { openStandIns } from '../stand-ins.js';
 import { Deaths, MAX_BACKOFF_MS } from './deaths.js';
 import { Followings } from './followings.js';
+import { freePort } from './free-port.js';
 import { ReportRounds } from './report-rounds.js';
 import { SlotLedger } from './slot-ledger.js';
 import { TaskLedger } from './task-ledger.js';
@@ -40,6 +40,7 @@ export interface PrimaryOptions {
  */
 export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions): Promise<Primary> {
   const { workers: count, host } = config.server;
+  // A worker that chose it would not share it; and a second service would silently share one that is taken.
   const port = await freePort(host, config.server.port);
   const opened: { close(): void | Promise<void> }[] = [];
   const standIns = await openStandIns(config, log, (part) => {
@@ -300,20 +301,3 @@ const endedByItself = (error: Error): boolean =>
 const FREE_AFTER_MS = 50;
 /** Beyond the grace period, for what comes after it. */
 const STUCK_MS = 15_000;
-
-/**
- * The port, or a free one for 0: a worker that chose it would not share it.
- * @throws {Error} when it is taken: with SO_REUSEPORT a second service would silently share it with the first.
- */
-async function freePort(host: string, wanted: number): Promise<number> {
-  const probe = createServer();
-  return new Promise((resolve, reject) => {
-    probe.once('error', (error: Error) =>
-      reject(new Error(`port ${wanted} cannot be listened on: ${error.message}`)),
-    );
-    probe.listen({ host, port: wanted, exclusive: true }, () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
-}

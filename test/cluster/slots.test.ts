@@ -236,6 +236,16 @@ test('what a limit has fallen by is asked of those that hold most, and nothing b
   assert.ok(sent.every(({ message }) => message.kind !== 'grant'));
 });
 
+test('who was asked already is not asked again while another keeps as many', () => {
+  const { ledger, sent } = aLedger(7);
+  ledger.want(1, 'tiny', 2);
+  ledger.want(2, 'tiny', 5);
+  sent.length = 0;
+  ledger.resize('tiny', 4);
+  ledger.resize('tiny', 3);
+  assert.deepEqual(sent.splice(0).map(short), ['2 recall 3', '1 recall 1']);
+});
+
 test('of slots that are free, each goes to the one who has least of those who want some', () => {
   const { ledger, sent } = aLedger(0);
   for (const worker of [1, 2, 3]) ledger.want(worker, 'tiny', 10);
@@ -297,11 +307,12 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
   ledger.want(2, 'tiny', 5);
   await turn();
   assert.deepEqual(
-    contended().map(({ worker, waiting }) => [worker, waiting]),
+    contended().map(({ worker, waiting, heldMs }) => [worker, waiting, heldMs]),
     [
-      [2, 7],
-      [3, 5],
+      [2, 7, 520],
+      [3, 5, 520],
     ],
+    'who says nothing of it has not forgotten it',
   );
   // Who says what he was told or knows himself hears nothing of it.
   ledger.want(3, 'tiny', 7, 900);

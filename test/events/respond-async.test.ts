@@ -52,7 +52,9 @@ async function aBusyTier(ttftMs: number): Promise<string> {
   await under.knobs({ ttftMs });
   const task = aTinyTask();
   await queue(task);
-  await reaches(task.task_id, 'running');
+  // It runs before it calls the model, which may have other knobs by then.
+  await until(async () => (await modelCalls(under, task.task_id)) === 1, 'the model call');
+  assert.equal(await status(task.task_id), 'running');
   return task.task_id;
 }
 

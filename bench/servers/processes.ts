@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort as freePortOf } from '../../server/cluster/free-port.js';
 
@@ -24,8 +26,43 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
-/** A loopback port that is free. */
-export const freePort = (): Promise<number> => freePortOf('127.0.0.1', 0);
+/** A loopback port that is free, and that no other process is given by this while the present one lives. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = await freePortOf('127.0.0.1', 0);
+    if (claim(port)) return port;
+  }
+}
+
+/** A server listens seconds after its port was chosen: until then only a file says that it is taken. */
+function claim(port: number): boolean {
+  mkdirSync(claims, { recursive: true });
+  const file = join(claims, String(port));
+  try {
+    if (!isAlive(Number(readFileSync(file, 'utf8')))) rmSync(file, { force: true });
+  } catch {
+    // Nobody has it.
+  }
+  try {
+    writeFileSync(file, String(process.pid), { flag: 'wx' });
+  } catch {
+    return false;
+  }
+  if (claimed.length === 0)
+    process.once('exit', () => {
+      for (const each of claimed) rmSync(each, { force: true });
+    });
+  claimed.push(file);
+  return true;
+}
+
+const claimed: string[] = [];
+const claims = join(tmpdir(), 'worker-service-ports');
+
+function isAlive(pid: number): boolean {
+  // One whose pid is not written yet.
+  return pid === 0 || statusOf(pid) !== undefined;
+}
 
 function statusOf(pid: number): { readonly parent: number } | undefined {
   try {

@@ -370,8 +370,8 @@ test('a stop in the middle of the last attempt does not end the task', async () 
     const task = aTinyTask();
     await stopped.orchestrator.ready(task);
     await until(async () => (await stopped.stats()).open === 1, 'the model call');
-    await stopped.restart();
     await stopped.knobs({});
+    await stopped.restart();
     await until(() => stopped.orchestrator.seen.length > 0, 'the outcome');
     const [{ event }] = stopped.orchestrator.seen as [SeenEvent];
     assert.equal(event.data.status, 'completed', JSON.stringify(event.data));

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import type { ConsumeMessage } from 'amqplib';
 import { suite } from 'uvu';
 import { startPostgres } from '../../bench/servers/postgres.js';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
@@ -114,11 +113,7 @@ test('a task that fails for good has its outcome at the Location', async () => {
   const { body } = await under.ask('GET', `/tasks/${task.task_id}`);
   assert.deepEqual([body.outcome.code, body.outcome.retryable], ['gateway_unavailable', false]);
   assert.equal((await queue(task)).status, 503);
-  const letters: ConsumeMessage[] = [];
-  const take = async () => letters.push(...(await under.orchestrator.take(under.queue('dead'))));
-  await until(async () => (await take()) > 0, 'its letter');
-  // A confirm that is late has it sent once more.
-  assert.equal(new Set(letters.map(({ properties }) => properties.messageId)).size, 1);
+  await until(async () => (await under.orchestrator.take(under.queue('dead'))).length === 1, 'its letter');
 });
 
 test('the same request twice is executed once, and answered at once when it is completed', async () => {

@@ -22,6 +22,9 @@ test.before.each(async () => {
 });
 test.after.each(() => service.close());
 
+/** What is known of the endpoint of the tier `large`. */
+const big = async () => (await service.ask('GET', '/health/detailed')).body.endpoints.big;
+
 const attemptsOf = async (taskId: string) =>
   (await service.ask('GET', `/tasks/${taskId}/receipt`)).body.attempts.map(
     ({ tier, kind, ended }: { tier: string; kind: string; ended: string }) => [tier, kind, ended],
@@ -55,7 +58,6 @@ test('what is not the fault of the endpoint does not fall back, and opens no cir
 });
 
 test('an endpoint that is down is left alone, and tried again after a while', async () => {
-  const big = async () => (await service.ask('GET', '/health/detailed')).body.endpoints.big;
   const breaker = async () => (await big()).breaker as string;
   await service.knobs({ perModel: { 'openai/gpt-oss-20b': { status: 500 } } });
   const begun = Date.now();
@@ -152,8 +154,7 @@ test('a call of before that is cancelled meanwhile says nothing of an endpoint t
   const probe = await aProbe('large', 'openai/gpt-oss-20b');
   await service.ask('DELETE', `/tasks/${early.task_id}`);
   await hanging;
-  const endpoints = (await service.ask('GET', '/health/detailed')).body.endpoints;
-  assert.equal(endpoints.big.breaker, 'half_open');
+  assert.equal((await big()).breaker, 'half_open');
   await probe.cancel();
 });
 
@@ -161,10 +162,7 @@ test('a task that is cancelled while its endpoint pauses has called nobody', asy
   await service.knobs({ script: [{ status: 429, retryAfterSeconds: 15 }] });
   const tasks = [aTask({ tier: 'large' }), aTask({ tier: 'large' })] as const;
   const first = service.execute(tasks[0]);
-  await until(
-    async () => (await service.ask('GET', '/health/detailed')).body.endpoints.big.paused_until !== undefined,
-    'the pause',
-  );
+  await until(async () => (await big()).paused_until !== undefined, 'the pause');
   const second = await begun(tasks[1]);
   for (const { task_id } of tasks) await service.ask('DELETE', `/tasks/${task_id}`);
   assert.equal((await first).body.attempts, 1);
@@ -176,10 +174,7 @@ test('Retry-After pauses the endpoint for every task, and no other endpoint', as
   await service.knobs({ script: [{ status: 429, retryAfterSeconds: 1 }] });
   const first = service.execute(aTask({ tier: 'large' }));
   await until(async () => (await service.stats()).calls === 1, 'the call that is refused');
-  await until(
-    async () => (await service.ask('GET', '/health/detailed')).body.endpoints.big.paused_until !== undefined,
-    'the pause',
-  );
+  await until(async () => (await big()).paused_until !== undefined, 'the pause');
   const second = service.execute(aTask({ tier: 'large' }));
   const other = await service.execute(aTask({ tier: 'tiny' }));
   assert.equal(other.status, 200);

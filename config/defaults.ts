@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { isObject } from '../contracts/objects.js';
 import Type, { type TRecord, type TSchema } from '../contracts/typebox.js';
 import {
   type Config,
@@ -42,18 +43,14 @@ export function complete(layer: Mapping, domains: readonly string[]): Mapping {
 
 export type Mapping = Readonly<Record<string, unknown>>;
 
-export function isMapping(value: unknown): value is Mapping {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 export function keysOf(value: unknown): string[] {
-  return isMapping(value) ? Object.keys(value) : [];
+  return isObject(value) ? Object.keys(value) : [];
 }
 
 /** The entries of a table that are mappings themselves. */
 export function entriesOf(value: unknown): [string, Mapping][] {
-  if (!isMapping(value)) return [];
-  return Object.entries(value).filter((entry): entry is [string, Mapping] => isMapping(entry[1]));
+  if (!isObject(value)) return [];
+  return Object.entries(value).filter((entry): entry is [string, Mapping] => isObject(entry[1]));
 }
 
 /** A table by name: an entry for each of `names` and for each name that is given. */
@@ -64,7 +61,7 @@ function table(
   defaults: (name: string, given: Mapping) => Mapping,
 ): unknown {
   // `queues:` with nothing below it is an empty table.
-  if (given !== undefined && given !== null && !isMapping(given)) return given;
+  if (given !== undefined && given !== null && !isObject(given)) return given;
   // A name that is wrong is wrong where it was given, not here.
   const entries = new Map<string, unknown>(names.filter(fits(schema)).map((name) => [name, {}]));
   for (const [name, entry] of Object.entries(given ?? {})) entries.set(name, entry ?? {});
@@ -72,13 +69,13 @@ function table(
   // Looked up by names out of requests: without a prototype, `constructor` is not there.
   const result: Record<string, unknown> = Object.create(null);
   for (const [name, entry] of entries) {
-    result[name] = isMapping(entry) ? filled(item, { ...defaults(name, entry), ...entry }) : entry;
+    result[name] = isObject(entry) ? filled(item, { ...defaults(name, entry), ...entry }) : entry;
   }
   return result;
 }
 
 function withWorkersAndHost(server: unknown): unknown {
-  if (!isMapping(server)) return server;
+  if (!isObject(server)) return server;
   return {
     ...server,
     workers: server.workers ?? availableParallelism(),
@@ -94,11 +91,11 @@ function fits(schema: TRecord): (name: string) => boolean {
 }
 
 function filled(schema: TSchema, given: unknown): unknown {
-  if (given !== undefined && given !== null && !isMapping(given)) return given;
+  if (given !== undefined && given !== null && !isObject(given)) return given;
   const result: Record<string, unknown> = { ...given };
   for (const [name, field] of Object.entries(Type.IsObject(schema) ? schema.properties : {})) {
     const byDefault = defaultOf(field);
-    if (isMapping(byDefault) && (isMapping(result[name]) || result[name] === null)) {
+    if (isObject(byDefault) && (isObject(result[name]) || result[name] === null)) {
       result[name] = { ...byDefault, ...result[name] };
     } else if (result[name] === undefined && byDefault !== undefined) {
       result[name] = byDefault;

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isObject } from '../contracts/objects.js';
 import Type from '../contracts/typebox.js';
 import { compile } from '../contracts/validator.js';
-import { complete, isMapping, type Mapping } from './defaults.js';
+import { complete, type Mapping } from './defaults.js';
 import { type Environment, environmentLayer, environmentVariables, variable } from './environment.js';
 import { ConfigError, type Problem } from './error.js';
 import { expectation, fieldName, keysExpected, schemaAt, shown } from './fields.js';
@@ -92,7 +93,7 @@ function readLayer({ name, file }: Source): { readonly layer: Mapping } | { read
   if ('problems' in parsed) return parsed;
   // An empty file, or one of comments, is null.
   const layer = parsed.value ?? {};
-  if (isMapping(layer)) return { layer };
+  if (isObject(layer)) return { layer };
   return {
     problems: [{ path: 'line 1, column 1', found: shown(ConfigSchema, layer), expected: 'a mapping' }],
   };
@@ -131,7 +132,7 @@ function keysIn(pointer: string): string[] {
 
 function valueAt(value: unknown, keys: readonly string[]): unknown {
   return keys.reduce<unknown>(
-    (at, key) => (Array.isArray(at) || isMapping(at) ? Reflect.get(at, key) : undefined),
+    (at, key) => (Array.isArray(at) || isObject(at) ? Reflect.get(at, key) : undefined),
     value,
   );
 }
@@ -149,7 +150,7 @@ function fieldOfVariable(variableName: string): string | undefined {
 function overlay(below: Mapping, above: Mapping): Mapping {
   const sections = Object.entries(above).map(([name, section]): [string, unknown] => {
     const under = below[name];
-    return [name, isMapping(under) && isMapping(section) ? { ...under, ...section } : section];
+    return [name, isObject(under) && isObject(section) ? { ...under, ...section } : section];
   });
   return { ...below, ...Object.fromEntries(sections) };
 }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
-import { entriesOf, isMapping, keysOf, type Mapping } from './defaults.js';
+import { isObject } from '../contracts/objects.js';
+import { entriesOf, keysOf, type Mapping } from './defaults.js';
 import type { Problem } from './error.js';
 import { fieldName, schemaAt, shown } from './fields.js';
 
@@ -28,7 +29,7 @@ function unknownDomains(draft: Mapping, domains: readonly string[]): Problem[] {
 }
 
 function unknownTiers(draft: Mapping): Problem[] {
-  if (!isMapping(draft.tier_models)) return [];
+  if (!isObject(draft.tier_models)) return [];
   const known = keysOf(draft.tier_models);
   const expected = `a tier of tier_models (${known.join(', ')})`;
   const references: [keys: string[], tier: unknown][] = [
@@ -114,7 +115,7 @@ function leastBeyondMost(draft: Mapping): Problem[] {
  * by the schema is passed over here.
  */
 export function exposure({ server }: Mapping): Problem[] {
-  if (!isMapping(server)) return [];
+  if (!isObject(server)) return [];
   const problems: Problem[] = [];
   const { host } = server;
   const isOpen = server.allow_unauthenticated === false && server.tokens_file === undefined;

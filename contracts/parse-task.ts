@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { isObject } from './objects.js';
 import { type Task, taskValidator } from './task.js';
 import type { ParsedTask } from './threads.js';
 import { loneSurrogates } from './well-formed.js';
@@ -58,7 +59,7 @@ export function hashOf(value: unknown): string {
 }
 
 function sortedKeys(_key: string, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  if (!isObject(value)) return value;
   const entries = Object.entries(value);
   return Object.fromEntries(entries.sort(byName));
 }

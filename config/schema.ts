@@ -381,7 +381,9 @@ const Gateway = Type.Object(
 const Rag = Type.Object(
   {
     url: Type.Optional(
-      baseUrl('Base URL of the RAG service, http or https. Default: none, the embedded retriever answers.'),
+      baseUrl(
+        'Base URL of the RAG service, http or https; user and password in it are sent. Default: none, the embedded retriever answers.',
+      ),
     ),
     timeout_ms: Type.Integer({
       default: 2_000,

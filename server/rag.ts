@@ -6,6 +6,7 @@ import { hashOf } from '../contracts/parse-task.js';
 import type { RetrievedContext } from '../contracts/threads.js';
 import type { TraceContext } from '../contracts/trace-context.js';
 import { INLINE_BYTES, type Pools } from '../pool/pools.js';
+import { basicAuthorizationOf } from './basic-authorization.js';
 import type { Deadline } from './deadline.js';
 
 export interface RagQuery {
@@ -31,13 +32,15 @@ export interface Rag {
 }
 
 /**
- * Asks `POST {url}/query`; caches by project, domain and query; joins equal queries that are under way. Large answers
+ * Asks `POST {url}/query`, as the user that the URL names; caches by project, domain and query; joins equal queries that are under way. Large answers
  * are parsed in a thread.
  */
 export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'parseContext'>): Rag {
   const { rag } = config;
   const agent = new Agent({ connections: 64, connect: { timeout: rag.timeout_ms } });
   const base = new URL(ragUrl);
+  const credentials = basicAuthorizationOf(base);
+  const authorization = credentials === undefined ? {} : { authorization: credentials };
   const cache = new NodeCache({ stdTTL: rag.cache_ttl_seconds, useClones: false, checkperiod: 60 });
   const counts = { hit: 0, joined: 0, answered: 0, failed: 0 };
   const underWay = new Map<string, Promise<RetrievedContext>>();
@@ -51,7 +54,7 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
       origin: base.origin,
       path: `${base.pathname.replace(/\/+$/, '')}/query`,
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...trace },
+      headers: { 'content-type': 'application/json', ...authorization, ...trace },
       body: JSON.stringify({ query, project_id: projectId, max_tokens: maxTokens, search_mode: 'hybrid' }),
       signal,
     });
@@ -120,7 +123,13 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
     probe: async (signal) => {
       try {
         const path = `${base.pathname.replace(/\/+$/, '')}/health`;
-        const { body } = await agent.request({ origin: base.origin, path, method: 'GET', signal });
+        const { body } = await agent.request({
+          origin: base.origin,
+          path,
+          method: 'GET',
+          headers: authorization,
+          signal,
+        });
         await body.dump();
         return true;
       } catch {

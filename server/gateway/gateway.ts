@@ -3,6 +3,7 @@ import { Agent, type Dispatcher } from 'undici';
 import type { Config } from '../../config/schema.js';
 import type { StreamEnd } from '../../contracts/threads.js';
 import type { TraceContext } from '../../contracts/trace-context.js';
+import { basicAuthorizationOf } from '../basic-authorization.js';
 import type { Deadline } from '../deadline.js';
 import { version } from '../version.js';
 import { type CallStart, type Failure, firstOf, rejectionOf, unreachableOf } from './call-start.js';
@@ -315,18 +316,8 @@ function headersOf(endpoint: string | undefined, authorization: string | undefin
 }
 
 /** A key, else the user and password of the URL. */
-function authorizationOf({ username, password }: URL, key: string | undefined): string | undefined {
-  if (key !== undefined) return `Bearer ${key}`;
-  if (username === '' && password === '') return undefined;
-  return `Basic ${Buffer.from(`${unescaped(username)}:${unescaped(password)}`).toString('base64')}`;
-}
-
-function unescaped(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+function authorizationOf(base: URL, key: string | undefined): string | undefined {
+  return key === undefined ? basicAuthorizationOf(base) : `Bearer ${key}`;
 }
 
 /** The base may be the address of the completions, as it is often written down. */

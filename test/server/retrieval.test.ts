@@ -18,6 +18,7 @@ import { openTemplates, type Templates } from '../../server/templates.js';
 
 const test = suite('retrieval of context');
 const config = loadConfig({ env: {}, argv: [], domains: domainNames });
+const query: RagQuery = { query: 'q', domain: 'code-general', projectId: undefined, maxTokens: 10 };
 const log = { debug() {}, info() {}, warn() {}, error() {} } as unknown as Log;
 let pools: Pools;
 let templates: Templates;
@@ -164,6 +165,28 @@ test('an answer that is not JSON, or has no context, is no context, however larg
   }
 });
 
+test('user and password of the URL are sent with a question and with a probe', async () => {
+  const heard: [url: string, authorization: string | undefined][] = [];
+  const service = createServer(({ url, headers }, res) => {
+    heard.push([url!, headers.authorization]);
+    res.end('{"context": "c", "sources": []}');
+  });
+  await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
+  const { port } = service.address() as AddressInfo;
+  const rag = openRag(config, `http://me:s%40cret@127.0.0.1:${port}/v1/`, pools);
+  const deadline = new Deadline(5000);
+  await rag.retrieve(query, deadline, undefined);
+  await rag.probe(new AbortController().signal);
+  deadline.clear();
+  await rag.close();
+  service.close();
+  const authorization = `Basic ${Buffer.from('me:s@cret').toString('base64')}`;
+  assert.deepEqual(heard, [
+    ['/v1/query', authorization],
+    ['/v1/health', authorization],
+  ]);
+});
+
 test.run();
 
 /** Watches what this thread parses until it is asked for the longest text, in characters. */
@@ -189,7 +212,6 @@ async function retrievedFrom(
   await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
   const rag = openRag(settings, `http://127.0.0.1:${(service.address() as AddressInfo).port}`, parser);
   const deadline = new Deadline(5000);
-  const query = { query: 'q', domain: 'code-general', projectId: undefined, maxTokens: 10 };
   const retrieved = await rag.retrieve(query, deadline, undefined);
   deadline.clear();
   await rag.close();

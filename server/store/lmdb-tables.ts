@@ -1,9 +1,13 @@
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Receipt } from '../../contracts/outcome.js';
+import { dictionary } from './lmdb-dictionary.js';
 import type { TaskRecord } from './store.js';
 
 /** Raised with every change of the tables that an older release would misread. */
-export const formatVersion = 2;
+export const formatVersion = 3;
+
+/** Had the records as they are, which the first byte of each tells from a compressed one. */
+const uncompressed = '2';
 
 /** Orders tasks by age: when they finished (ms since the epoch), then their id. */
 export type AgeKey = [finishedAt: number, taskId: string];
@@ -37,7 +41,7 @@ export interface ArtifactHead {
  */
 export interface Tables {
   readonly root: RootDatabase<string, string>;
-  /** Task id → TaskRecord, a line break, Receipt. */
+  /** Task id → TaskRecord, a line break, Receipt; compressed, because all are alike. */
   readonly tasks: Database<string, string>;
   /** Artifact id → ArtifactHead, a line break, the output's bytes as they were given. */
   readonly artifacts: Database<Uint8Array, string>;
@@ -54,7 +58,7 @@ export interface Tables {
 }
 
 /**
- * Opens the tables and, in a fresh directory, writes the format version. Safe to call in several processes at
+ * Opens the tables and, in a fresh directory or one of format 2, writes the format version. Safe to call in several processes at
  * once, and in several threads of one.
  * @throws FormatMismatch, and what lmdb throws when the files cannot be opened.
  */
@@ -71,7 +75,10 @@ export async function openTables(directory: string, mapBytes: number): Promise<T
   });
   const tables: Tables = {
     root,
-    tasks: root.openDB<string, string>('tasks', { encoding: 'string' }),
+    tasks: root.openDB<string, string>('tasks', {
+      encoding: 'string',
+      compression: { dictionary, threshold: 256 },
+    }),
     artifacts: root.openDB<Uint8Array, string>('artifacts', { encoding: 'binary' }),
     ages: root.openDB<string, AgeKey>('ages', { encoding: 'string' }),
     unpublished: root.openDB<string, AgeKey>('unpublished', { encoding: 'string' }),
@@ -81,8 +88,9 @@ export async function openTables(directory: string, mapBytes: number): Promise<T
   };
   const found = root.transactionSync(() => {
     const format = tables.meta.get('format');
-    if (format === undefined) tables.meta.put('format', String(formatVersion));
-    return format ?? String(formatVersion);
+    if (format !== undefined && format !== uncompressed) return format;
+    tables.meta.put('format', String(formatVersion));
+    return String(formatVersion);
   });
   if (found === String(formatVersion)) return tables;
   await root.close();

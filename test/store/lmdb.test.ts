@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +12,7 @@ import { open } from 'lmdb';
 import { suite } from 'uvu';
 import type { Receipt } from '../../contracts/outcome.js';
 import { type LmdbOptions, openLmdbStore } from '../../server/store/lmdb.js';
+import { dictionary } from '../../server/store/lmdb-dictionary.js';
 import { type ArtifactStore, StoreUnavailable, type TaskRecord } from '../../server/store/store.js';
 import { aCompleted, aFailed, anOutput, aReceipt, storeCases } from './store.cases.js';
 
@@ -78,10 +80,51 @@ test('a directory of another format is refused, and nothing in it changes', asyn
     await setFormat(directory, '99');
     await assert.rejects(openLmdbStore({ directory }), {
       name: 'FormatMismatch',
-      message: /has format 99, this release reads format 2/,
+      message: /has format 99, this release reads format 3/,
     });
-    await setFormat(directory, '2');
+    await setFormat(directory, '3');
     await (await openLmdbStore({ directory })).close();
+  });
+});
+
+test('a directory of format 2 is taken over with its records, which were not compressed', async () => {
+  await inDirectory(async (directory) => {
+    const old = aCompleted({ taskId: 'old' });
+    await (await openLmdbStore({ directory })).close();
+    await writeUncompressed(directory, old);
+    await setFormat(directory, '2');
+    await withStore({ directory }, async (store) => {
+      const young = aCompleted({ taskId: 'young' });
+      await store.record(young, aReceipt(young), anOutput('{}'));
+      assert.deepEqual(await store.find('old'), old);
+      assert.deepEqual(await store.receipt('old'), aReceipt(old));
+      assert.deepEqual(await store.find('young'), young);
+    });
+    assert.equal(await formatOf(directory), '3');
+  });
+});
+
+test('the dictionary is that of format 3: another one could read no record', () => {
+  assert.equal(
+    hash('sha256', dictionary),
+    '00809367db7457f2467f1468af03fd0ece328c6854bbab5072979d9a23b364a0',
+  );
+});
+
+test('alike records take less than half of the room of their text', async () => {
+  await inDirectory(async (directory) => {
+    let bytes = 0;
+    await withStore({ directory }, async (store) => {
+      await Promise.all(
+        Array.from({ length: 2_000 }, (_, at) => {
+          const record = aCompleted({ taskId: `alike-${at}` });
+          const receipt = { ...aReceipt(record), attempts: [anAttempt, { ...anAttempt, number: 2 }] };
+          bytes += JSON.stringify(record).length + JSON.stringify(receipt).length;
+          return store.record(record, receipt, undefined);
+        }),
+      );
+    });
+    assert.ok(statSync(join(directory, 'data.mdb')).size < bytes / 2);
   });
 });
 
@@ -302,6 +345,37 @@ async function withStore(options: LmdbOptions, run: (store: ArtifactStore) => Pr
   } finally {
     await store.close();
   }
+}
+
+const anAttempt: Receipt['attempts'][number] = {
+  number: 1,
+  tier: 'small',
+  model: 'gemma3:12b',
+  endpoint: 'ollama_gpu_general',
+  kind: 'first',
+  started_at: '2026-11-26T07:24:53.541Z',
+  headers_ms: 12.3,
+  first_token_ms: 45.6,
+  duration_ms: 789.1,
+  tokens: { prompt: 1046, completion: 48, counted_by: 'gateway', method: 'exact' },
+  max_output_tokens: 9830,
+  finish_reason: 'stop',
+  ended: 'finished',
+};
+
+/** As a release of format 2 did, whose tables have no compression. */
+async function writeUncompressed(directory: string, record: TaskRecord): Promise<void> {
+  const root = open({ path: directory, noSubdir: false, overlappingSync: false });
+  const tasks = root.openDB<string, string>('tasks', { encoding: 'string' });
+  await tasks.put(record.taskId, `${JSON.stringify(record)}\n${JSON.stringify(aReceipt(record))}`);
+  await root.close();
+}
+
+async function formatOf(directory: string): Promise<string | undefined> {
+  const root = open({ path: directory, noSubdir: false, overlappingSync: false });
+  const format = root.openDB<string, string>('meta', { encoding: 'string' }).get('format');
+  await root.close();
+  return format;
 }
 
 async function setFormat(directory: string, format: string): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.js';
 import type { WorkerSeat } from '../contracts/cluster.js';
 import { openPools } from '../pool/pools.js';
+import { freePort } from './cluster/free-port.js';
 import { LeasedSlots } from './cluster/leased-slots.js';
 import type { Link } from './cluster/link.js';
 import { NodePeers } from './cluster/node-peers.js';
@@ -67,6 +68,9 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
   const isLeaving = () => leaving;
   const isClosing = () => state === 'closing' || state === 'closed';
   try {
+    const { host, port } = config.server;
+    // With SO_REUSEPORT, as uWebSockets.js sets it, a second service would silently share one that is taken.
+    if (seat === undefined && port !== 0) await freePort(host, port);
     const hasBroker = config.rabbitmq.host !== undefined;
     const standIns = seat === undefined ? await openStandIns(config, log, keep) : standInsOf(config, seat);
     const tokensFile = config.server.tokens_file;

@@ -10,7 +10,7 @@ import { PrimaryLeases } from './cluster/primary-leases.js';
 import { type Events, openEvents } from './events/events.js';
 import type { ExecutionParts } from './execution-parts.js';
 import { openGateway } from './gateway/gateway.js';
-import { openHealth } from './health.js';
+import { type Health, openHealth } from './health.js';
 import { openHttp } from './http/server.js';
 import { type Leases, LocalLeases } from './leases.js';
 import type { Log } from './log.js';
@@ -105,6 +105,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       simulated: standIns.simulated,
     };
     let events: Events | undefined;
+    let health: Health | undefined;
     const metrics = openMetrics({
       pools,
       slots,
@@ -114,6 +115,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       tierModels: config.tier_models,
       queues: config.queues,
       events: () => events,
+      dependencies: async () => (await health?.dependencies()) ?? [],
     });
     const recent = new RecentTasks();
     const own = async (): Promise<Report> => ({
@@ -138,7 +140,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
           }),
         )
       : undefined;
-    const health = openHealth({ gateway, rag, store, events, standIns: standIns.names, isClosing });
+    health = openHealth({ gateway, rag, store, events, standIns: standIns.names, isClosing });
     const http = keep(
       openHttp({
         metrics,

@@ -31,7 +31,7 @@ directory of the process.`;
 function environmentReference(): string {
   return `## Environment
 
-An empty variable is unset. \`API_TOKENS\` and \`OTEL_*\` are accepted and not used yet.
+An empty variable is unset. More of OpenTelemetry's own variables hold, see \`traces.endpoint\`.
 
 ${tableOf(
   ['Variable', 'Sets'],

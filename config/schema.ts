@@ -19,9 +19,10 @@ export const expectations = {
   modelName: 'a model name of 1 to 256 visible ASCII characters',
   url: 'an http or https URL without query and fragment',
   secret: 'visible ASCII characters without spaces',
-  databaseUrl: 'a postgres:// or postgresql:// URL with one host',
+  databaseUrl: 'a postgres:// or postgresql:// URL with one host, user and password percent-encoded',
   template: 'a relative path without `..`',
-  brokers: 'hosts, host:port pairs or amqp(s) URLs, with commas between them',
+  brokers:
+    'hosts, host:port pairs or amqp(s) URLs, user and password percent-encoded, with commas between them',
   amqpName: 'a name of 1 to 64 letters, digits, `.`, `_` and `-`',
 } as const;
 
@@ -673,7 +674,7 @@ const Traces = Type.Object(
   {
     endpoint: Type.Optional(
       baseUrl(
-        'Base URL of a collector that takes OTLP over HTTP; spans go to `{endpoint}/v1/traces` as JSON. Without it no trace is taken. The variables of OpenTelemetry (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`) hold.',
+        'Base URL of a collector that takes OTLP over HTTP; spans go to `{endpoint}/v1/traces` as JSON. The variables of OpenTelemetry (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`) hold. Default: none, no trace is taken.',
       ),
     ),
     sample_ratio: Type.Number({
@@ -759,7 +760,11 @@ function isBrokerList(text: string): boolean {
 
 function isBroker(text: string): boolean {
   if (/^(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?$/i.test(text)) return URL.canParse(`amqp://${text}`);
-  return /^amqps?:\/\/([^\s/?#@]*@)?[^\s/?#@]+(\/[^\s/?#]*)?$/i.test(text) && URL.canParse(text);
+  return (
+    /^amqps?:\/\/([^\s/?#@]*@)?[^\s/?#@]+(\/[^\s/?#]*)?$/i.test(text) &&
+    URL.canParse(text) &&
+    isDecodable(text)
+  );
 }
 
 /** One host: with several, the client would go round them for ever while none answers. */

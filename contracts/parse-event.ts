@@ -21,7 +21,7 @@ export function parseEvent({ body, contentType, headers }: ParseEventJob): Parse
   const data = dataOf(envelope);
   if ('fault' in data) {
     const violations = [{ path: data.path, message: data.fault }];
-    return { parsed: { kind: 'invalid', violations }, attributes: all, claims: noClaims };
+    return { parsed: { kind: 'invalid', violations }, attributes: all, claims: claimsOf(envelope.data) };
   }
   return { parsed: taskOf(data.value), attributes: all, claims: claimsOf(data.value) };
 }

@@ -26,6 +26,25 @@ export function readFreeText(text: string, kind: 'code' | 'prose', defaultLangua
   return { content: text.slice(first.start, last.end), artifacts, notes: [] };
 }
 
+/**
+ * Whether an answer is a model's refusal in its own words, as many models have been taught them, and nothing else. In
+ * prose, which may quote one or speak in somebody's name, only what cannot be a text that was asked for.
+ */
+export function isRefusal(text: string, kind: 'code' | 'prose'): boolean {
+  const said = text.trim();
+  if (said.length > REFUSAL_CHARACTERS || findFences(said).length > 0) return false;
+  return HELPLESS.test(said) || (kind === 'code' && SORRY.test(said));
+}
+
+const REFUSAL_CHARACTERS = 1000;
+const CANNOT = "i(?: can(?:no|['’])t| can not| won['’]t| will not|['’]m unable to| am unable to)";
+const APOLOGY = "(?:i(?:['’]m| am)(?: very| so)? sorry|sorry|i apologi[sz]e|my apologies|unfortunately)";
+const HELPLESS = new RegExp(
+  `^(?:${APOLOGY}[,.]? (?:but )?)?${CANNOT} (?:help(?! but)|assist|comply)\\b`,
+  'i',
+);
+const SORRY = new RegExp(`^${APOLOGY}[,.]? (?:but )?${CANNOT} \\w`, 'i');
+
 interface Fence {
   /** Where the opening line begins and the closing line ends, in characters. */
   readonly start: number;

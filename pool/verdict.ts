@@ -12,7 +12,7 @@ import type { Domain } from '../domains/domain.js';
 import { domains } from '../domains/registry.js';
 import { AnswerScanner } from './answer-scanner.js';
 import { correct } from './correct.js';
-import { readFreeText } from './free-text.js';
+import { isRefusal, readFreeText } from './free-text.js';
 import { parseLenient } from './lenient-json.js';
 
 /** What is known of an answer when the model has ended it. */
@@ -28,12 +28,7 @@ export interface Answer {
 export function judge(domain: Domain, answer: Answer): Verdict {
   const { scanner } = answer;
   if (answer.refusal !== undefined || answer.finishReason === 'content_filter') {
-    return {
-      kind: 'refused',
-      reason: 'declined_by_model',
-      recommendation: 'needs_clarification',
-      message: excerpt(answer.refusal ?? '', 4096) || 'the provider filtered the answer',
-    };
+    return declined(answer.refusal ?? '');
   }
   if (scanner.text.trim() === '') {
     return answer.finishReason === 'length'
@@ -44,6 +39,7 @@ export function judge(domain: Domain, answer: Answer): Verdict {
   }
   if (scanner.mode === 'json') return judgeJson(domain, answer);
   if (answer.finishReason === 'length') return cutOff(scanner.text);
+  if (isRefusal(scanner.text, domain.kind)) return declined(scanner.text.trim());
   if (answer.structured) {
     return invalid('wrong_shape', scanner.text, [
       { path: '', message: 'must be the JSON object that was asked for' },
@@ -55,6 +51,15 @@ export function judge(domain: Domain, answer: Answer): Verdict {
 /** Judges an answer that was aborted because it can no longer become valid. */
 export function judgeDead(scanner: AnswerScanner): Verdict {
   return { ...invalid('wrong_shape', scanner.text, scanner.dead ?? []), early: true };
+}
+
+function declined(said: string): Verdict {
+  return {
+    kind: 'refused',
+    reason: 'declined_by_model',
+    recommendation: usualRecommendation.declined_by_model,
+    message: excerpt(said, 4096) || 'the provider filtered the answer',
+  };
 }
 
 /** The answer is longer than it may be. */

@@ -9,6 +9,8 @@ export interface Health {
   summary(): { status: 'healthy' | 'degraded'; version: string; timestamp: string };
   detailed(): Promise<object>;
   ready(): Promise<{ readonly ready: boolean }>;
+  /** Whether each dependency can be had, by its name. */
+  dependencies(): Promise<readonly (readonly [name: string, ok: boolean])[]>;
 }
 
 export interface HealthParts {
@@ -83,6 +85,7 @@ export function openHealth({ gateway, rag, store, events, standIns, isClosing }:
       ...(isClosing() && { reason: 'the service is stopping' }),
       ...(await state()),
     }),
+    dependencies: async () => (await observed()).map(([name, { ok }]) => [name, ok] as const),
   };
 }
 

@@ -27,7 +27,8 @@ export interface MetricsParts {
   readonly queues: Config['queues'];
   readonly tierModels: Config['tier_models'];
   /** What is known of the broker; undefined when none is configured. */
-  events(): { readonly underWay: number; state(): { readonly ok: boolean } } | undefined;
+  events(): { readonly underWay: number } | undefined;
+  dependencies(): Promise<readonly (readonly [name: string, ok: boolean])[]>;
 }
 
 /** Seconds; the limits of the tiers are among them, so that what is within a limit can be told from what is not. */
@@ -129,7 +130,7 @@ export function openMetrics(parts: MetricsParts): Metrics {
 
 /** What is read when somebody asks. */
 function observe(
-  { pools, slots, gateway, rag, store, tierModels, events }: MetricsParts,
+  { pools, slots, gateway, rag, store, tierModels, events, dependencies }: MetricsParts,
   registers: Registry[],
 ): void {
   const gauge = (
@@ -202,10 +203,8 @@ function observe(
     'dependency_status',
     '1 when the dependency can be had, else 0.',
     ['dependency'],
-    (self) => {
-      self.set({ dependency: 'store' }, Number(store.state().ok));
-      const broker = events()?.state();
-      if (broker !== undefined) self.set({ dependency: 'rabbitmq' }, Number(broker.ok));
+    async (self) => {
+      for (const [dependency, ok] of await dependencies()) self.set({ dependency }, Number(ok));
     },
     'min',
   );

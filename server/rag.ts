@@ -117,7 +117,7 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
         asked.catch(() => {}); // whoever joined hears of it; the deadline may have ended this wait before
         return await untilInterrupted(asked, deadline);
       } catch (error) {
-        return { degraded: (error as Error).message };
+        return { degraded: reasonOf(error as Error & { code?: unknown }, rag.timeout_ms) };
       }
     },
     probe: async (signal) => {
@@ -172,4 +172,10 @@ function untilInterrupted(
     const forget = deadline.onInterruption(() => resolve({ degraded: 'the deadline passed' }));
     asked.then(resolve, reject).finally(forget);
   });
+}
+
+/** Several addresses that all fail make an error without a message: its code tells more. */
+function reasonOf({ name, code, message }: Error & { code?: unknown }, timeoutMs: number): string {
+  if (name === 'TimeoutError') return `the RAG service did not answer within ${timeoutMs} ms`;
+  return typeof code === 'string' ? `the RAG service did not answer: ${code}` : message;
 }

@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.js';
 import type { WorkerSeat } from '../contracts/cluster.js';
 import { openPools } from '../pool/pools.js';
+import { freePort } from './cluster/free-port.js';
 import { LeasedSlots } from './cluster/leased-slots.js';
 import type { Link } from './cluster/link.js';
 import { NodePeers } from './cluster/node-peers.js';
@@ -9,7 +10,7 @@ import { PrimaryLeases } from './cluster/primary-leases.js';
 import { type Events, openEvents } from './events/events.js';
 import type { ExecutionParts } from './execution-parts.js';
 import { openGateway } from './gateway/gateway.js';
-import { openHealth } from './health.js';
+import { type Health, openHealth } from './health.js';
 import { openHttp } from './http/server.js';
 import { type Leases, LocalLeases } from './leases.js';
 import type { Log } from './log.js';
@@ -67,6 +68,9 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
   const isLeaving = () => leaving;
   const isClosing = () => state === 'closing' || state === 'closed';
   try {
+    const { host, port } = config.server;
+    // With SO_REUSEPORT, as uWebSockets.js sets it, a second service would silently share one that is taken.
+    if (seat === undefined && port !== 0) await freePort(host, port);
     const hasBroker = config.rabbitmq.host !== undefined;
     const standIns = seat === undefined ? await openStandIns(config, log, keep) : standInsOf(config, seat);
     const tokensFile = config.server.tokens_file;
@@ -101,6 +105,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       simulated: standIns.simulated,
     };
     let events: Events | undefined;
+    let health: Health | undefined;
     const metrics = openMetrics({
       pools,
       slots,
@@ -110,6 +115,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       tierModels: config.tier_models,
       queues: config.queues,
       events: () => events,
+      dependencies: async () => (await health?.dependencies()) ?? [],
     });
     const recent = new RecentTasks();
     const own = async (): Promise<Report> => ({
@@ -134,7 +140,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
           }),
         )
       : undefined;
-    const health = openHealth({ gateway, rag, store, events, standIns: standIns.names, isClosing });
+    health = openHealth({ gateway, rag, store, events, standIns: standIns.names, isClosing });
     const http = keep(
       openHttp({
         metrics,

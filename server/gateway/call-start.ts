@@ -65,6 +65,13 @@ function excerptOf(location: string): string {
     .replaceAll(':', '%3A');
 }
 
+/** Why an answer that had begun did not come to its end. */
+export function brokenOff(error: Error & { code?: string }): string {
+  return error.code === 'UND_ERR_BODY_TIMEOUT'
+    ? 'the stream of the gateway fell silent'
+    : `the stream of the gateway broke off: ${error.message}`;
+}
+
 /** The gateway could not be reached, or hung up before it answered. */
 export function unreachableOf(error: Error & { code?: string }): Failure {
   return {

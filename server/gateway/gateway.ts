@@ -6,7 +6,14 @@ import type { TraceContext } from '../../contracts/trace-context.js';
 import { basicAuthorizationOf } from '../basic-authorization.js';
 import type { Deadline } from '../deadline.js';
 import { version } from '../version.js';
-import { type CallStart, type Failure, firstOf, rejectionOf, unreachableOf } from './call-start.js';
+import {
+  brokenOff,
+  type CallStart,
+  type Failure,
+  firstOf,
+  rejectionOf,
+  unreachableOf,
+} from './call-start.js';
 import { codingOf, decoderOf } from './decoding.js';
 import { Endpoint, type EndpointState } from './endpoint.js';
 import { follow, type Moved, type Stale } from './follow.js';
@@ -225,7 +232,7 @@ function dispatch(
           ?.on('data', (chunk: Uint8Array) => take(started, chunk))
           .on('end', () => end('clean'))
           .on('error', (error) => {
-            end('broken', error.message);
+            end('broken', brokenOff(error));
             started.abort(error);
           });
         sink = open({
@@ -260,7 +267,7 @@ function dispatch(
       },
       onResponseError: (_controller, error) => {
         const begun = sink !== undefined;
-        end('broken', error.message);
+        end('broken', brokenOff(error));
         if (begun) return;
         settle(() => {
           if (deadline.interruption !== undefined) return { kind: 'interrupted', called: true };

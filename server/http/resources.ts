@@ -47,9 +47,13 @@ export async function cancelTask({ tasks, store, leases }: HttpParts, id: string
   return refusal('task_conflict', `the task has ended: ${record.outcome.status}`);
 }
 
-export async function receipt({ store }: HttpParts, id: string): Promise<Reply> {
-  const found = isId(id) ? await store.receipt(id) : undefined;
-  return found === undefined ? notFound('task', id) : json(found);
+export async function receipt(parts: HttpParts, id: string): Promise<Reply> {
+  const found = isId(id) ? await parts.store.receipt(id) : undefined;
+  if (found !== undefined) return json(found);
+  const isKnown = (await taskStatus(parts, id)).status === 200;
+  return isKnown
+    ? refusal('not_found', `the task ${id} has not ended: no receipt yet`)
+    : notFound('task', id);
 }
 
 export async function artifact({ store }: HttpParts, id: string): Promise<Reply> {

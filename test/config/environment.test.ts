@@ -118,6 +118,7 @@ test('a broker is a host, host:port, a URL, or a list of these', () => {
     'amqp://h/x?heartbeat=1',
     'h:123456',
     'h:99999',
+    'amqp://u:p%ss@h',
   ]) {
     assert.equal(pathsOf('', { RABBITMQ_HOST: host }), ['RABBITMQ_HOST'], host);
   }

@@ -122,6 +122,39 @@ test('a refusal without a known reason is of the wrong shape', () => {
   assert.equal(verdictOn('{"status":"refused","reason":"tired"}').kind, 'invalid');
 });
 
+test('a refusal in the words of the model is one, not the result', () => {
+  for (const said of [
+    'I’m sorry, but I can’t help with that.',
+    "I'm sorry, but I cannot assist with that request.",
+    "I can't help with that.\n",
+    'Sorry, I am unable to comply with this request.',
+  ]) {
+    for (const domain of ['code-general', 'documentation']) {
+      assert.deepEqual(verdictOn(said, domain), {
+        kind: 'refused',
+        reason: 'declined_by_model',
+        recommendation: 'needs_clarification',
+        message: said.trim(),
+      });
+    }
+  }
+  const code = verdictOn("I'm sorry, but I can't create code that does harm.");
+  assert.equal(code.kind, 'refused');
+});
+
+test('a result that sounds like a refusal, or explains one, is a result', () => {
+  for (const [said, domain] of [
+    ["I can't help it:\n```js\nexport const a = 1;\n```", 'code-general'],
+    ["I'm sorry, but I can't use the library.\n\n```python\nx = 1\n```", 'code-general'],
+    ['print("I\'m sorry, but I can\'t help with that.")', 'code-general'],
+    ["I'm sorry, but I can't attend the meeting on Monday.", 'documentation'],
+    ["I can't help but admire it.", 'documentation'],
+    ['{"status":"completed","content":"I\'m sorry, but I can\'t help with that."}', 'documentation'],
+  ] as const) {
+    assert.equal(verdictOn(said, domain).kind, 'valid', said);
+  }
+});
+
 test('a question back keeps its questions', () => {
   const verdict = verdictOn('{"status":"needs_clarification","questions":["Which board?"]}');
   assert.ok(verdict.kind === 'needs_clarification');

@@ -150,8 +150,23 @@ test('a thread that is busy is waited for no longer than one query may take', as
   const large = JSON.stringify({ context: 'x'.repeat(20_000) });
   const impatient = { ...config, rag: { ...config.rag, timeout_ms: 300, retries: 0 } };
   assert.deepEqual(await retrievedFrom(large, busy, impatient), {
-    degraded: 'The operation was aborted due to timeout',
+    degraded: 'the RAG service did not answer within 300 ms',
   });
+});
+
+test('a service that is not there is told from one that answers wrongly', async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  const { port } = taken.address() as AddressInfo;
+  await new Promise((resolve) => taken.close(resolve));
+  const rag = openRag(config, `http://127.0.0.1:${port}`, pools);
+  const deadline = new Deadline(5000);
+  const query = { query: 'q', domain: 'code-general', projectId: undefined, maxTokens: 10 };
+  assert.deepEqual(await rag.retrieve(query, deadline, undefined), {
+    degraded: 'the RAG service did not answer: ECONNREFUSED',
+  });
+  deadline.clear();
+  await rag.close();
 });
 
 test('an answer that is not JSON, or has no context, is no context, however large it is', async () => {

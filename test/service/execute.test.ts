@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import { Receipt } from '../../contracts/outcome.js';
 import { compile } from '../../contracts/validator.js';
 import { domains } from '../../domains/registry.js';
-import { aTask, atService, type ServiceUnderTest } from './at-service.js';
+import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('POST /execute');
 let service: ServiceUnderTest;
@@ -83,6 +83,24 @@ test('an unknown domain and an unknown tier are named, and cost no call', async 
   const tier = await service.execute(aTask({ tier: 'constructor' }));
   assert.deepEqual([tier.status, tier.body.code], [422, 'unknown_tier']);
   assert.equal((await service.stats()).calls, calls);
+});
+
+test('a task that runs has no receipt yet, which is not to say that there is no such task', async () => {
+  await service.knobs({ hangBeforeHeaders: true });
+  const task = aTask();
+  const running = service.execute(task);
+  await until(async () => (await service.stats()).byTask[task.task_id] === 1, 'the call runs');
+  const path = `/tasks/${task.task_id}`;
+  const early = await service.ask('GET', `${path}/receipt`);
+  assert.deepEqual(
+    [early.status, early.body.code, early.body.detail],
+    [404, 'not_found', `the task ${task.task_id} has not ended: no receipt yet`],
+  );
+  await service.ask('DELETE', path);
+  await running;
+  assert.equal((await service.ask('GET', `${path}/receipt`)).status, 200);
+  const none = await service.ask('GET', '/tasks/never-heard-of/receipt');
+  assert.deepEqual([none.status, none.body.detail], [404, 'there is no task never-heard-of']);
 });
 
 test('a refusal and a question back are outcomes that stand', async () => {

@@ -82,6 +82,18 @@ for (const [name, knobs, status, code] of ended) {
   });
 }
 
+for (const [name, knobs, detail] of [
+  ['a closed connection', { cutAfterChunks: 3, cutKind: 'fin' }, /^the stream of the gateway broke off: /],
+  ['silence', { stallAfterChunks: 2 }, /^the stream of the gateway fell silent$/],
+] as const) {
+  test(`a failure says of the gateway's stream what became of it: ${name}`, async () => {
+    await service.knobs(knobs);
+    const { body } = await service.execute(aTask());
+    assert.equal(body.code, 'gateway_error');
+    assert.match(body.detail, detail);
+  });
+}
+
 test('usage absent: our own count is exact and says so', async () => {
   await service.knobs({ omitUsage: true });
   const { body } = await service.execute(aTask());

@@ -37,6 +37,17 @@ test('it says of each dependency how it is, since when and why, and what the ser
   assert.match(first.dependency_states.rag.why, /RAG service/);
   assert.match(first.without.rag, /without retrieved context/);
   assert.equal(first.dependency_states.store.why, undefined);
+  const { text } = await service.ask('GET', '/metrics');
+  assert.deepEqual(
+    [...text.matchAll(/^worker_service_dependency_status\{dependency="(\w+)"\} (\d)$/gm)].map(
+      ([, name, value]) => [name, value],
+    ),
+    [
+      ['model_gateway', '1'],
+      ['store', '1'],
+      ['rag', '0'],
+    ],
+  );
   const task = await service.execute(aTask({ context: undefined }));
   assert.deepEqual([task.status, task.body.context], [200, 'degraded']);
 

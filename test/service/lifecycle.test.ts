@@ -39,6 +39,20 @@ test('a stop lets what runs end', async () => {
   await assert.rejects(service.ask('GET', '/health'));
 });
 
+test('a port that another service has is not shared with it, and a host that nobody has is named', async () => {
+  service = await atService();
+  const { port } = new URL(service.url);
+  await assert.rejects(
+    atService('', { SERVICE_PORT: port }),
+    new RegExp(`port ${port} cannot be listened on: .*EADDRINUSE`),
+  );
+  // TEST-NET-1, RFC 5737.
+  await assert.rejects(
+    atService('', { SERVICE_PORT: port, HOST: '192.0.2.1', ALLOW_UNAUTHENTICATED: 'true' }),
+    /EADDRNOTAVAIL.*192\.0\.2\.1/,
+  );
+});
+
 test('after the grace period the rest is cancelled with shutting_down, and may run again', async () => {
   service = await atService('', { GRACE_PERIOD_MS: '100' });
   await service.knobs({ tokensPerSecond: 5 });

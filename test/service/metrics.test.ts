@@ -74,6 +74,8 @@ test('the state of slots, circuits and dependencies is there', async () => {
     'worker_service_slots_waiting{tier="small"} 0',
     'worker_service_endpoint_breaker{endpoint="vllm_gpu"} 0',
     'worker_service_dependency_status{dependency="store"} 1',
+    'worker_service_dependency_status{dependency="model_gateway"} 1',
+    'worker_service_dependency_status{dependency="rag"} 1',
     'worker_service_outbox_oldest_seconds 0',
   ])
     assert.ok(text.includes(`${line}\n`), line);

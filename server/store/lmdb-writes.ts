@@ -1,4 +1,4 @@
-import { dropNote, dropNotesBefore, putNote } from './lmdb-notes.js';
+import { dropNote, dropNotesBefore, findNotes, putNote } from './lmdb-notes.js';
 import { type AgeKey, headOf, type NoteKind, receiptOf, recordOf, type Tables } from './lmdb-tables.js';
 import type { TaskRecord } from './store.js';
 
@@ -32,6 +32,7 @@ export interface RecordWrite {
   readonly taskId: string;
   readonly final: boolean;
   readonly marked: boolean;
+  readonly unlessCancelled: boolean;
   readonly finishedAt: number;
   /** What the table of tasks holds of it. */
   readonly stored: string;
@@ -80,6 +81,7 @@ function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>):
   const age: AgeKey = [write.finishedAt, taskId];
   const earlier = find(tables, taskId);
   if (earlier?.final) return { changed: 0 };
+  if (write.unlessCancelled && findNotes(tables, taskId)?.cancelReason !== undefined) return { changed: 0 };
   if (earlier) drop(tables, earlier);
   tables.tasks.put(taskId, write.stored);
   tables.ages.put(age, '');

@@ -271,6 +271,23 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.deepEqual(await store.pending('other'), { queuedHash: 'hash' });
   });
 
+  behaviour('what was noted as cancelled is not recorded unless that is asked for', async (store) => {
+    await store.noteCancelled('unwanted', 'why');
+    await store.noteQueued('wanted', 'hash');
+    for (const [taskId, kept] of [['unwanted', false] as const, ['wanted', true] as const]) {
+      const attempt = aFailed({ taskId, final: false, finishedAt: 1 });
+      const last = aCompleted({ taskId, finishedAt: 2 });
+      const unlessCancelled = { unlessCancelled: true };
+      assert.equal(await store.record(attempt, aReceipt(attempt), undefined, unlessCancelled), kept);
+      assert.equal(await store.record(last, aReceipt(last), anOutput('{}'), unlessCancelled), kept);
+    }
+    assert.equal(await store.find('unwanted'), undefined);
+    assert.deepEqual(await store.pending('unwanted'), { cancelReason: 'why' });
+    const cancelled = aFailed({ taskId: 'unwanted' });
+    assert.equal(await store.record(cancelled, aReceipt(cancelled), undefined), true);
+    assert.equal(await store.pending('unwanted'), undefined);
+  });
+
   behaviour('a task that has ended for good takes no notes, one that failed for now does', async (store) => {
     const final = aFailed({ taskId: 'final' });
     await store.record(final, aReceipt(final), undefined);

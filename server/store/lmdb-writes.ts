@@ -22,7 +22,7 @@ export type Write =
       readonly text: string;
       readonly notedAt: number;
     }
-  | { readonly kind: 'dropQueued'; readonly taskId: string }
+  | { readonly kind: 'dropQueued'; readonly taskId: string; readonly requestHash: string }
   | { readonly kind: 'pruneNotes'; readonly before: number }
   | { readonly kind: 'touch' }
   | { readonly kind: 'probe' };
@@ -66,7 +66,7 @@ export function apply(tables: Tables, write: Write): Applied {
     case 'note':
       return applyNote(tables, write);
     case 'dropQueued':
-      return { changed: dropNote(tables, [write.taskId, 'queued']) };
+      return applyDropQueued(tables, write);
     case 'pruneNotes':
       return { changed: dropNotesBefore(tables, write.before, notesPerStep) };
     case 'touch':
@@ -141,6 +141,14 @@ function applyNote(tables: Tables, write: Extract<Write, { kind: 'note' }>): App
   if (find(tables, taskId)?.final) return { changed: 0 };
   putNote(tables, [taskId, note], { text, notedAt });
   return { changed: 1 };
+}
+
+function applyDropQueued(
+  tables: Tables,
+  { taskId, requestHash }: Extract<Write, { kind: 'dropQueued' }>,
+): Applied {
+  const isOfRequest = findNotes(tables, taskId)?.queuedHash === requestHash;
+  return { changed: isOfRequest ? dropNote(tables, [taskId, 'queued']) : 0 };
 }
 
 /** Large enough not to fit into the crumbs of a full file. */

@@ -111,9 +111,9 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
 
     noteQueued: (taskId, requestHash) => note('queued', taskId, requestHash),
 
-    async dropQueued(taskId) {
+    async dropQueued(taskId, requestHash) {
       refuseWhenClosed();
-      await writer.write({ kind: 'dropQueued', taskId: requireKey(taskId) });
+      await writer.write({ kind: 'dropQueued', taskId: requireKey(taskId), requestHash });
     },
 
     noteCancelled: (taskId, reason) => note('cancelled', taskId, reason),

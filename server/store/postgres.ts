@@ -74,9 +74,12 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       await run(noting('queued', taskId, requestHash));
     },
 
-    async dropQueued(taskId) {
+    async dropQueued(taskId, requestHash) {
       requireKey(taskId);
-      await run((sql) => sql`delete from notes where task_id = ${taskId} and kind = 'queued'`);
+      const text = JSON.stringify(requestHash);
+      await run(
+        (sql) => sql`delete from notes where task_id = ${taskId} and kind = 'queued' and text = ${text}`,
+      );
     },
 
     async noteCancelled(taskId, reason) {

@@ -75,8 +75,8 @@ export interface ArtifactStore {
    * task has ended for good. A final outcome drops the note.
    */
   noteQueued(taskId: string, requestHash: string): Promise<void>;
-  /** Takes the note back, because the broker did not take the task; idempotent. */
-  dropQueued(taskId: string): Promise<void>;
+  /** Takes the note back, unless it is of another request, because the broker no longer has the task; idempotent. */
+  dropQueued(taskId: string, requestHash: string): Promise<void>;
   /**
    * Notes that a task is to be cancelled, whoever comes to execute it. Durable when it resolves; without effect
    * when the task has ended for good. A final outcome drops the note.

@@ -249,9 +249,11 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
       queuedHash: 'hash',
       cancelReason: 'of no use \u0000 😀 \ud800',
     });
-    await store.dropQueued('noted');
-    await store.dropQueued('noted');
-    await store.dropQueued('another');
+    await store.dropQueued('noted', 'another hash');
+    assert.equal((await store.pending('noted'))?.queuedHash, 'hash');
+    await store.dropQueued('noted', 'hash');
+    await store.dropQueued('noted', 'hash');
+    await store.dropQueued('another', 'hash');
     assert.deepEqual(await store.pending('noted'), { cancelReason: 'of no use \u0000 😀 \ud800' });
     await store.noteCancelled('noted', '');
     assert.deepEqual(await store.pending('noted'), { cancelReason: '' });
@@ -430,7 +432,7 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     await assert.rejects(store.artifact('art-c1'), StoreUnavailable);
     await assert.rejects(store.unpublished(1), StoreUnavailable);
     await assert.rejects(store.noteQueued('c1', 'hash'), StoreUnavailable);
-    await assert.rejects(store.dropQueued('c1'), StoreUnavailable);
+    await assert.rejects(store.dropQueued('c1', 'hash'), StoreUnavailable);
     await assert.rejects(store.noteCancelled('c1', 'why'), StoreUnavailable);
     await assert.rejects(store.pending('c1'), StoreUnavailable);
     await assert.rejects(store.markPublished([{ taskId: 'c1', finishedAt: 1 }]), StoreUnavailable);

@@ -103,6 +103,11 @@ export class Tasks {
     return running?.isOpen === true && running.requestHash !== requestHash;
   }
 
+  /** Whether another process executes another body, of a task of which nothing is recorded. @throws StoreUnavailable */
+  async conflictsElsewhere({ task, requestHash }: ResolvedTask): Promise<boolean> {
+    return this.#parts.leases.isHeld(task.task_id, requestHash);
+  }
+
   /** Cancels a task for good. False, and without effect, when it does not run here. */
   cancel(taskId: string): boolean {
     return this.isRunning(taskId) && this.#running.get(taskId)!.cancel('');

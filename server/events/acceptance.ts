@@ -44,6 +44,8 @@ export async function acceptTask(
   const queued = (await store.pending(task_id))?.queuedHash;
   // What is recorded says which body is the task; the note may be of one that has yet to find that out.
   if (stored === undefined && queued !== undefined && queued !== requestHash) return 'conflict';
+  if (stored === undefined && queued === undefined && (await tasks.conflictsElsewhere(resolved)))
+    return 'conflict';
   const queuedBefore = queued === requestHash;
   const id = `ready-${hash('sha256', `${task_id}:${requestHash}`).slice(0, 32)}`;
   const now = new Date();

@@ -22,7 +22,7 @@ export type ToPrimary =
     }
   | { readonly kind: 'claim'; readonly claims: readonly TaskClaim[] }
   | { readonly kind: 'release'; readonly taskIds: readonly string[] }
-  | { readonly kind: 'ask'; readonly call: number; readonly taskId: string }
+  | { readonly kind: 'ask'; readonly call: number; readonly taskId: string; readonly otherThan: string }
   /** Asks for the reports of all workers. */
   | { readonly kind: 'report'; readonly call: number }
   /** What this worker tells of itself. */

@@ -86,7 +86,8 @@ export const Timings = Type.Object(
 );
 export type Timings = Static<typeof Timings>;
 
-const outcomeFields = {
+/** What outcomes of both kinds have. */
+export const outcomeFields = {
   task_id: TaskId,
   tokens_used: Type.Integer({ minimum: 0, description: 'Prompt and completion tokens of all attempts.' }),
   execution_time_ms: Type.Optional(

@@ -3,9 +3,9 @@ import type { Failed, Receipt } from '../contracts/outcome.js';
 import { traceIdOf } from '../contracts/trace-context.js';
 import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
-import type { Executed } from './outcome.js';
+import { cancelledAfter, type Executed } from './outcome.js';
 import type { RecentTasks } from './recent-tasks.js';
-import type { RunningTask, TaskOutcome } from './running-task.js';
+import { cancellation, type RunningTask, type TaskOutcome } from './running-task.js';
 import { type ArtifactStore, type CompletedHead, StoreUnavailable, type TaskRecord } from './store/store.js';
 import { storedOutput } from './store/stored-output.js';
 
@@ -21,6 +21,13 @@ export interface EndingParts {
 interface Ended {
   readonly record: TaskRecord;
   readonly output: Uint8Array | undefined;
+}
+
+/** What an execution was recorded as; not kept, when another process has ended the task before. */
+interface Recorded {
+  readonly record: TaskRecord;
+  readonly executed: Executed;
+  readonly isKept: boolean;
 }
 
 /** Ends tasks that were executed: stores the outcome, then tells log, metrics and the outbox. */
@@ -42,17 +49,32 @@ export class Ending {
   /** @throws StoreUnavailable when the outcome is not durable. */
   async end(task: RunningTask, executed: Executed): Promise<TaskOutcome> {
     const { metrics, recent } = this.#parts;
-    const { output, receipt } = executed;
-    const record = recordOf(task, executed);
     const since = performance.now();
     const stage = task.trace?.begin('record');
-    const store = () => this.#parts.store.record(record, receipt, output);
-    const isKept = await this.#durable(task, store).finally(() => stage?.end());
+    const recording = this.#durable(task, () => this.#record(task, executed));
+    const { record, executed: ended, isKept } = await recording.finally(() => stage?.end());
+    const { output, receipt } = ended;
     const recordMs = performance.now() - since;
     metrics.ended(record, receipt, recordMs);
     recent.add(record);
     this.#tell(record, output, recordMs);
     return this.#announced(isKept ? { record, output } : await this.#standing(record, output));
+  }
+
+  /** As it was executed; or as cancelled, when that was asked for and noted before this could be recorded. */
+  async #record(task: RunningTask, executed: Executed): Promise<Recorded> {
+    const { store } = this.#parts;
+    const record = recordOf(task, executed);
+    if (
+      await store.record(record, executed.receipt, executed.output, { unlessCancelled: !isCancelled(record) })
+    )
+      return { record, executed, isKept: true };
+    const reason = (await store.pending(record.taskId))?.cancelReason;
+    if (reason === undefined) return { record, executed, isKept: false };
+    const cancelled = cancelledAfter(executed, cancellation(reason));
+    const instead = recordOf(task, cancelled);
+    const isKept = await store.record(instead, cancelled.receipt, undefined);
+    return { record: instead, executed: cancelled, isKept };
   }
 
   #announced({ record, output }: Ended): TaskOutcome {
@@ -80,7 +102,7 @@ export class Ending {
    * A task from the queue waits for a store that is away, with its outcome in hand: the model is not called again.
    * An HTTP caller is told at once.
    */
-  async #durable(task: RunningTask, record: () => Promise<boolean>): Promise<boolean> {
+  async #durable<T>(task: RunningTask, record: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
         return await record();
@@ -146,6 +168,11 @@ function recordOf(task: RunningTask, { outcome }: Executed): TaskRecord {
     outcome: final ? asFinal(outcome) : outcome,
     ...((origin ?? trace) !== undefined && { origin: { ...origin, ...trace?.context } }),
   };
+}
+
+/** Whether that is how it has ended for good. */
+function isCancelled({ final, outcome }: TaskRecord): boolean {
+  return final && outcome.status === 'failed' && outcome.code === 'cancelled';
 }
 
 /** The last attempt is final, but for one that was no attempt: stopped from outside, or never begun. */

@@ -16,8 +16,11 @@ export interface Leases {
   claim(taskId: string, requestHash: string): Promise<Claim>;
   /** Gives a task back; idempotent. Never throws: a lease that cannot be given back runs out. */
   release(taskId: string): Promise<void>;
-  /** Whether some process executes the task now. @throws StoreUnavailable when nobody can tell. */
-  isHeld(taskId: string): Promise<boolean>;
+  /**
+   * Whether some process executes the task now; with `otherThan`, another body than that of this hash.
+   * @throws StoreUnavailable when nobody can tell.
+   */
+  isHeld(taskId: string, otherThan?: string): Promise<boolean>;
   /** Asks whoever executes the task to cancel it; he hears of it sooner than from the note in the store. */
   requestCancel(taskId: string): Promise<void>;
   /** Called with the task_id of what this process holds and another process asked to cancel. */
@@ -28,10 +31,11 @@ export interface Leases {
 /** The leases of a service that is one process on a store of its own: it never meets another one. */
 export class LocalLeases implements Leases {
   onCancelRequested: ((taskId: string) => void) | undefined;
-  readonly #held = new Set<string>();
+  /** The hash of the request by task_id. */
+  readonly #held = new Map<string, string>();
 
-  async claim(taskId: string): Promise<Claim> {
-    this.#held.add(taskId);
+  async claim(taskId: string, requestHash: string): Promise<Claim> {
+    this.#held.set(taskId, requestHash);
     return 'granted';
   }
 
@@ -39,8 +43,8 @@ export class LocalLeases implements Leases {
     this.#held.delete(taskId);
   }
 
-  async isHeld(taskId: string): Promise<boolean> {
-    return this.#held.has(taskId);
+  async isHeld(taskId: string, otherThan?: string): Promise<boolean> {
+    return this.#held.has(taskId) && this.#held.get(taskId) !== otherThan;
   }
 
   async requestCancel(): Promise<void> {}

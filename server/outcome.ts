@@ -4,7 +4,7 @@ import {
   type RefusalReason,
   type TaskFailureCode,
 } from '../contracts/failures.js';
-import type { Failed, Receipt, Timings } from '../contracts/outcome.js';
+import { type Failed, outcomeFields, type Receipt, type Timings } from '../contracts/outcome.js';
 import type { Violation } from '../contracts/validator.js';
 import type { Interruption } from './deadline.js';
 import type { ExecutionParts } from './execution-parts.js';
@@ -154,6 +154,17 @@ function outcomeOf(
 /** A task that was only abandoned by its caller may come again, one that was cancelled may not. */
 export function isRetryable(code: TaskFailureCode, final: boolean | undefined): boolean {
   return code === 'cancelled' ? final === false : failures[code].retryable;
+}
+
+/** The end of an execution whose own end nobody wants any more, because the task was cancelled. */
+export function cancelledAfter({ outcome, receipt }: Executed, { message }: Interruption): Executed {
+  const common = Object.entries(outcome).filter(([name]) => Object.hasOwn(outcomeFields, name));
+  const failed = { status: 'failed', code: 'cancelled', detail: message, retryable: false } as const;
+  return {
+    outcome: { ...(Object.fromEntries(common) as Omit<Failed, keyof typeof failed>), ...failed },
+    output: undefined,
+    receipt: { ...receipt, outcome: { status: 'failed', code: 'cancelled' } },
+  };
 }
 
 /** The end of what never was executed, or not to any end. */

@@ -103,6 +103,11 @@ export class Tasks {
     return running?.isOpen === true && running.requestHash !== requestHash;
   }
 
+  /** Whether another process executes another body, of a task of which nothing is recorded. @throws StoreUnavailable */
+  async conflictsElsewhere({ task, requestHash }: ResolvedTask): Promise<boolean> {
+    return this.#parts.leases.isHeld(task.task_id, requestHash);
+  }
+
   /** Cancels a task for good. False, and without effect, when it does not run here. */
   cancel(taskId: string): boolean {
     return this.isRunning(taskId) && this.#running.get(taskId)!.cancel('');
@@ -170,8 +175,6 @@ export class Tasks {
     try {
       const kept = (await this.#claim(task)) ?? (await this.#recall(task));
       if (kept !== undefined) return kept;
-      const pending = await this.#parts.store.pending(taskId);
-      if (pending?.cancelReason !== undefined) deadline.cancel(cancellation(pending.cancelReason));
       task.open();
       return await this.#execute(task);
     } catch (error) {
@@ -255,12 +258,27 @@ export class Tasks {
     switch (standingOf(task, stored)) {
       case 'stands':
         return await this.#outcomeOf(stored!);
-      case 'begins anew':
-        return await this.#reopen(task);
+      case 'begins anew': {
+        const interrupted = await this.#reopen(task);
+        if (interrupted !== undefined) return interrupted;
+        break;
+      }
       case 'open':
         if (stored !== undefined) task.resume(replayOf(stored));
-        return undefined;
     }
+    await this.#heedNotes(task, stored);
+    return undefined;
+  }
+
+  /**
+   * A task that was cancelled before it is executed ends at once. While nothing is recorded, the body that was taken for
+   * the broker is the task, although another one was faster.
+   */
+  async #heedNotes({ resolved, deadline }: RunningTask, stored: TaskRecord | undefined): Promise<void> {
+    const pending = await this.#parts.store.pending(resolved.task.task_id);
+    const queued = pending?.queuedHash;
+    if (stored === undefined && queued !== undefined && queued !== resolved.requestHash) throw new Conflict();
+    if (pending?.cancelReason !== undefined) deadline.cancel(cancellation(pending.cancelReason));
   }
 
   /**

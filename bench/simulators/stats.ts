@@ -18,6 +18,8 @@ export interface Stats {
   readonly clientClosed: number;
   /** The last 1000. */
   readonly clientClosedCalls: readonly ClientClosedCall[];
+  /** The last 2000 calls, oldest first. */
+  readonly lastCalls: readonly LoggedCall[];
   /** CPU time that the process has used since its start, in milliseconds: its share of a small machine. */
   readonly cpuMs: number;
   readonly connections: { readonly opened: number; readonly open: number };
@@ -37,6 +39,16 @@ export interface ClientClosedCall {
   /** `Date.now()` at which the close was seen. */
   readonly at: number;
   readonly chunksSent: number;
+}
+
+/** When a call was in work, in milliseconds of `Date.now()`. */
+export interface LoggedCall {
+  /** Of all calls since the start, counted from 0. */
+  readonly number: number;
+  readonly task: string | null;
+  readonly at: number;
+  /** Absent while it is in work. */
+  readonly ended?: { readonly at: number; readonly how: 'completed' | 'failed' | 'clientClosed' };
 }
 
 export interface SeenRequest {
@@ -72,6 +84,7 @@ export interface StatsRecorder {
 
 const ringSize = 50;
 const closedCallsKept = 1000;
+const callsKept = 2000;
 /** A benchmark of millions of tasks must not fill the memory; later tasks are counted in the totals only. */
 const tasksKept = 200_000;
 
@@ -79,6 +92,7 @@ const tasksKept = 200_000;
 export function recordStats(): StatsRecorder {
   let counts = noCounts();
   let openNow = 0;
+  let opened = 0;
   let connectionsOpen = 0;
   const openByModel = new Map<string, number>();
 
@@ -128,6 +142,7 @@ export function recordStats(): StatsRecorder {
         failed: counts.failed,
         clientClosed: counts.clientClosed,
         clientClosedCalls: counts.clientClosedCalls,
+        lastCalls: oldestFirst(counts.lastCalls, counts.calls),
         cpuMs: cpuMs(),
         connections: { opened: counts.connections, open: connectionsOpen },
         requests: oldestFirst(counts.ring, counts.seen).map(readable),
@@ -144,24 +159,25 @@ export function recordStats(): StatsRecorder {
 
   function openCall(model: string, task: string | null): OpenCall {
     let ended = false;
-    const end = (count: () => void) => {
+    const logged: Writable<LoggedCall> = { number: opened++, task, at: Date.now() };
+    counts.lastCalls[(counts.calls - 1) % callsKept] = logged;
+    const end = (how: 'completed' | 'failed' | 'clientClosed') => {
       if (ended) return;
       ended = true;
       openNow--;
       openByModel.set(model, openByModel.get(model)! - 1);
-      count();
+      counts[how]++;
+      logged.ended = { at: Date.now(), how };
+      if (how !== 'clientClosed') return;
+      counts.clientClosedCalls.push({ task, model, at: Date.now(), chunksSent: call.chunksSent });
+      if (counts.clientClosedCalls.length > closedCallsKept) counts.clientClosedCalls.shift();
     };
     const call: OpenCall = {
       openThen: openNow,
       chunksSent: 0,
-      completed: () => end(() => counts.completed++),
-      failed: () => end(() => counts.failed++),
-      clientClosed: () =>
-        end(() => {
-          counts.clientClosed++;
-          counts.clientClosedCalls.push({ task, model, at: Date.now(), chunksSent: call.chunksSent });
-          if (counts.clientClosedCalls.length > closedCallsKept) counts.clientClosedCalls.shift();
-        }),
+      completed: () => end('completed'),
+      failed: () => end('failed'),
+      clientClosed: () => end('clientClosed'),
     };
     return call;
   }
@@ -181,6 +197,8 @@ function cpuMs(): number {
   return (user + system) / 1000;
 }
 
+type Writable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
+
 interface RawRequest extends Omit<SeenRequest, 'body'> {
   readonly body: Buffer;
 }
@@ -196,14 +214,16 @@ function noCounts() {
     failed: 0,
     clientClosed: 0,
     clientClosedCalls: [] as ClientClosedCall[],
+    lastCalls: [] as LoggedCall[],
     connections: 0,
     ring: [] as RawRequest[],
     seen: 0,
   };
 }
 
+/** @param seen how many there were in all; a ring that is full holds the last of them. */
 function oldestFirst<Entry>(ring: readonly Entry[], seen: number): Entry[] {
-  const start = seen > ringSize ? seen % ringSize : 0;
+  const start = seen > ring.length ? seen % ring.length : 0;
   return [...ring.slice(start), ...ring.slice(0, start)];
 }
 

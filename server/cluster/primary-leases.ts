@@ -40,8 +40,9 @@ export class PrimaryLeases implements Leases {
     this.#flushLater();
   }
 
-  async isHeld(taskId: string): Promise<boolean> {
-    return (await this.#call((call) => this.#link.send({ kind: 'ask', call, taskId }))) === 'held';
+  async isHeld(taskId: string, otherThan = ''): Promise<boolean> {
+    const answer = await this.#call((call) => this.#link.send({ kind: 'ask', call, taskId, otherThan }));
+    return answer === 'held';
   }
 
   async requestCancel(taskId: string): Promise<void> {

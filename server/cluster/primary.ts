@@ -131,7 +131,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         tasks.release(worker, message.taskIds);
         break;
       case 'ask': {
-        const answer = tasks.holder(message.taskId) === undefined ? 'free' : 'held';
+        const answer = tasks.isHeld(message.taskId, message.otherThan) ? 'held' : 'free';
         send(worker, { kind: 'answers', answers: [{ call: message.call, answer }] });
         break;
       }

@@ -17,6 +17,12 @@ export class TaskLedger {
       if (this.#holders.get(taskId)?.worker === worker) this.#holders.delete(taskId);
   }
 
+  /** Whether a worker executes another body of the task than that of the hash. */
+  isHeld(taskId: string, otherThan: string): boolean {
+    const holder = this.#holders.get(taskId);
+    return holder !== undefined && holder.requestHash !== otherThan;
+  }
+
   holder(taskId: string): number | undefined {
     return this.#holders.get(taskId)?.worker;
   }

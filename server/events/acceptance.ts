@@ -41,9 +41,12 @@ export async function acceptTask(
   const stored = await store.find(task_id);
   if (stored !== undefined && stored.requestHash !== requestHash) return 'conflict';
   if (stored?.final) return 'ended';
-  const pending = await store.pending(task_id);
-  if (pending?.queuedHash !== undefined && pending.queuedHash !== requestHash) return 'conflict';
-  const queuedBefore = pending?.queuedHash !== undefined;
+  const queued = (await store.pending(task_id))?.queuedHash;
+  // What is recorded says which body is the task; the note may be of one that has yet to find that out.
+  if (stored === undefined && queued !== undefined && queued !== requestHash) return 'conflict';
+  if (stored === undefined && queued === undefined && (await tasks.conflictsElsewhere(resolved)))
+    return 'conflict';
+  const queuedBefore = queued === requestHash;
   const id = `ready-${hash('sha256', `${task_id}:${requestHash}`).slice(0, 32)}`;
   const now = new Date();
   const envelope = JSON.stringify({
@@ -75,10 +78,10 @@ export async function acceptTask(
   try {
     const published = await publisher.publish(message, config.rabbitmq.confirm_timeout_ms);
     if (published === 'confirmed') return 'queued';
-    if (!queuedBefore) await store.dropQueued(task_id);
+    if (!queuedBefore) await store.dropQueued(task_id, requestHash);
     return { unavailable: `no queue is bound to ${message.routingKey}` };
   } catch (error) {
-    if (!queuedBefore) await store.dropQueued(task_id);
+    if (!queuedBefore) await store.dropQueued(task_id, requestHash);
     if (error instanceof PublishGivenUp) return { unavailable: error.message };
     throw error;
   }

@@ -87,6 +87,8 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
     return await conclude(parts, delivery, resolved, await submission.ended, attempt);
   } catch (error) {
     if (!(error instanceof Conflict)) throw error;
+    // It may have been taken before the other body was recorded, and is not waited for any longer.
+    await parts.store.dropQueued(resolved.task.task_id, resolved.requestHash);
     return deadLetter(parts, delivery, 'task_conflict', error.message);
   }
 }
@@ -238,7 +240,7 @@ async function conclude(
     case 'internal_error':
       // Not even recorded, or it would be final: a fault of ours that meets this message every time.
       if (attempt >= parts.config.rabbitmq.max_attempts) {
-        await parts.store.dropQueued(task.task_id);
+        await parts.store.dropQueued(task.task_id, requestHash);
         return deadLetter(parts, delivery, outcome.code, outcome.detail);
       }
       return retryLater(parts, delivery, attempt, attempt);

@@ -1,5 +1,6 @@
 import { Registry } from 'prom-client';
 import { idPattern, taskLimits } from '../../contracts/task.js';
+import type { TaskRecord } from '../store/store.js';
 import { storedOutput } from '../store/stored-output.js';
 import type { HttpParts } from './parts.js';
 import { completedJson, json, type Reply, refusal } from './reply.js';
@@ -40,11 +41,20 @@ export async function cancelTask({ tasks, store, leases }: HttpParts, id: string
       (await store.pending(id))?.queuedHash !== undefined || (await leases.isHeld(id));
     if (tasks.isAwaited(id) || (await isSomewhere())) {
       await tasks.cancelWherever(id, '');
-      return cancelling;
+      // It may have ended before that was noted.
+      const ended = await store.find(id);
+      if (ended?.final !== true || isCancelled(ended)) return cancelling;
+      return hasEnded(ended);
     }
   }
-  if (record === undefined) return notFound('task', id);
-  return refusal('task_conflict', `the task has ended: ${record.outcome.status}`);
+  return record === undefined ? notFound('task', id) : hasEnded(record);
+}
+function isCancelled({ outcome }: TaskRecord): boolean {
+  return outcome.status === 'failed' && outcome.code === 'cancelled';
+}
+
+function hasEnded({ outcome }: TaskRecord): Reply {
+  return refusal('task_conflict', `the task has ended: ${outcome.status}`);
 }
 
 export async function receipt(parts: HttpParts, id: string): Promise<Reply> {

@@ -1,4 +1,4 @@
-import { dropNote, dropNotesBefore, putNote } from './lmdb-notes.js';
+import { dropNote, dropNotesBefore, findNotes, putNote } from './lmdb-notes.js';
 import { type AgeKey, headOf, type NoteKind, receiptOf, recordOf, type Tables } from './lmdb-tables.js';
 import type { TaskRecord } from './store.js';
 
@@ -22,7 +22,7 @@ export type Write =
       readonly text: string;
       readonly notedAt: number;
     }
-  | { readonly kind: 'dropQueued'; readonly taskId: string }
+  | { readonly kind: 'dropQueued'; readonly taskId: string; readonly requestHash: string }
   | { readonly kind: 'pruneNotes'; readonly before: number }
   | { readonly kind: 'touch' }
   | { readonly kind: 'probe' };
@@ -32,6 +32,7 @@ export interface RecordWrite {
   readonly taskId: string;
   readonly final: boolean;
   readonly marked: boolean;
+  readonly unlessCancelled: boolean;
   readonly finishedAt: number;
   /** What the table of tasks holds of it. */
   readonly stored: string;
@@ -65,7 +66,7 @@ export function apply(tables: Tables, write: Write): Applied {
     case 'note':
       return applyNote(tables, write);
     case 'dropQueued':
-      return { changed: dropNote(tables, [write.taskId, 'queued']) };
+      return applyDropQueued(tables, write);
     case 'pruneNotes':
       return { changed: dropNotesBefore(tables, write.before, notesPerStep) };
     case 'touch':
@@ -80,6 +81,7 @@ function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>):
   const age: AgeKey = [write.finishedAt, taskId];
   const earlier = find(tables, taskId);
   if (earlier?.final) return { changed: 0 };
+  if (write.unlessCancelled && findNotes(tables, taskId)?.cancelReason !== undefined) return { changed: 0 };
   if (earlier) drop(tables, earlier);
   tables.tasks.put(taskId, write.stored);
   tables.ages.put(age, '');
@@ -139,6 +141,14 @@ function applyNote(tables: Tables, write: Extract<Write, { kind: 'note' }>): App
   if (find(tables, taskId)?.final) return { changed: 0 };
   putNote(tables, [taskId, note], { text, notedAt });
   return { changed: 1 };
+}
+
+function applyDropQueued(
+  tables: Tables,
+  { taskId, requestHash }: Extract<Write, { kind: 'dropQueued' }>,
+): Applied {
+  const isOfRequest = findNotes(tables, taskId)?.queuedHash === requestHash;
+  return { changed: isOfRequest ? dropNote(tables, [taskId, 'queued']) : 0 };
 }
 
 /** Large enough not to fit into the crumbs of a full file. */

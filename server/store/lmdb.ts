@@ -78,13 +78,14 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
       return read(() => recordOf(tables.tasks.get(taskId)));
     },
 
-    async record(record, receipt, output) {
+    async record(record, receipt, output, { unlessCancelled = false } = {}) {
       refuseWhenClosed();
       const { changed } = await writer.write({
         kind: 'record',
         taskId: requireKey(record.taskId),
         final: record.final,
         marked: record.final && outbox,
+        unlessCancelled,
         finishedAt: record.finishedAt,
         stored: `${recordJson(record)}\n${JSON.stringify(receipt)}`,
         artifact: newArtifact(record, output),
@@ -110,9 +111,9 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
 
     noteQueued: (taskId, requestHash) => note('queued', taskId, requestHash),
 
-    async dropQueued(taskId) {
+    async dropQueued(taskId, requestHash) {
       refuseWhenClosed();
-      await writer.write({ kind: 'dropQueued', taskId: requireKey(taskId) });
+      await writer.write({ kind: 'dropQueued', taskId: requireKey(taskId), requestHash });
     },
 
     noteCancelled: (taskId, reason) => note('cancelled', taskId, reason),

@@ -58,10 +58,11 @@ export async function openPostgresLeases(options: PostgresLeasesOptions): Promis
       return released;
     },
 
-    async isHeld(taskId) {
+    async isHeld(taskId, otherThan = '') {
       requireKey(taskId);
       const rows = await database.run(
-        (sql) => sql`select from leases where task_id = ${taskId} and expires_at > now()`,
+        (sql) => sql`
+          select from leases where task_id = ${taskId} and expires_at > now() and request_hash <> ${otherThan}`,
       );
       return rows.length > 0;
     },

@@ -39,11 +39,11 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   return {
     find,
 
-    async record(record, receipt, output) {
+    async record(record, receipt, output, { unlessCancelled = false } = {}) {
       requireRecordable(record, output);
       const kept = await database.together(async (run) => {
         const sent = output && (await sendOutput(run, output));
-        return run(recording(record, receipt, sent, record.final && outbox));
+        return run(recording(record, receipt, sent, { marked: record.final && outbox, unlessCancelled }));
       });
       return kept.length > 0;
     },
@@ -74,9 +74,12 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       await run(noting('queued', taskId, requestHash));
     },
 
-    async dropQueued(taskId) {
+    async dropQueued(taskId, requestHash) {
       requireKey(taskId);
-      await run((sql) => sql`delete from notes where task_id = ${taskId} and kind = 'queued'`);
+      const text = JSON.stringify(requestHash);
+      await run(
+        (sql) => sql`delete from notes where task_id = ${taskId} and kind = 'queued' and text = ${text}`,
+      );
     },
 
     async noteCancelled(taskId, reason) {
@@ -182,7 +185,7 @@ function recording(
   record: TaskRecord,
   receipt: Receipt,
   output: SentOutput | undefined,
-  marked: boolean,
+  { marked, unlessCancelled }: { readonly marked: boolean; readonly unlessCancelled: boolean },
 ): Statement {
   const { taskId, final, finishedAt, outcome } = record;
   const artifactId = output && outcome.status === 'completed' ? outcome.artifact_id : null;
@@ -190,8 +193,11 @@ function recording(
   return (sql) => sql`
     with kept as (
       insert into tasks (task_id, final, finished_at, record, receipt, artifact_id, output_id, output_bytes)
-      values (${taskId}, ${final}, ${finishedAt}, ${recordJson(record)}, ${JSON.stringify(receipt)},
-        ${artifactId}, ${outputId}, ${bytes})
+      select ${taskId}, ${final}::boolean, ${finishedAt}::bigint, ${recordJson(record)}, ${JSON.stringify(receipt)},
+        ${artifactId}, ${outputId}::uuid, ${bytes}::bigint
+      where not (${unlessCancelled} and exists (
+        select from notes where task_id = ${taskId} and kind = 'cancelled'
+      ))
       on conflict (task_id) do update set
         final = excluded.final, finished_at = excluded.finished_at, record = excluded.record,
         receipt = excluded.receipt, artifact_id = excluded.artifact_id, output_id = excluded.output_id,

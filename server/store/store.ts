@@ -58,10 +58,16 @@ export interface ArtifactStore {
   /**
    * Writes outcome, receipt, artifact and, for a final outcome, the mark `unpublished`, in one transaction.
    * Resolves when it is durable. A later record of the same task replaces one that is not final; a final one
-   * stands, and the call resolves to false, without a change.
+   * stands, and the call resolves to false, without a change. So it does with `unlessCancelled` when it is noted that
+   * the task is to be cancelled.
    * @throws StoreUnavailable when the engine does not take the write (a full disk, a lost connection).
    */
-  record(record: TaskRecord, receipt: Receipt, output: Uint8Array | undefined): Promise<boolean>;
+  record(
+    record: TaskRecord,
+    receipt: Receipt,
+    output: Uint8Array | undefined,
+    options?: { readonly unlessCancelled?: boolean },
+  ): Promise<boolean>;
   receipt(taskId: string): Promise<Receipt | undefined>;
   artifact(artifactId: string): Promise<Artifact | undefined>;
   /**
@@ -69,8 +75,8 @@ export interface ArtifactStore {
    * task has ended for good. A final outcome drops the note.
    */
   noteQueued(taskId: string, requestHash: string): Promise<void>;
-  /** Takes the note back, because the broker did not take the task; idempotent. */
-  dropQueued(taskId: string): Promise<void>;
+  /** Takes the note back, unless it is of another request, because the broker no longer has the task; idempotent. */
+  dropQueued(taskId: string, requestHash: string): Promise<void>;
   /**
    * Notes that a task is to be cancelled, whoever comes to execute it. Durable when it resolves; without effect
    * when the task has ended for good. A final outcome drops the note.

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { request } from 'undici';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import {
@@ -48,6 +49,29 @@ test('runs no more of a tier at once than one process would', async () => {
   assert.ok(maxOpen <= 6, `${maxOpen} at once`);
   assert.deepEqual([...new Set(tasks.map(({ task_id }) => byTask[task_id]))], [1]);
   assert.equal(orchestrator.seen.length, tasks.length);
+});
+
+test('takes no other body of a task that runs, through whichever worker it comes', async () => {
+  await under.knobs({ ttftMs: 60_000 });
+  const task = aTinyTask();
+  await orchestrator.ready(task);
+  await until(async () => (await under.stats()).open === 1, 'the model call');
+  // Of each a connection of its own, which the kernel gives to either worker.
+  const others = await Promise.all(
+    Array.from({ length: 16 }, async () => {
+      const { statusCode, body } = await request(`${under.url}/execute`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', prefer: 'respond-async' },
+        body: JSON.stringify({ ...task, description: 'something else' }),
+        reset: true,
+      });
+      await body.dump();
+      return statusCode;
+    }),
+  );
+  assert.deepEqual([...new Set(others)], [409]);
+  await (await request(`${under.url}/tasks/${task.task_id}`, { method: 'DELETE' })).body.dump();
+  await orchestrator.outcomes(1);
 });
 
 test('loses nothing when a worker is killed, and ends each task once', async () => {

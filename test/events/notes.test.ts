@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import type { ConsumeMessage } from 'amqplib';
 import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
+import { parseTask } from '../../contracts/parse-task.js';
 import { domainNames } from '../../domains/registry.js';
+import { type AcceptanceParts, acceptTask } from '../../server/events/acceptance.js';
 import { type DeliveryParts, handleDelivery } from '../../server/events/delivery.js';
 import type { Outgoing } from '../../server/events/publisher.js';
 import { namesOf } from '../../server/events/topology.js';
+import { type ResolvedTask, resolve } from '../../server/resolution.js';
 import { StoreUnavailable } from '../../server/store/store.js';
 import { aReadyEvent, aTinyTask } from './at-broker.js';
 
@@ -13,7 +16,18 @@ const test = suite('the note that a task waits in the broker');
 
 const config = loadConfig({ env: {}, argv: [], domains: domainNames });
 
-/** What becomes of the attempt that follows `attempts` others, of a task that fails without a final outcome. */
+function resolvedTask(): ResolvedTask {
+  const parsed = parseTask(Buffer.from(JSON.stringify(aTinyTask())));
+  assert.ok(parsed.kind === 'task');
+  const resolved = resolve(config, parsed);
+  assert.ok('task' in resolved);
+  return resolved;
+}
+
+/**
+ * What becomes of the attempt that follows `attempts` others, of a task that fails without a final outcome, or is a
+ * `conflict`.
+ */
 async function attempt(code: string, attempts: number, store: Partial<DeliveryParts['store']>) {
   const task = aTinyTask();
   const done: string[] = [];
@@ -24,6 +38,7 @@ async function attempt(code: string, attempts: number, store: Partial<DeliveryPa
     tasks: {
       isAwaited: () => false,
       submit: () => {
+        if (code === 'conflict') return { conflict: true };
         done.push('executed');
         return { ended: Promise.resolve({ outcome, output: undefined, final: false }) };
       },
@@ -48,6 +63,30 @@ async function attempt(code: string, attempts: number, store: Partial<DeliveryPa
 test('a task that becomes a dead letter without an outcome waits no longer', async () => {
   const { done, names } = await attempt('internal_error', config.rabbitmq.max_attempts - 1, {});
   assert.deepEqual(done, ['executed', 'dropped the note', `published to ${names.deadLetters}`]);
+});
+
+test('a task that turns out to be another one waits no longer', async () => {
+  const { done, names } = await attempt('conflict', 0, {});
+  assert.deepEqual(done, ['dropped the note', `published to ${names.deadLetters}`]);
+});
+
+test('once a body was executed it may be sent to the broker, which has had another one meanwhile', async () => {
+  const [task, other] = [resolvedTask(), resolvedTask()];
+  const noted: string[] = [];
+  const parts = {
+    config,
+    names: namesOf(config.rabbitmq),
+    tasks: { conflicts: () => false },
+    store: {
+      find: async () => ({ requestHash: task.requestHash, final: false }),
+      pending: async () => ({ queuedHash: other.requestHash }),
+      noteQueued: async (_: string, requestHash: string) => void noted.push(requestHash),
+    },
+    publisher: { publish: async () => 'confirmed' },
+  } as unknown as AcceptanceParts;
+  assert.equal(await acceptTask(parts, task, Buffer.from('{}'), undefined), 'queued');
+  assert.equal(await acceptTask(parts, other, Buffer.from('{}'), undefined), 'conflict');
+  assert.deepEqual(noted, [task.requestHash]);
 });
 
 test('a store that does not take the note does not make the next attempt come at once', async () => {

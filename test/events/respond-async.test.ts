@@ -105,6 +105,20 @@ test('the status goes queued, running, completed; another body meanwhile is a co
   await reaches(task.task_id, 'completed');
 });
 
+test('a task that was taken with 202 gives way to no other body, however that one comes', async () => {
+  const first = await aBusyTier(60_000);
+  await under.knobs({});
+  const task = aTinyTask();
+  assert.equal((await queue(task)).status, 202);
+  const other = { ...task, description: 'Something else' };
+  assert.equal((await under.execute(other)).body.code, 'task_conflict');
+  await under.orchestrator.ready(other);
+  await under.ask('DELETE', `/tasks/${first}`);
+  await reaches(task.task_id, 'completed');
+  assert.equal((await under.execute(task)).status, 200);
+  await until(async () => (await under.orchestrator.take(under.queue('dead'))).length === 1, 'the other one');
+});
+
 test('a task that fails for good has its outcome at the Location', async () => {
   await under.knobs({ status: 503 });
   const task = aTinyTask();

@@ -16,7 +16,7 @@ import {
   type Orchestrator,
   rabbitmqSection,
 } from '../events/at-broker.js';
-import { until } from '../service/at-service.js';
+import { type GatewayStats, until } from '../service/at-service.js';
 
 /** A service in a process of its own, started as the README starts it. */
 export interface ServiceNode {
@@ -35,7 +35,7 @@ export interface NodesUnderTest {
   /** Starts a node; resolves when it listens and is connected to the broker. */
   start(more?: { env?: Record<string, string>; rabbitUrl?: string }): Promise<ServiceNode>;
   knobs(knobs: GatewayKnobsInput): Promise<void>;
-  stats(): Promise<{ calls: number; open: number; maxOpen: number; byTask: Record<string, number> }>;
+  stats(): Promise<GatewayStats>;
   close(): Promise<void>;
 }
 

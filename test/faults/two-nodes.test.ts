@@ -46,8 +46,11 @@ test.before.each(async () => {
 });
 test.after.each(() => under.close());
 
-function execute(node: ServiceNode, task: object) {
-  return call(`${node.url}/execute`, 'POST', JSON.stringify(task), { 'content-type': 'application/json' });
+function execute(node: ServiceNode, task: object, headers: Record<string, string> = {}) {
+  return call(`${node.url}/execute`, 'POST', JSON.stringify(task), {
+    'content-type': 'application/json',
+    ...headers,
+  });
 }
 
 test('both take part, and run each task once', async () => {
@@ -92,6 +95,7 @@ test('the same task_id with another body is a conflict on the other node too', a
   await until(async () => (await modelCalls(under, task.task_id)) === 1, 'the model call');
   const other = { ...task, description: 'something else' };
   assert.equal((await execute(nodes[1]!, other)).status, 409);
+  assert.equal((await execute(nodes[1]!, other, { prefer: 'respond-async' })).status, 409);
   assert.equal((await first).status, 200);
   assert.equal((await execute(nodes[1]!, other)).status, 409);
 });

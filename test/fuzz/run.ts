@@ -3,10 +3,12 @@ import { once } from 'node:events';
 
 /**
  * `npm run fuzz [-- EFFORT]`: what the tests generate, EFFORT times as much of it, from a seed of its own: requests from
- * openapi.yaml, hostile bodies, messages from asyncapi.yaml, streams of a gateway, faults. A finding becomes a test.
+ * openapi.yaml, hostile bodies, messages from asyncapi.yaml, streams of a gateway, faults, everything that may be done with
+ * one task at once. A finding becomes a test.
  */
 const files = [
   'fuzz/faults',
+  'fuzz/interleavings',
   'fuzz/messages',
   'fuzz/streams',
   'pool/wire',

@@ -5,6 +5,7 @@ import { request } from 'undici';
 import { suite } from 'uvu';
 import type { Problem } from '../../contracts/problem.js';
 import type { HttpParts } from '../../server/http/parts.js';
+import { cancelTask } from '../../server/http/resources.js';
 import { openHttp } from '../../server/http/server.js';
 import { StoreUnavailable } from '../../server/store/store.js';
 
@@ -22,6 +23,28 @@ test('any other error is internal_error, and nothing of it is shown', async () =
   assert.deepEqual([status, body.code], [500, 'internal_error']);
   assert.doesNotMatch(JSON.stringify(body), /secret/);
   assert.match(JSON.stringify(logged), /secret of the code/);
+});
+
+test('who cancels a task that ends before that is noted is told of its end', async () => {
+  const ends = [
+    [{ status: 'completed' }, 409],
+    [{ status: 'failed', code: 'refused' }, 409],
+    [{ status: 'failed', code: 'cancelled' }, 202],
+  ] as const;
+  for (const [outcome, status] of ends) {
+    let isNoted = false;
+    const parts = {
+      tasks: {
+        cancel: () => false,
+        isAwaited: () => true,
+        cancelWherever: async () => {
+          isNoted = true;
+        },
+      },
+      store: { find: async () => (isNoted ? { final: true, outcome } : undefined) },
+    } as unknown as HttpParts;
+    assert.equal((await cancelTask(parts, 'task-1')).status, status);
+  }
 });
 
 test('who was connected before the port is left is answered, though nobody had taken his connection', async () => {

@@ -167,6 +167,63 @@ test('a cancellation of a task that is being stopped holds for the next attempt'
   assert.deepEqual(noted, ['superseded']);
 });
 
+test('a cancellation that is noted before an end can be recorded is the end', async () => {
+  const recorded: TaskRecord[] = [];
+  let cancelReason: string | undefined;
+  const tasks = saturated({
+    pending: async () => (cancelReason === undefined ? undefined : { cancelReason }),
+    record: async (record, _receipt, _output, options) => {
+      // By another process, which this one hears of later.
+      cancelReason = 'superseded';
+      if (options?.unlessCancelled === true) return false;
+      recorded.push(record);
+      return true;
+    },
+  });
+  const announced: string[] = [];
+  tasks.onFinal = ({ taskId }) => announced.push(taskId);
+  const caller = tasks.submit(resolved, { from: 'events' });
+  assert.ok('ended' in caller);
+  const { outcome, final } = await caller.ended;
+  assert.ok(outcome.status === 'failed' && final);
+  assert.deepEqual(
+    [outcome.code, outcome.detail, outcome.retryable, outcome.retry_after_seconds],
+    ['cancelled', 'the task was cancelled: superseded', false, undefined],
+  );
+  assert.deepEqual(
+    recorded.map((record) => record.outcome),
+    [outcome],
+  );
+  assert.deepEqual(announced, ['task-1']);
+});
+
+test('a body that the broker was given first is the task, although another one comes to be executed', async () => {
+  const tasks = saturated({
+    pending: async () => ({ queuedHash: 'another body' }),
+    record: async () => true,
+  });
+  const other = tasks.submit(resolved, { from: 'http' });
+  assert.ok('ended' in other);
+  await assert.rejects(other.ended, Conflict);
+  const queued = tasks.submit({ ...resolved, requestHash: 'another body' }, { from: 'events' });
+  assert.ok('ended' in queued);
+  const { outcome } = await queued.ended;
+  assert.equal(outcome.status === 'failed' && outcome.code, 'tier_saturated');
+});
+
+test('a body that was executed stays the task, whatever the broker was given meanwhile', async () => {
+  const stored = { requestHash: 'this body', final: false, outcome: { status: 'failed' } } as TaskRecord;
+  const tasks = saturated({
+    find: async () => stored,
+    pending: async () => ({ queuedHash: 'another body' }),
+    record: async () => true,
+  });
+  const caller = tasks.submit(resolved, { from: 'http' });
+  assert.ok('ended' in caller);
+  const { outcome } = await caller.ended;
+  assert.equal(outcome.status === 'failed' && outcome.code, 'tier_saturated');
+});
+
 test('who finds that another process has ended his task tells what that one recorded', async () => {
   const outcome = { task_id: 'task-1', status: 'completed', artifact_id: 'art-1' };
   const stored = { taskId: 'task-1', requestHash: 'this body', final: true, outcome } as TaskRecord;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { request } from 'undici';
 import type { GatewayKnobsInput, RagKnobsInput } from '../../bench/simulators/knobs.js';
 import { startSimulators } from '../../bench/simulators/start.js';
+import type { LoggedCall } from '../../bench/simulators/stats.js';
 import { loadConfig } from '../../config/load.js';
 import { domainNames } from '../../domains/registry.js';
 import type { Log } from '../../server/log.js';
@@ -23,6 +24,7 @@ export interface GatewayStats {
   readonly open: number;
   readonly maxOpen: number;
   readonly clientClosedCalls: readonly { readonly task: string; readonly at: number }[];
+  readonly lastCalls: readonly LoggedCall[];
   readonly connections: { readonly opened: number };
   // biome-ignore lint/suspicious/noExplicitAny: a recorded body has the shape of its protocol
   readonly requests: readonly any[];

@@ -200,6 +200,27 @@ test('stats count calls by task and model, and keep the last requests', () =>
     assert.is((await gateway.stats()).calls, 0);
   }));
 
+test('stats know of the last calls when they were in work, and how they ended', () =>
+  atGateway({ ttftMs: 40, script: [{}, { status: 500 }] }, async (gateway) => {
+    const before = Date.now();
+    await gateway.chat({ metadata: { task_id: 'task-1' } });
+    await gateway.chat({ metadata: { task_id: 'task-2' } });
+    const { lastCalls } = await gateway.stats();
+    assert.equal(
+      lastCalls.map(({ number, task, ended }) => [number, task, ended?.how]),
+      [
+        [0, 'task-1', 'completed'],
+        [1, 'task-2', 'failed'],
+      ],
+    );
+    const [first, second] = lastCalls;
+    const times = [before, first!.at, first!.ended!.at, second!.at, second!.ended!.at, Date.now()];
+    assert.equal(times, times.toSorted());
+    await request(`${gateway.url}/_simulator/stats`, { method: 'DELETE' });
+    const { lastCalls: none } = await gateway.stats();
+    assert.equal(none, []);
+  }));
+
 test('only the last 50 requests are kept, oldest first', () =>
   atGateway({}, async (gateway) => {
     for (let call = 0; call < 53; call++) await gateway.chat({ model: `m${call}` });

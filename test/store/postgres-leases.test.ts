@@ -24,6 +24,9 @@ test('what one process holds, another one does not get', async () => {
     assert.equal(await theirs.claim('a', 'another'), 'conflict');
     assert.equal(await theirs.claim('b', 'hash'), 'granted');
     assert.equal(await theirs.isHeld('a'), true);
+    assert.equal(await theirs.isHeld('a', 'hash'), false);
+    assert.equal(await theirs.isHeld('a', 'another'), true);
+    assert.equal(await theirs.isHeld('c', 'another'), false);
   });
 });
 

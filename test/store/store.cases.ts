@@ -249,9 +249,11 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
       queuedHash: 'hash',
       cancelReason: 'of no use \u0000 😀 \ud800',
     });
-    await store.dropQueued('noted');
-    await store.dropQueued('noted');
-    await store.dropQueued('another');
+    await store.dropQueued('noted', 'another hash');
+    assert.equal((await store.pending('noted'))?.queuedHash, 'hash');
+    await store.dropQueued('noted', 'hash');
+    await store.dropQueued('noted', 'hash');
+    await store.dropQueued('another', 'hash');
     assert.deepEqual(await store.pending('noted'), { cancelReason: 'of no use \u0000 😀 \ud800' });
     await store.noteCancelled('noted', '');
     assert.deepEqual(await store.pending('noted'), { cancelReason: '' });
@@ -269,6 +271,23 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     await store.record(final, aReceipt(final), anOutput('{}'));
     assert.equal(await store.pending('noted'), undefined);
     assert.deepEqual(await store.pending('other'), { queuedHash: 'hash' });
+  });
+
+  behaviour('what was noted as cancelled is not recorded unless that is asked for', async (store) => {
+    await store.noteCancelled('unwanted', 'why');
+    await store.noteQueued('wanted', 'hash');
+    for (const [taskId, kept] of [['unwanted', false] as const, ['wanted', true] as const]) {
+      const attempt = aFailed({ taskId, final: false, finishedAt: 1 });
+      const last = aCompleted({ taskId, finishedAt: 2 });
+      const unlessCancelled = { unlessCancelled: true };
+      assert.equal(await store.record(attempt, aReceipt(attempt), undefined, unlessCancelled), kept);
+      assert.equal(await store.record(last, aReceipt(last), anOutput('{}'), unlessCancelled), kept);
+    }
+    assert.equal(await store.find('unwanted'), undefined);
+    assert.deepEqual(await store.pending('unwanted'), { cancelReason: 'why' });
+    const cancelled = aFailed({ taskId: 'unwanted' });
+    assert.equal(await store.record(cancelled, aReceipt(cancelled), undefined), true);
+    assert.equal(await store.pending('unwanted'), undefined);
   });
 
   behaviour('a task that has ended for good takes no notes, one that failed for now does', async (store) => {
@@ -413,7 +432,7 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     await assert.rejects(store.artifact('art-c1'), StoreUnavailable);
     await assert.rejects(store.unpublished(1), StoreUnavailable);
     await assert.rejects(store.noteQueued('c1', 'hash'), StoreUnavailable);
-    await assert.rejects(store.dropQueued('c1'), StoreUnavailable);
+    await assert.rejects(store.dropQueued('c1', 'hash'), StoreUnavailable);
     await assert.rejects(store.noteCancelled('c1', 'why'), StoreUnavailable);
     await assert.rejects(store.pending('c1'), StoreUnavailable);
     await assert.rejects(store.markPublished([{ taskId: 'c1', finishedAt: 1 }]), StoreUnavailable);

@@ -71,6 +71,10 @@ test('of each attempt: what became of it, what it used, and how long it took', a
   assert.deepEqual([rejected.headers_ms, rejected.first_token_ms], [undefined, undefined]);
   assert.ok(finished.headers_ms! >= 55 && finished.first_token_ms! >= finished.headers_ms!);
   assert.ok(finished.reasoning_tokens! >= 50 && finished.reasoning_tokens! < finished.tokens.completion);
+  // The same answer without its thoughts.
+  await service.knobs({ omitUsage: true });
+  const { completion } = (await service.execute(aTask())).body.tokens;
+  assert.equal(finished.tokens.completion, completion + finished.reasoning_tokens!);
   const used = sumOf(attempts.map(({ tokens }) => tokens.prompt + tokens.completion));
   assert.deepEqual([receipt.tokens_used, outcome.tokens_used], [used, used]);
 
@@ -116,7 +120,12 @@ test('a completed task has the outcome and the receipt that belong together, and
   assert.deepEqual([template!.name, attempts.length], ['workers/code_general.md', 1]);
   assert.match(template!.sha256, /^[0-9a-f]{64}$/);
   assert.match(request_hash, /^[\w-]{43}$/);
-  const times = [before, Date.parse(accepted_at), Date.parse(finished_at), Date.now()];
+  const dates = [accepted_at, finished_at].map((text) => new Date(text));
+  assert.deepEqual(
+    [accepted_at, finished_at],
+    dates.map((date) => date.toISOString()),
+  );
+  const times = [before, ...dates.map(Number), Date.now()];
   assert.deepEqual(
     times,
     [...times].sort((a, b) => a - b),
@@ -140,6 +149,11 @@ test('a call that is cancelled in the middle says so, with the tokens that had c
     [['cancelled', 'tokenizer', true, true]],
   );
   assert.deepEqual(outcome, { status: 'failed', code: 'cancelled' });
+  const { body } = await service.ask('GET', `/tasks/${task.task_id}`);
+  assert.deepEqual(
+    [body.status, body.outcome.code, body.outcome.detail],
+    ['failed', 'cancelled', 'the task was cancelled'],
+  );
 });
 
 test.run();

@@ -471,6 +471,17 @@ test('what is recalled is given at once when it is idle, and else when its task 
   slots.close();
 });
 
+test('as many may wait in a worker as are its share of the node', async () => {
+  const { slots } = aWorker({ max_waiting: 3 });
+  const deadline = new Deadline(60_000);
+  const answers = Array.from({ length: 3 }, () => slots.acquire('tiny', deadline, 'http'));
+  assert.deepEqual(await answers[2], { retryAfterSeconds: 1 });
+  assert.equal(slots.usage().get('tiny')!.waiting, 2);
+  deadline.cancel(new Interruption('cancelled', 'x'));
+  deadline.clear();
+  slots.close();
+});
+
 test('what was heard of those who wait elsewhere is void when nobody waits here', async () => {
   const { slots, hear } = aWorker();
   const [deadline, impatient] = [new Deadline(60_000), new Deadline(60_000)];
@@ -504,11 +515,11 @@ test('one slot is passed to and fro between two workers that both want it', asyn
 test.run();
 
 /** The slots of a worker whose primary is the test, and how many it gave back and wanted each time. */
-function aWorker() {
+function aWorker(more: Partial<typeof queue> = {}) {
   let hear!: (message: ToWorker) => void;
   const given: number[] = [];
   const wants: number[] = [];
-  const slots = new LeasedSlots({ tiny: queue }, 2, {
+  const slots = new LeasedSlots({ tiny: { ...queue, ...more } }, 2, {
     send: (message) => {
       if (message.kind === 'give') given.push(message.slots);
       if (message.kind === 'want') wants.push(message.slots);

@@ -25,7 +25,8 @@ interface Given {
   readonly suspect?: boolean;
   readonly headers?: Readonly<Record<string, unknown>>;
   readonly properties?: object;
-  readonly expirytime?: string;
+  /** Of the event, beside those that it must have. */
+  readonly attributes?: object;
   /** The task runs in this process. */
   readonly isAwaited?: boolean;
   /** The task has ended for good. */
@@ -75,8 +76,7 @@ async function delivered(given: Given) {
     log: { warn: () => {}, info: () => {} },
     isClosing: () => given.isClosing ?? false,
   } as unknown as DeliveryParts;
-  const { expirytime } = given;
-  const event = { ...aReadyEvent(task), ...(expirytime !== undefined && { expirytime }) };
+  const event = { ...aReadyEvent(task), ...given.attributes };
   const message = {
     content: Buffer.from(JSON.stringify(event)),
     properties: { contentType: 'application/cloudevents+json', headers, ...given.properties },
@@ -126,8 +126,8 @@ test('the last attempt is the one that max_attempts counts, or any after the tim
   const lastAttempt = async (given: Given) => (await delivered(given)).submitted.lastAttempt;
   assert.equal(await lastAttempt({ headers: { 'x-attempts': 3 } }), false);
   assert.equal(await lastAttempt({ headers: { 'x-attempts': 4 } }), true);
-  assert.equal(await lastAttempt({ expirytime: '2020-01-01T00:00:00Z' }), true);
-  assert.equal(await lastAttempt({ expirytime: '2120-01-01T00:00:00Z' }), false);
+  assert.equal(await lastAttempt({ attributes: { expirytime: '2020-01-01T00:00:00Z' } }), true);
+  assert.equal(await lastAttempt({ attributes: { expirytime: '2120-01-01T00:00:00Z' } }), false);
 });
 
 test('the time of the sender is the earliest of those that he names, and goes along with the message', async () => {
@@ -136,11 +136,11 @@ test('the time of the sender is the earliest of those that he names, and goes al
   const inMs = timestamp * 1000;
   for (const [given, expiresAt, kept] of [
     [{}, undefined, undefined],
-    [{ expirytime: '2120-01-01T00:00:00Z' }, Date.UTC(2120, 0), undefined],
+    [{ attributes: { expirytime: '2120-01-01T00:00:00Z' } }, Date.UTC(2120, 0), undefined],
     [property, inMs + 60_000, inMs + 60_000],
     [{ ...property, headers: { 'x-expires-at': inMs } }, inMs, inMs],
     [{ ...property, headers: { 'x-expires-at': inMs + 90_000 } }, inMs + 60_000, inMs + 60_000],
-    [{ ...property, expirytime: '2090-01-01T00:00:00Z' }, Date.UTC(2090, 0), inMs + 60_000],
+    [{ ...property, attributes: { expirytime: '2090-01-01T00:00:00Z' } }, Date.UTC(2090, 0), inMs + 60_000],
     [{ properties: { expiration: 'soon' } }, undefined, undefined],
   ] as [Given, number | undefined, number | undefined][]) {
     const { submitted, published } = await delivered({ ...given, code: 'gateway_error' });
@@ -149,6 +149,23 @@ test('the time of the sender is the earliest of those that he names, and goes al
   const before = Date.now();
   const { expiresAt } = (await delivered({ properties: { expiration: '60000' } })).submitted;
   assert.ok(expiresAt >= before + 60_000 && expiresAt <= Date.now() + 60_000, 'from its delivery on');
+});
+
+test('where a message comes from goes along with its task', async () => {
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  const attributes = { traceparent, tracestate: 'a=b', correlationid: 'c-1' };
+  const originOf = async (given: Given) => (await delivered(given)).submitted.origin;
+  assert.deepEqual(await originOf({ attributes, headers: { 'x-replay': 1 } }), {
+    correlationId: 'c-1',
+    traceparent,
+    tracestate: 'a=b',
+    replay: 1,
+  });
+  assert.deepEqual(
+    await originOf({ attributes: { correlationid: 'c-1' }, properties: { correlationId: 'c-2' } }),
+    { correlationId: 'c-2' },
+  );
+  assert.equal(await originOf({}), undefined);
 });
 
 test('what a stopping process gives back keeps its place, or its count where it has one', async () => {
@@ -191,6 +208,7 @@ test('a message that came back twice is a suspect, unless its task runs here or 
     { ...twice, isAwaited: true },
     { ...twice, hasEnded: true },
     { ...twice, suspect: true },
+    { headers: { 'x-delivery-count': 5 }, isAwaited: true },
   ]) {
     const { published, submitted } = await delivered(given);
     assert.deepEqual([published, submitted.givenUp], [[], undefined]);

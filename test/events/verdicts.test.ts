@@ -29,6 +29,10 @@ interface Given {
   readonly attributes?: object;
   /** The task runs in this process. */
   readonly isAwaited?: boolean;
+  /** In place of an event with a task. */
+  readonly content?: Buffer;
+  /** The task was submitted with another body. */
+  readonly isConflict?: boolean;
   /** The task has ended for good. */
   readonly hasEnded?: boolean;
   readonly isClosing?: boolean;
@@ -42,6 +46,7 @@ async function delivered(given: Given) {
   const published: [exchange: string, routingKey: string, own: Record<string, unknown>][] = [];
   // biome-ignore lint/suspicious/noExplicitAny: what is submitted is looked into as it comes
   let submitted: any;
+  let rejected: unknown;
   const failed = { task_id: task.task_id, status: 'failed', code, detail };
   const outcome = code === undefined ? { task_id: task.task_id, status: 'completed' } : failed;
   let storeIsAway = code === 'store_unavailable';
@@ -51,6 +56,7 @@ async function delivered(given: Given) {
     tasks: {
       isAwaited: () => given.isAwaited ?? false,
       submit: (_: unknown, caller: unknown) => {
+        if (given.isConflict === true) return { conflict: true };
         done.push('execute');
         submitted = caller;
         const away = { outcome: { ...failed, code: 'store_unavailable' }, final: false };
@@ -59,6 +65,11 @@ async function delivered(given: Given) {
           ended.outcome = { ...failed, code: 'gateway_error' };
         storeIsAway = false;
         return { ended: Promise.resolve(ended) };
+      },
+      reject: async (rejection: object) => {
+        done.push('reject');
+        rejected = rejection;
+        return given.hasEnded !== true;
       },
     },
     store: {
@@ -78,11 +89,11 @@ async function delivered(given: Given) {
   } as unknown as DeliveryParts;
   const event = { ...aReadyEvent(task), ...given.attributes };
   const message = {
-    content: Buffer.from(JSON.stringify(event)),
+    content: given.content ?? Buffer.from(JSON.stringify(event)),
     properties: { contentType: 'application/cloudevents+json', headers, ...given.properties },
   } as unknown as ConsumeMessage;
   const verdict = await handleDelivery(parts, { tier: 'tiny', suspect, message });
-  return { verdict, published, done, submitted };
+  return { verdict, published, done, submitted, rejected };
 }
 
 test('a message is acked when the event of its end is confirmed, and is a dead letter where that is a failure', async () => {
@@ -101,6 +112,32 @@ test('a message is acked when the event of its end is confirmed, and is a dead l
     'x-queue': queue,
   };
   assert.deepEqual(published, [[names.deadLetters, queue, own]]);
+});
+
+test('what is no task is a dead letter that says why, and has an event where it names a task that has none', async () => {
+  const { task_id, ...data } = aTinyTask({ surprise: 1, domain: 'documentation' });
+  const content = Buffer.from(JSON.stringify(aReadyEvent({ task_id, ...data })));
+  const reasonOf = (published: Awaited<ReturnType<typeof delivered>>['published']) => {
+    const [[exchange, , own], ...others] = published as [(typeof published)[0], ...typeof published];
+    assert.deepEqual([exchange, others], [names.deadLetters, []]);
+    return [own['x-reason'], own['x-detail']];
+  };
+  const wrong = await delivered({ content });
+  const detail = '/surprise is not a known field';
+  assert.deepEqual(reasonOf(wrong.published), ['invalid_request', detail]);
+  assert.deepEqual(wrong.done, ['reject', 'confirmed']);
+  const rejection = { taskId: task_id, domain: 'documentation', content, code: 'invalid_request', detail };
+  assert.deepEqual(wrong.rejected, { ...rejection, origin: undefined });
+  assert.deepEqual((await delivered({ content, hasEnded: true })).done, ['reject']);
+
+  const nobody = await delivered({ content: Buffer.from('{') });
+  assert.match(String(reasonOf(nobody.published)), /^invalid_request,.*JSON/);
+  const large = await delivered({ content: Buffer.alloc(rabbitmq.max_message_bytes + 1) });
+  const most = `a message must have at most ${rabbitmq.max_message_bytes} bytes`;
+  assert.deepEqual(reasonOf(large.published), ['payload_too_large', most]);
+  const other = await delivered({ isConflict: true });
+  assert.match(String(reasonOf(other.published)), /^task_conflict,\S/);
+  for (const { done } of [nobody, large, other]) assert.deepEqual(done, []);
 });
 
 test('what failed for now waits longer after each attempt, and for a slot without having had one', async () => {

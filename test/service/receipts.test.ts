@@ -133,6 +133,36 @@ test('a completed task has the outcome and the receipt that belong together, and
   assert.ok(execution_time_ms > 0 && execution_time_ms <= times[3]! - before + 1);
 });
 
+test('a receipt names the sources of the context, or why there is none', async () => {
+  await service.knobs({});
+  const without = (description: string) => aTask({ context: undefined, description });
+  const retrieved = without('Handle camera capture failures in OpenCV');
+  const { body } = await service.execute(retrieved);
+  const { context } = await receiptOf(retrieved.task_id);
+  assert.ok(body.sources.length > 0);
+  assert.deepEqual(context.sources_used, body.sources);
+  assert.deepEqual([context.status, context.tokens], ['retrieved', body.context_tokens]);
+  assert.equal('detail' in context, false);
+  await service.ragKnobs({ status: 500 });
+  const degraded = without('Something else');
+  await service.execute(degraded);
+  const { detail, ...nothing } = (await receiptOf(degraded.task_id)).context;
+  assert.deepEqual(nothing, { status: 'degraded', tokens: 0, sources_used: [], sources_dropped: [] });
+  assert.match(detail!, /500/);
+  await service.ragKnobs({});
+});
+
+test('a task whose last call breaks off has failed with what the receipt says of that call', async () => {
+  await service.knobs({ cutAfterChunks: 3, cutKind: 'fin' });
+  const task = aTask();
+  const { status, body } = await service.execute(task);
+  const { attempts, outcome } = await receiptOf(task.task_id);
+  assert.deepEqual([status, body.code, outcome.code], [502, 'gateway_error', 'gateway_error']);
+  assert.equal(attempts.at(-1)!.ended, 'broken');
+  assert.match(body.detail, /\S/);
+  assert.equal(body.detail, attempts.at(-1)!.error);
+});
+
 test('a call that is cancelled in the middle says so, with the tokens that had come', async () => {
   await service.knobs({ tokensPerSecond: 20 });
   const task = aTask();

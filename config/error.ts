@@ -11,9 +11,9 @@ export interface Problem {
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 
+  /** @param file the configuration file. */
   constructor(
-    /** The configuration file. */
-    readonly file: string,
+    file: string,
     readonly problems: readonly Problem[],
   ) {
     const lines = problems.map(({ path, found, expected }) => `  ${path}: ${found}, expected ${expected}`);

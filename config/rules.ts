@@ -47,7 +47,7 @@ function unknownTiers(draft: Mapping): Problem[] {
   ];
   return [
     ...references
-      .filter(([, tier]) => typeof tier === 'string' && tier !== '' && !known.includes(tier))
+      .filter(([, tier]) => typeof tier === 'string' && !known.includes(tier))
       .map(([keys, tier]) => ({ path: fieldName(keys), found: shown(schemaAt(keys), tier), expected })),
     ...keysOf(draft.queues)
       .filter((tier) => !known.includes(tier))
@@ -91,7 +91,8 @@ function outputsBeyondWindow(draft: Mapping): Problem[] {
       ([, { context_window, max_output_tokens }]) => Number(max_output_tokens) >= Number(context_window),
     )
     .filter(
-      ([, model]) => typeof model.max_output_tokens === 'number' && typeof model.context_window === 'number',
+      // What has no room for both is no window, and told as that.
+      ([, { context_window }]) => typeof context_window === 'number' && context_window > 1,
     )
     .map(([name, { context_window, max_output_tokens }]) => ({
       path: fieldName(['models', name, 'max_output_tokens']),
@@ -119,7 +120,7 @@ export function exposure({ server }: Mapping): Problem[] {
   const problems: Problem[] = [];
   const { host } = server;
   const isOpen = server.allow_unauthenticated === false && server.tokens_file === undefined;
-  if (isOpen && typeof host === 'string' && host !== '' && !isLoopback(host)) {
+  if (isOpen && typeof host === 'string' && !isLoopback(host)) {
     problems.push({
       path: fieldName(['server', 'host']),
       found: host,

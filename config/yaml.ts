@@ -1,4 +1,4 @@
-import { LineCounter, parseDocument, visit, type YAMLError } from 'yaml';
+import { type ErrorCode, LineCounter, parseDocument, visit, type YAMLError } from 'yaml';
 import type { Problem } from './error.js';
 
 /** Parses YAML 1.2 into plain data. Tags, aliases and duplicate keys are problems, not features. */
@@ -30,7 +30,14 @@ export function parseYaml(text: string): { readonly value: unknown } | { readonl
   return problems.length > 0 ? { problems } : { value: document.toJS() };
 }
 
-// The text of an unexpected token could be a secret.
-function messageOf(error: YAMLError): string {
-  return error.code === 'UNEXPECTED_TOKEN' ? 'an unexpected token' : error.message;
+/** What stands in the place of messages that quote the text, which could be a secret. */
+const unquoted: Partial<Record<ErrorCode, string>> = {
+  BAD_DIRECTIVE: 'an unknown directive',
+  BAD_DQ_ESCAPE: 'an escape sequence that is none',
+  TAG_RESOLVE_FAILED: 'a tag',
+  UNEXPECTED_TOKEN: 'an unexpected token',
+};
+
+function messageOf({ code, message }: YAMLError): string {
+  return unquoted[code] ?? message;
 }

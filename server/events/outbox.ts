@@ -94,14 +94,26 @@ class StoreOutbox implements Outbox {
   }
 
   async drain(ms: number): Promise<void> {
-    const until = performance.now() + ms;
-    while (this.#parts.publisher.open && performance.now() < until) {
+    let timer: NodeJS.Timeout | undefined;
+    let isOver = false;
+    const over = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        isOver = true;
+        resolve();
+      }, ms);
+    });
+    // A sweep ends only with what is stored, and waits for the confirms of what does not fit at once.
+    const swept = () => Promise.race([this.#sweeping, over]);
+    // The one under way may leave young outcomes to others.
+    await swept();
+    while (this.#parts.publisher.open && !isOver) {
       this.#sweep(0);
-      await this.#sweeping;
+      await swept();
       void this.#markAll();
-      if (this.#held.size === 0) return;
+      if (this.#held.size === 0) break;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
+    clearTimeout(timer);
   }
 
   close(): void {

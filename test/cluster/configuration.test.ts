@@ -54,7 +54,7 @@ test('a limit that was raised is used', async () => {
   assert.equal((await under.stats()).maxOpen, 5);
 });
 
-test('a limit that became adaptive begins with the least', async () => {
+test('a limit that became adaptive begins with the least, and grows while the endpoint keeps up', async () => {
   under = await atCluster(before);
   await reload(
     `tier_models:${tiers}\nqueues: ${queues('concurrency: 5, adaptive: true, min_concurrency: 1')}`,
@@ -62,6 +62,11 @@ test('a limit that became adaptive begins with the least', async () => {
   await under.knobs({ ttftMs: 100 });
   assert.deepEqual(await allAtOnce(3, 'small'), [200]);
   assert.equal((await under.stats()).maxOpen, 1);
+  await under.knobs({ ttftMs: 30 });
+  await until(async () => {
+    assert.deepEqual(await allAtOnce(20, 'small'), [200]);
+    return (await under.stats()).maxOpen > 1;
+  }, 'more calls at once');
 });
 
 test('a limit that was lowered holds over old and new workers', async () => {

@@ -20,6 +20,8 @@ const queue = {
   ...fixed,
 };
 
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
 /** A node whose messages take a moment, as they do between processes. */
 class Node {
   readonly ledger: SlotLedger;
@@ -263,7 +265,6 @@ test('of slots that are free, each goes to the one who has least of those who wa
 
 test('a worker hears who waits elsewhere and how long a slot is held, also when only giving told of it', async () => {
   const { ledger, sent } = aLedger(1);
-  const turn = () => new Promise((resolve) => setImmediate(resolve));
   const contended = () =>
     sent
       .splice(0)
@@ -411,6 +412,96 @@ test('slots that came when nobody wanted them any more are given back, also thos
   slots.close();
 });
 
+test('the primary hears how many wait when that grows, when a long queue has halved, and when nobody waits any more', async () => {
+  const { slots, hear, wants } = aWorker();
+  const deadline = new Deadline(60_000);
+  const held: Slot[] = [];
+  const wait = () => void slots.acquire('tiny', deadline, 'http').then((slot) => held.push(slot as Slot));
+  const upTo = (most: number) => Array.from({ length: most }, (_, n) => n + 1);
+  for (let i = 0; i < 17; i++) wait();
+  assert.deepEqual(wants.splice(0), upTo(17));
+  hear({ kind: 'grant', tier: 'tiny', slots: 1, heldMs: 800 });
+  assert.equal(slots.turnaroundMs('tiny'), 800 + (17 * 800) / LIMIT);
+  for (let ended = 0; ended < 17; ended++) {
+    await turn();
+    held.shift()!.release();
+  }
+  assert.deepEqual(wants.splice(0), [8, 4, 0]);
+
+  for (let i = 0; i < 3; i++) wait();
+  hear({ kind: 'grant', tier: 'tiny', slots: 1 });
+  wait();
+  assert.deepEqual(wants.splice(0), [1, 2, 2], 'one had the slot that was kept, and one what came');
+  const impatient = new Deadline(60_000);
+  const gone = slots.acquire('tiny', impatient, 'http');
+  impatient.cancel(new Interruption('cancelled', 'x'));
+  await gone;
+  hear({ kind: 'grant', tier: 'tiny', slots: 2 });
+  assert.deepEqual(wants, [3, 0], 'who went is not waited for');
+  impatient.clear();
+  deadline.clear();
+  slots.close();
+});
+
+test('what is recalled is given at once when it is idle, and else when its task ends; others pass their slots on', async () => {
+  const { slots, hear, given, wants } = aWorker();
+  const deadline = new Deadline(60_000);
+  const take = () => slots.acquire('tiny', deadline, 'http') as Promise<Slot>;
+  const recall = (busy: number) => hear({ kind: 'recall', tier: 'tiny', slots: 1, busy });
+  const held = [take(), take()];
+  hear({ kind: 'grant', tier: 'tiny', slots: 3 });
+  recall(1);
+  assert.deepEqual(given.splice(0), [1], 'the idle one goes');
+  const [first, second] = (await Promise.all(held)) as [Slot, Slot];
+  const [third, fourth] = [take(), take()];
+  first.release();
+  assert.deepEqual(given.splice(0), [], 'in the place of a busy one');
+  recall(0);
+  assert.deepEqual(given.splice(0), [], 'none is idle');
+  wants.length = 0;
+  recall(1);
+  assert.deepEqual(given.splice(0), [0], 'how long a slot is held, for those who wait for it');
+  recall(0);
+  second.release();
+  assert.deepEqual([given.splice(0), wants.splice(0)], [[1], [1]], 'and how many wait here now');
+  (await third).release();
+  (await fourth).release();
+  assert.deepEqual([given, wants], [[], [0]]);
+  deadline.clear();
+  slots.close();
+});
+
+test('as many may wait in a worker as are its share of the node', async () => {
+  const { slots } = aWorker({ max_waiting: 3 });
+  const deadline = new Deadline(60_000);
+  const answers = Array.from({ length: 3 }, () => slots.acquire('tiny', deadline, 'http'));
+  assert.deepEqual(await answers[2], { retryAfterSeconds: 1 });
+  assert.equal(slots.usage().get('tiny')!.waiting, 2);
+  deadline.cancel(new Interruption('cancelled', 'x'));
+  deadline.clear();
+  slots.close();
+});
+
+test('what was heard of those who wait elsewhere is void when nobody waits here', async () => {
+  const { slots, hear } = aWorker();
+  const [deadline, impatient] = [new Deadline(60_000), new Deadline(60_000)];
+  const take = () => slots.acquire('tiny', deadline, 'http') as Promise<Slot>;
+  const first = take();
+  hear({ kind: 'limit', tier: 'tiny', limit: 1 });
+  hear({ kind: 'grant', tier: 'tiny', slots: 1 });
+  hear({ kind: 'contended', tier: 'tiny', waiting: 50, workers: 1, heldMs: 1000 });
+  assert.equal(slots.turnaroundMs('tiny'), 3000, 'its own turn, one of another worker, and itself');
+  const left = slots.acquire('tiny', impatient, 'http');
+  impatient.cancel(new Interruption('cancelled', 'x'));
+  await left;
+  (await first).release();
+  const heldMs = slots.turnaroundMs('tiny')!;
+  await take();
+  assert.equal(slots.turnaroundMs('tiny'), 2 * heldMs);
+  for (const one of [deadline, impatient]) one.clear();
+  slots.close();
+});
+
 test('one slot is passed to and fro between two workers that both want it', async () => {
   const node = new Node(1);
   const workers = [node.start(), node.start()];
@@ -423,19 +514,21 @@ test('one slot is passed to and fro between two workers that both want it', asyn
 
 test.run();
 
-/** The slots of a worker whose primary is the test, and how many it gave back each time. */
-function aWorker() {
+/** The slots of a worker whose primary is the test, and how many it gave back and wanted each time. */
+function aWorker(more: Partial<typeof queue> = {}) {
   let hear!: (message: ToWorker) => void;
   const given: number[] = [];
-  const slots = new LeasedSlots({ tiny: queue }, 2, {
+  const wants: number[] = [];
+  const slots = new LeasedSlots({ tiny: { ...queue, ...more } }, 2, {
     send: (message) => {
       if (message.kind === 'give') given.push(message.slots);
+      if (message.kind === 'want') wants.push(message.slots);
     },
     on: (listener) => {
       hear = listener;
     },
   });
-  return { slots, hear, given };
+  return { slots, hear, given, wants };
 }
 
 /** The primary's books, and what they have the workers told. */

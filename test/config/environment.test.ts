@@ -9,7 +9,8 @@ test('the environment goes before the file', () => {
   const yaml = `
 gateway: {url: "http://file/", api_key: file, max_attempts: 9}
 rag: {url: "http://file/"}
-server: {port: 1, host: file}
+server: {port: 1, host: file, allow_unauthenticated: true}
+traces: {sample_ratio: 0.5}
 log: {level: error}
 `;
   const config = aConfig(yaml, {
@@ -21,6 +22,8 @@ log: {level: error}
     DATABASE_URL: 'postgresql://user:pass@db:5432/tasks?sslmode=verify-full',
     SERVICE_PORT: '0',
     HOST: '::1',
+    ALLOW_UNAUTHENTICATED: 'false',
+    OTEL_TRACES_SAMPLER_ARG: '0.25',
     LOG_LEVEL: 'DEBUG',
     MAX_BODY_BYTES: '2048',
     GRACE_PERIOD_MS: '5',
@@ -33,6 +36,8 @@ log: {level: error}
   assert.is(config.store.directory, '/data');
   assert.is(config.store.database_url, 'postgresql://user:pass@db:5432/tasks?sslmode=verify-full');
   assert.equal([config.server.port, config.server.host], [0, '::1']);
+  assert.is(config.server.allow_unauthenticated, false);
+  assert.is(config.traces.sample_ratio, 0.25);
   assert.is(config.log.level, 'debug');
   assert.equal([config.server.max_body_bytes, config.server.grace_period_ms], [2048, 5]);
 });
@@ -66,6 +71,8 @@ test('a bad value is an error that names the variable', () => {
     MAX_BODY_BYTES: '8MiB',
     GRACE_PERIOD_MS: '-1',
     WORKERS: '0',
+    ALLOW_UNAUTHENTICATED: 'no',
+    OTEL_TRACES_SAMPLER_ARG: 'half',
   };
   assert.equal(pathsOf('', env), Object.keys(env).sort());
 });
@@ -192,6 +199,8 @@ test('a file that is not there is an error that says who named it', () => {
   assert.equal(paths({}, ['--config', '/tmp']), ['--config']);
   assert.equal(paths({}, ['--config']), ['--config']);
   assert.equal(paths({}, ['--config=']), ['--config']);
+  const [problem] = errorOf(() => loadConfig({ path: '/nowhere/a.yaml', env: {}, domains }))?.problems ?? [];
+  assert.is(problem?.found, '/nowhere/a.yaml (ENOENT)');
 });
 
 test.run();

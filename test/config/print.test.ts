@@ -37,7 +37,10 @@ test('a URL without credentials is printed as it is, an @ in its path too', () =
 
 test('the print is a configuration file with the same effect', () => {
   const config = aConfig('queues: {small: {timeout: 1.5}}\nembedded: {simulator: {output: "a: #b"}}');
-  assert.is(printableConfig(aConfig(printableConfig(config))), printableConfig(config));
+  const text = printableConfig(config);
+  assert.is(printableConfig(aConfig(text)), text);
+  const { rabbitmq, ...others } = JSON.parse(JSON.stringify(config));
+  assert.equal(parse(text), { ...others, rabbitmq: { ...rabbitmq, password: '***' } });
 });
 
 test('the print has the sections in the order of the reference', () => {

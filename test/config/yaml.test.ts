@@ -32,6 +32,15 @@ test('an alias is an error, one to itself too', () => {
   assert.equal(pathsOf('queues: &a\n  small: *a\n'), ['line 2, column 10']);
 });
 
+test('a key that is no text is an error that does not show it', () => {
+  const error = errorOf(() => aConfig('? [s3cret]\n: 1\n'));
+  assert.equal(
+    error?.problems.map(({ path }) => path),
+    ['line 1, column 3'],
+  );
+  assert.not.ok(error?.message.includes('s3cret'));
+});
+
 test('a merge key is a name as any other', () => {
   assert.equal(pathsOf('server: {<<: {port: 1}}'), ['server["<<"]']);
 });
@@ -58,6 +67,11 @@ test('a syntax error does not show the text around it', () => {
     'api_key: a\ns3cret\n',
     ']s3cret',
     'a: [1] "s3cret"',
+    '{a: 1}} s3cret',
+    'gateway: {api_key: !s3cret}',
+    'api_key: !s3cret x',
+    'api_key: "\\Us3cret12"',
+    '%s3cret\n',
   ]) {
     const error = errorOf(() => aConfig(text));
     assert.ok(error);

@@ -136,6 +136,44 @@ test('a drain does not wait for the next time that marks are due', async () => {
   outbox.close();
 });
 
+test('a drain ends in time, however many events wait for a broker that confirms none', async () => {
+  const { store } = aStore(Array.from({ length: 600 }, (_, n) => aRecord(`t-${n}`)));
+  const { publisher, sent } = aPublisher();
+  const outbox = openOutbox({ store, publisher, names, log, graceMs: 0 });
+  let hasEnded = false;
+  void outbox.drain(100).then(() => {
+    hasEnded = true;
+  });
+  await until(() => hasEnded, 'the end of the drain');
+  assert.equal(sent.length, 512);
+  outbox.close();
+});
+
+test('a drain leaves nothing to others, also when a sweep that does so is under way', async () => {
+  const waiting = [{ ...aRecord('t-1'), finishedAt: Date.now() }];
+  let read = () => {};
+  const isRead = new Promise<void>((resolve) => {
+    read = resolve;
+  });
+  const store = {
+    unpublished: async (_: number, before = Number.POSITIVE_INFINITY) => {
+      await isRead;
+      return waiting.filter(({ finishedAt }) => finishedAt < before);
+    },
+    markPublished: async () => void waiting.pop(),
+  };
+  const { publisher, sent, confirmAll } = aPublisher();
+  const outbox = onSharedStore(store, publisher);
+  publisher.onOpen?.();
+  const drained = outbox.drain(5000);
+  read();
+  const confirming = setInterval(confirmAll, 1);
+  await drained;
+  clearInterval(confirming);
+  assert.deepEqual([sent.length, waiting], [1, []]);
+  outbox.close();
+});
+
 test('whoever asks between the confirm and the clearing of the mark is told at once', async () => {
   const record = aRecord('t-1');
   const { store } = aStore([record]);

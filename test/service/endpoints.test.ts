@@ -71,6 +71,7 @@ test('an endpoint that is down is left alone, and tried again after a while', as
   const refused = await service.execute(aTask({ tier: 'large' }));
   assert.deepEqual([refused.status, refused.body.code], [503, 'gateway_unavailable']);
   assert.match(refused.body.detail, /big is down/);
+  assert.equal(refused.headers['retry-after'], '1');
   assert.equal(await calls(), before);
   // The others do not notice.
   assert.equal((await service.execute(aTask({ tier: 'tiny' }))).body.tier, 'tiny');

@@ -2,6 +2,7 @@ import type { Config } from '../config/schema.js';
 import type { Failed, Receipt } from '../contracts/outcome.js';
 import { traceIdOf } from '../contracts/trace-context.js';
 import type { Log } from './log.js';
+import { loggedDetail } from './logged-detail.js';
 import type { Metrics } from './metrics.js';
 import { cancelledAfter, type Executed } from './outcome.js';
 import type { RecentTasks } from './recent-tasks.js';
@@ -128,7 +129,10 @@ export class Ending {
       tier: outcome.tier,
       model: outcome.model,
       status: outcome.status,
-      ...(outcome.status === 'failed' && { code: outcome.code, detail: this.#loggedDetail(outcome) }),
+      ...(outcome.status === 'failed' && {
+        code: outcome.code,
+        detail: loggedDetail(config, outcome.code, outcome.detail),
+      }),
       tokens_used: outcome.tokens_used,
       execution_time_ms: outcome.execution_time_ms,
       timings: outcome.timings,
@@ -139,22 +143,9 @@ export class Ending {
     if (config.prompts && output !== undefined)
       log.info({ event: 'output', task_id: taskId, output: Buffer.from(output).toString() });
   }
-
-  /** Without what may repeat the text of the task or of the model, unless prompts are logged. */
-  #loggedDetail({ code, detail }: Failed): string | undefined {
-    if (this.#parts.config.prompts) return detail;
-    if (tellsOfContent.has(code)) return undefined;
-    return quotesGateway.test(detail) ? detail.slice(0, detail.indexOf(':')) : detail;
-  }
 }
 
 const RECORD_RETRY_MS = 500;
-const tellsOfContent: ReadonlySet<Failed['code']> = new Set([
-  'refused',
-  'needs_clarification',
-  'output_invalid',
-]);
-const quotesGateway = /^the gateway (?:answered|reported)[^:]*:/;
 
 function recordOf(task: RunningTask, { outcome }: Executed): TaskRecord {
   const { resolved, trace, origin } = task;

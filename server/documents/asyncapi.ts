@@ -228,7 +228,7 @@ All queues but the last are durable quorum queues. Dead letters go by the fanout
 | \`worker.task.suspect.{tier}\` | tasks whose process died twice | the same, one by one |
 | \`worker.task.delay.{ms}\` | tasks between two attempts | after the time, back to their tier's queue |
 | \`worker.task.dead\` | what was given up | by \`npm run dead-letters\` |
-| \`worker.task.unrouted\` | outcomes that nobody had bound a queue for | by whoever reads them |
+| \`worker.task.unrouted\` | outcomes that nobody had bound a queue for, tasks sent to a tier that does not exist | by whoever reads them |
 | \`worker.task.cancelled\` | cancellations; one consumer at a time | when they are noted; else after 7 days, or above 100,000 the oldest |
 | \`worker.task.cancelled.{id}\` | cancellations; classic, exclusive, one for each connection | with an ack |
 `;

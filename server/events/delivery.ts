@@ -6,6 +6,7 @@ import { parseEvent } from '../../contracts/parse-event.js';
 import type { EventAttributes, ParsedEvent, ParsedTask } from '../../contracts/threads.js';
 import { INLINE_BYTES, type Pools } from '../../pool/pools.js';
 import type { Log } from '../log.js';
+import { loggedDetail } from '../logged-detail.js';
 import { type ResolvedTask, resolve } from '../resolution.js';
 import type { TaskOutcome } from '../running-task.js';
 import { type ArtifactStore, StoreUnavailable, type TaskOrigin } from '../store/store.js';
@@ -59,7 +60,8 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
   const { message, tier } = delivery;
   const limit = config.rabbitmq.max_message_bytes;
   if (message.content.length > limit) {
-    return deadLetter(parts, delivery, 'payload_too_large', `a message must have at most ${limit} bytes`);
+    const detail = `a message must have at most ${limit} bytes`;
+    return deadLetter(parts, delivery, undefined, 'payload_too_large', detail);
   }
   const event = await read(parts, message);
   const { parsed } = event;
@@ -89,7 +91,7 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
     if (!(error instanceof Conflict)) throw error;
     // It may have been taken before the other body was recorded, and is not waited for any longer.
     await parts.store.dropQueued(resolved.task.task_id, resolved.requestHash);
-    return deadLetter(parts, delivery, 'task_conflict', error.message);
+    return deadLetter(parts, delivery, resolved.task.task_id, 'task_conflict', error.message);
   }
 }
 
@@ -223,7 +225,7 @@ async function conclude(
   if (final) {
     await parts.outbox.confirmed(task.task_id);
     if (outcome.status === 'completed' || failures[outcome.code].delivery === 'ack') return 'ack';
-    return deadLetter(parts, delivery, outcome.code, outcome.detail);
+    return deadLetter(parts, delivery, task.task_id, outcome.code, outcome.detail);
   }
   if (outcome.status === 'completed') throw new Error('a completed outcome is final');
   switch (outcome.code) {
@@ -241,7 +243,7 @@ async function conclude(
       // Not even recorded, or it would be final: a fault of ours that meets this message every time.
       if (attempt >= parts.config.rabbitmq.max_attempts) {
         await parts.store.dropQueued(task.task_id, requestHash);
-        return deadLetter(parts, delivery, outcome.code, outcome.detail);
+        return deadLetter(parts, delivery, task.task_id, outcome.code, outcome.detail);
       }
       return retryLater(parts, delivery, attempt, attempt);
     default:
@@ -292,25 +294,33 @@ async function reject(
     const rejection = { taskId: claims.taskId, domain: claims.domain ?? '', content, code, detail, origin };
     if (await tasks.reject(rejection)) await outbox.confirmed(claims.taskId);
   }
-  return deadLetter(parts, delivery, code, detail);
+  return deadLetter(parts, delivery, claims.taskId, code, detail);
 }
 
 async function deadLetter(
-  { names, publisher, log }: DeliveryParts,
+  { config, names, publisher, log }: DeliveryParts,
   { tier, message }: Delivery,
+  taskId: string | undefined,
   code: FailureCode,
   detail: string,
 ): Promise<DeliveryVerdict> {
   const attempts = countIn(message.properties.headers, ownHeaders.attempts) + 1;
-  await publisher.keep(
-    again(message, names.deadLetters, names.ready(tier), {
-      [ownHeaders.reason]: code,
-      [ownHeaders.detail]: detail.slice(0, DETAIL_CHARACTERS),
-      [ownHeaders.attempts]: attempts,
-      [ownHeaders.queue]: names.ready(tier),
-    }),
-  );
-  log.warn({ event: 'message_dead_lettered', tier, code, detail: detail.slice(0, 200), attempts });
+  const letter = again(message, names.deadLetters, names.ready(tier), {
+    [ownHeaders.reason]: code,
+    [ownHeaders.detail]: detail.slice(0, DETAIL_CHARACTERS),
+    [ownHeaders.attempts]: attempts,
+    [ownHeaders.queue]: names.ready(tier),
+  });
+  await publisher.keep(letter);
+  log.warn({
+    event: 'message_dead_lettered',
+    ...(taskId !== undefined && { task_id: taskId }),
+    message_id: letter.options.messageId,
+    tier,
+    code,
+    detail: loggedDetail(config.log, code, detail)?.slice(0, 200),
+    attempts,
+  });
   return 'ack';
 }
 

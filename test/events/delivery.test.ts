@@ -39,6 +39,12 @@ test.before.each(async () => {
 const asEvent = { contentType: 'application/cloudevents+json' };
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 
+/** What the log says of the dead letter of a task. */
+function deadLettered(taskId: string): Record<string, unknown> | undefined {
+  const lines = under.logged as Record<string, unknown>[];
+  return lines.find(({ event, task_id }) => event === 'message_dead_lettered' && task_id === taskId);
+}
+
 /** The dead letters, once so many are there: the event of a task may be seen before its letter is. */
 async function deadLetters(count: number): Promise<ConsumeMessage[]> {
   const taken: ConsumeMessage[] = [];
@@ -214,7 +220,7 @@ test('DELETE of a task that failed by HTTP, and waits nowhere, is a conflict', a
 });
 
 test('after max_attempts the task has failed for good, and its message is a dead letter', async () => {
-  await under.knobs({ status: 503 });
+  await under.knobs({ status: 503, body: 'what was asked' });
   const task = aTinyTask();
   await under.orchestrator.ready(task, { correlationId: 'c-1' });
   const { event, routingKey } = await outcomeOf(under, task.task_id);
@@ -227,7 +233,12 @@ test('after max_attempts the task has failed for good, and its message is a dead
   assert.equal(headers!['x-reason'], 'gateway_unavailable');
   assert.equal(headers!['x-attempts'], 3);
   assert.equal(headers!['x-queue'], under.queue('ready.tiny'));
-  assert.match(headers!['x-detail'], /\S/);
+  assert.equal(headers!['x-detail'], 'the gateway answered 503: what was asked');
+  await until(async () => deadLettered(task.task_id) !== undefined, 'the line of the dead letter');
+  const line = deadLettered(task.task_id)!;
+  assert.equal(line.message_id, letter!.properties.messageId);
+  // What a gateway says may be of the task, which the log does not tell.
+  assert.equal(line.detail, 'the gateway answered 503');
   assert.equal(correlationId, 'c-1');
   assert.equal(JSON.parse(letter!.content.toString()).data.task_id, task.task_id);
   assert.equal((await under.ask('GET', `/tasks/${task.task_id}`)).body.status, 'failed');

@@ -149,6 +149,23 @@ test('a drain ends in time, however many events wait for a broker that confirms 
   outbox.close();
 });
 
+test('with the broker away nothing is held in memory, and a stop does not wait for it', async () => {
+  const record = aRecord('t-1');
+  const { store } = aStore([record]);
+  const { publisher, sent } = aPublisher();
+  const away: Publisher = { ...publisher, open: false };
+  const outbox = openOutbox({ store, publisher: away, names, log, graceMs: 0 });
+  outbox.offer(record, undefined);
+  away.onOpen?.();
+  let hasEnded = false;
+  void outbox.drain(600_000).then(() => {
+    hasEnded = true;
+  });
+  await until(() => hasEnded, 'the end of the drain');
+  assert.deepEqual([sent.length, outbox.underWay], [0, 0]);
+  outbox.close();
+});
+
 test('a drain leaves nothing to others, also when a sweep that does so is under way', async () => {
   const waiting = [{ ...aRecord('t-1'), finishedAt: Date.now() }];
   let read = () => {};
@@ -225,9 +242,15 @@ test('whoever waits for the same event is told, however many they are', async ()
   const { publisher, confirmAll } = aPublisher();
   const outbox = openOutbox({ store, publisher, names, log, graceMs: 0 });
   outbox.offer(record, undefined);
-  const told = Promise.all([outbox.confirmed('t-1'), outbox.confirmed('t-1'), outbox.confirmed('t-1')]);
+  let told = 0;
+  const waiters = [1, 2, 3].map(async () => {
+    await outbox.confirmed('t-1');
+    told++;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(told, 0, 'not before the broker has confirmed');
   confirmAll();
-  await told;
+  await Promise.all(waiters);
   outbox.close();
 });
 

@@ -149,6 +149,31 @@ test('a drain ends in time, however many events wait for a broker that confirms 
   outbox.close();
 });
 
+test('marks that the store does not clear are cleared when it does, and nothing is published twice', async () => {
+  const records = [aRecord('t-1'), aRecord('t-2')];
+  const { store, waiting, release } = aStore(records);
+  const { publisher, sent, confirmAll } = aPublisher();
+  let failures = 2;
+  const refusing: ArtifactStore = {
+    ...store,
+    markPublished: (marked) =>
+      failures-- > 0 ? Promise.reject(new Error('the disk is full')) : store.markPublished(marked),
+  };
+  const outbox = openOutbox({ store: refusing, publisher, names, log, graceMs: 0 });
+  release();
+  outbox.offer(records[0]!, undefined);
+  confirmAll();
+  await until(() => failures < 2, 'the first time');
+  outbox.offer(records[1]!, undefined);
+  publisher.onOpen?.();
+  await until(() => {
+    confirmAll();
+    return waiting.size === 0 && outbox.underWay === 0;
+  }, 'all marks cleared');
+  assert.equal(sent.length, 2);
+  outbox.close();
+});
+
 test('with the broker away nothing is held in memory, and a stop does not wait for it', async () => {
   const record = aRecord('t-1');
   const { store } = aStore([record]);

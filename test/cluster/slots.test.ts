@@ -263,6 +263,14 @@ test('of slots that are free, each goes to the one who has least of those who wa
   assert.deepEqual(granted(), ['2 grant 2', '3 grant 1']);
 });
 
+test('of a tier that is not known yet nothing is handed out, and who wants some is not forgotten', () => {
+  const { ledger, sent } = aLedger(5);
+  ledger.want(1, 'new', 2);
+  assert.deepEqual([ledger.held('new'), sent], [0, []]);
+  ledger.resize('new', 1);
+  assert.deepEqual(sent.map(short), ['1 grant 1']);
+});
+
 test('a worker hears who waits elsewhere and how long a slot is held, also when only giving told of it', async () => {
   const { ledger, sent } = aLedger(1);
   const contended = () =>

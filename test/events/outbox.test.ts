@@ -130,7 +130,7 @@ test('a drain does not wait for the next time that marks are due', async () => {
   release();
   outbox.offer(record, undefined);
   confirmAll();
-  await outbox.drain(5000);
+  await outbox.drain(600_000);
   assert.equal(waiting.size, 0);
   assert.equal(outbox.underWay, 0);
   outbox.close();
@@ -146,6 +146,48 @@ test('a drain ends in time, however many events wait for a broker that confirms 
   });
   await until(() => hasEnded, 'the end of the drain');
   assert.equal(sent.length, 512);
+  outbox.close();
+});
+
+test('marks that the store does not clear are cleared when it does, and nothing is published twice', async () => {
+  const records = [aRecord('t-1'), aRecord('t-2')];
+  const { store, waiting, release } = aStore(records);
+  const { publisher, sent, confirmAll } = aPublisher();
+  let failures = 2;
+  const refusing: ArtifactStore = {
+    ...store,
+    markPublished: (marked) =>
+      failures-- > 0 ? Promise.reject(new Error('the disk is full')) : store.markPublished(marked),
+  };
+  const outbox = openOutbox({ store: refusing, publisher, names, log, graceMs: 0 });
+  release();
+  outbox.offer(records[0]!, undefined);
+  confirmAll();
+  await until(() => failures < 2, 'the first time');
+  outbox.offer(records[1]!, undefined);
+  publisher.onOpen?.();
+  await until(() => {
+    confirmAll();
+    return waiting.size === 0 && outbox.underWay === 0;
+  }, 'all marks cleared');
+  assert.equal(sent.length, 2);
+  outbox.close();
+});
+
+test('with the broker away nothing is held in memory, and a stop does not wait for it', async () => {
+  const record = aRecord('t-1');
+  const { store } = aStore([record]);
+  const { publisher, sent } = aPublisher();
+  const away: Publisher = { ...publisher, open: false };
+  const outbox = openOutbox({ store, publisher: away, names, log, graceMs: 0 });
+  outbox.offer(record, undefined);
+  away.onOpen?.();
+  let hasEnded = false;
+  void outbox.drain(600_000).then(() => {
+    hasEnded = true;
+  });
+  await until(() => hasEnded, 'the end of the drain');
+  assert.deepEqual([sent.length, outbox.underWay], [0, 0]);
   outbox.close();
 });
 
@@ -225,9 +267,15 @@ test('whoever waits for the same event is told, however many they are', async ()
   const { publisher, confirmAll } = aPublisher();
   const outbox = openOutbox({ store, publisher, names, log, graceMs: 0 });
   outbox.offer(record, undefined);
-  const told = Promise.all([outbox.confirmed('t-1'), outbox.confirmed('t-1'), outbox.confirmed('t-1')]);
+  let told = 0;
+  const waiters = [1, 2, 3].map(async () => {
+    await outbox.confirmed('t-1');
+    told++;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(told, 0, 'not before the broker has confirmed');
   confirmAll();
-  await told;
+  await Promise.all(waiters);
   outbox.close();
 });
 

@@ -203,6 +203,7 @@ test('where a message comes from goes along with its task', async () => {
     { correlationId: 'c-2' },
   );
   assert.equal(await originOf({}), undefined);
+  assert.equal((await delivered({})).submitted.from, 'events');
 });
 
 test('what a stopping process gives back keeps its place, or its count where it has one', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { aTask, atService, type ServiceUnderTest } from './at-service.js';
+import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('adaptive limit of a tier');
 const CONCURRENCY = 32;
@@ -44,5 +44,28 @@ for (const [adaptive, expectation] of [
     }
   });
 }
+
+test('an endpoint that refuses calls gets fewer at once', async () => {
+  service = await atService(yaml(true));
+  const limit = async () => {
+    const { text } = await service.ask('GET', '/metrics');
+    return Number(/^worker_service_slots_limit\{tier="tiny"\} (\d+)$/m.exec(text)![1]);
+  };
+  try {
+    await service.knobs({ ttftMs: 20 });
+    await until(async () => {
+      await openAtOnce(60);
+      return (await limit()) >= 4;
+    }, 'a limit that can fall');
+    const before = await limit();
+    await service.knobs({ status: 503 });
+    await until(async () => {
+      await Promise.all(Array.from({ length: 10 }, () => service.execute(aTask({ tier: 'tiny' }))));
+      return (await limit()) < before;
+    }, 'a lower limit');
+  } finally {
+    await service.close();
+  }
+});
 
 test.run();

@@ -1,5 +1,6 @@
 import { type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
+import sonicBoom from 'sonic-boom';
 import type { Config } from '../config/schema.js';
 
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'level'>;
@@ -15,13 +16,44 @@ export function openLog(config: Config): Log {
     timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  // Written in the background: a line per task must not cost each task a write of its own.
-  if (!process.stdout.isTTY) {
-    const batches = config.server.workers > 1 ? whole : large;
-    return pino(options, pino.destination({ dest: 1, sync: false, periodicFlush: 100, ...batches }));
-  }
-  return pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' }));
+  if (process.stdout.isTTY) return pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' }));
+  const output = openOutput(config.server.workers > 1 ? whole : large);
+  const log = pino(options, output);
+  let dropped = 0;
+  output.on('drop', () => dropped++);
+  output.on('drain', () => {
+    if (dropped === 0) return;
+    const count = dropped;
+    dropped = 0;
+    log.warn({ event: 'log_lines_dropped', count });
+  });
+  return log;
 }
+
+/**
+ * Written in the background: a line per task must not cost each task a write of its own. A reader that has gone, or a
+ * disk that is full, costs lines, never the service: what waits is written when that is possible again, or at the end.
+ */
+function openOutput(batches: typeof whole): sonicBoom.SonicBoom {
+  let triesLeft = Number.POSITIVE_INFINITY;
+  const retryEAGAIN = () => triesLeft-- > 0;
+  const always = { dest: 1, sync: false, periodicFlush: 100, maxLength: MOST_WAITING_BYTES };
+  const output = new sonicBoom.SonicBoom({ ...always, ...batches, retryEAGAIN });
+  output.on('error', () => {});
+  process.once('exit', () => {
+    triesLeft = TRIES_AT_EXIT;
+    try {
+      output.flushSync();
+    } catch {
+      // Thrown from here it would keep the process alive, and nobody is left to tell.
+    }
+  });
+  return output;
+}
+
+const MOST_WAITING_BYTES = 16 * 1024 * 1024;
+/** Each waits 100 ms. */
+const TRIES_AT_EXIT = 20;
 
 /** Paths with wildcards would cost a line ten times as much. */
 const secretPaths = [

@@ -137,7 +137,8 @@ test('what is no task is a dead letter that says why, and has an event where it 
   assert.deepEqual(reasonOf(large.published), ['payload_too_large', most]);
   const other = await delivered({ isConflict: true });
   assert.match(String(reasonOf(other.published)), /^task_conflict,\S/);
-  for (const { done } of [nobody, large, other]) assert.deepEqual(done, []);
+  assert.deepEqual(other.done, ['drop the note']);
+  for (const { done } of [nobody, large]) assert.deepEqual(done, []);
 });
 
 test('what failed for now waits longer after each attempt, and for a slot without having had one', async () => {

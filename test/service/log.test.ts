@@ -1,12 +1,22 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
 import { suite } from 'uvu';
+import { freePort, gone } from '../../bench/servers/processes.js';
 import { traceContextOf, traceIdOf } from '../../contracts/trace-context.js';
-import { atCluster } from '../cluster/at-cluster.js';
-import { aTask, atService, call, type ServiceUnderTest, until } from './at-service.js';
+import { atCluster, type ClusterUnderTest } from '../cluster/at-cluster.js';
+import { aTask, atService, call, type ServiceUnderTest, sleep, until } from './at-service.js';
 
 const test = suite('logs');
 let service: ServiceUnderTest | undefined;
+const serviceMain = fileURLToPath(new URL('../../server/main.js', import.meta.url));
+const nowhere = 'http://127.0.0.1:9/v1';
 const json = { 'content-type': 'application/json' };
 const secret = 'k3y-of-the-gateway';
 const marker = 'the-secret-recipe';
@@ -128,6 +138,98 @@ test('the level changes while the node runs, in all of its processes', async () 
   } finally {
     await cluster.close();
   }
+});
+
+/** The exit code after SIGTERM; undefined when it does not end. */
+async function stopped({ primary, exited }: Pick<ClusterUnderTest, 'primary' | 'exited'>) {
+  primary.kill('SIGTERM');
+  const code = await Promise.race([exited, setTimeout(30_000, undefined, { ref: false })]);
+  primary.kill('SIGKILL');
+  await exited;
+  return code;
+}
+
+test('a node whose log nobody reads any more goes on, and ends when it is told to', async () => {
+  const cluster = await atCluster();
+  try {
+    const workers = cluster.workers();
+    cluster.primary.stdout!.destroy();
+    for (let i = 0; i < 20; i++) {
+      const { status } = await call(`${cluster.url}/execute`, 'POST', JSON.stringify(aTask()), json);
+      assert.equal(status, 200);
+    }
+    assert.deepEqual(cluster.workers(), workers);
+    assert.equal(await stopped(cluster), 0);
+    await gone(workers);
+  } finally {
+    await cluster.close();
+  }
+});
+
+test('so does one whose log is on a full disk', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'worker-service-'));
+  const full = openSync('/dev/full', 'w');
+  const port = await freePort();
+  const settings = {
+    WORKERS: '1',
+    SERVICE_PORT: String(port),
+    DATA_DIR: directory,
+    MODEL_GATEWAY_URL: nowhere,
+  };
+  const primary = spawn(process.execPath, [serviceMain], {
+    env: { PATH: process.env.PATH, ...settings },
+    stdio: ['ignore', full, 'inherit'],
+  });
+  closeSync(full);
+  const exited = once(primary, 'exit').then(([code]) => code as number | null);
+  try {
+    const url = `http://127.0.0.1:${port}`;
+    const answers = () => call(`${url}/health/live`, 'GET').then(Boolean, () => false);
+    await until(answers, 'it answers');
+    const answer = await call(`${url}/execute`, 'POST', JSON.stringify(aTask({ tier: 'tiny' })), json);
+    assert.equal(answer.body.code, 'gateway_unavailable');
+    await sleep(300); // so that the line has been refused
+    assert.equal(await stopped({ primary, exited }), 0);
+  } finally {
+    primary.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test('lines that a reader is too slow for are dropped, and counted when he reads on', async () => {
+  const program = `
+    import { openLog } from ${JSON.stringify(new URL('../../server/log.js', import.meta.url).href)};
+    const log = openLog({ log: { level: 'info' }, server: { workers: 1 } });
+    for (let number = 0; number < 300; number++) {
+      log.info({ number, padding: 'x'.repeat(100_000) });
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    process.stderr.write('written');
+    process.stdin.once('data', () => {
+      log.info({ event: 'last' });
+      process.stdin.destroy();
+    });
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
+  const exited = once(child, 'exit');
+  await once(child.stderr, 'data');
+  let output = '';
+  child.stdout.on('data', (text: Buffer) => {
+    output += text.toString();
+  });
+  await until(() => output.includes('log_lines_dropped'), 'the count of the lines that were dropped');
+  child.stdin.end('go on');
+  assert.deepEqual((await exited)[0], 0);
+  const lines = output
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const kept = lines.filter(({ number }) => number !== undefined);
+  const { count } = lines.find(({ event }) => event === 'log_lines_dropped');
+  assert.equal(kept.length + count, 300);
+  // What fits into 16 MiB, and what the pipe holds.
+  assert.ok(kept.length > 150 && kept.length < 200, String(kept.length));
+  assert.equal(lines.at(-1).event, 'last');
 });
 
 test.run();

@@ -3,6 +3,7 @@ import { printableConfig } from '../config/print.js';
 import type { Config } from '../config/schema.js';
 import type { WorkerSeat } from '../contracts/cluster.js';
 import { domainNames } from '../domains/registry.js';
+import { orderOf } from './arguments.js';
 import { openLink, seatOf } from './cluster/link.js';
 import { openPrimary } from './cluster/primary.js';
 import { type Log, openLog } from './log.js';
@@ -12,10 +13,16 @@ import { startService } from './service.js';
 await main();
 
 async function main(): Promise<void> {
+  const order = orderOf(process.argv.slice(2));
+  if (typeof order === 'object') {
+    (order.exitCode === 0 ? process.stdout : process.stderr).write(order.print);
+    process.exitCode = order.exitCode;
+    return;
+  }
   const config = readConfig();
   // Its line to the primary would keep a worker alive.
   if (config === undefined) process.exit(1);
-  if (process.argv.includes('--check-config')) {
+  if (order === 'check') {
     process.stdout.write(printableConfig(config));
     return;
   }

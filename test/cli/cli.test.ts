@@ -24,9 +24,9 @@ interface Ended {
 
 function run(
   args: string[],
-  { input = '', env = {} }: { input?: string; env?: object } = {},
+  { input = '', env = {}, program = main }: { input?: string; env?: object; program?: string } = {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [program, ...args], {
     env: { ...process.env, WORKER_SERVICE_URL: service.url, WORKER_SERVICE_TOKEN: token, ...env },
   });
   const ended = { stdout: '', stderr: '' };
@@ -131,6 +131,29 @@ test('check and serve tell of all files that are missing, and end with 1', async
     const { code, stderr } = await run([command], { env });
     assert.equal(code, 1, command);
     for (const name of Object.keys(env)) assert.match(stderr, new RegExp(`^  ${name}: .*/nowhere`, 'm'));
+  }
+});
+
+test('what starts the service takes its own arguments, and no others', async () => {
+  const program = fileURLToPath(new URL('../../server/main.js', import.meta.url));
+  const config = join(directory, 'config.yaml');
+  writeFileSync(config, 'queues: {tiny: {concurrency: 7}}');
+  const good = await run(['--check-config', `--config=${config}`], { program });
+  assert.deepEqual([good.code, good.stderr], [0, '']);
+  assert.match(good.stdout, /concurrency: 7/);
+  const help = await run(['--help'], { program });
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /--check-config/);
+  for (const [args, fault] of [
+    [['--chek-config'], /'--chek-config'/],
+    [['serve', '--config', config, 'now'], /'now'/],
+    [['--check-config=yes'], /'--check-config'/],
+    [['--config'], /'--config <value>'/],
+  ] as const) {
+    const { code, stdout, stderr } = await run([...args], { program });
+    assert.deepEqual([code, stdout], [2, ''], args.join(' '));
+    assert.match(stderr, fault);
+    assert.match(stderr, /Usage:/);
   }
 });
 

@@ -2,9 +2,9 @@ import type { DeadLetter } from './dead-letters.js';
 
 /** Dead letters as a table for a terminal, one a line. */
 export function deadLetterTable(letters: readonly DeadLetter[]): string {
-  const heads = ['MESSAGE', 'TASK', 'QUEUE', 'REASON', 'ATTEMPTS', 'REPLAYS', 'AGE', 'BYTES'];
-  const rows = letters.map(({ messageId, taskId, queue, reason, attempts, replays, at, bytes }) =>
-    [messageId, taskId, queue, reason, attempts, replays, ageOf(at), bytes].map(shown),
+  const heads = ['MESSAGE', 'TASK', 'QUEUE', 'REASON', 'ATTEMPTS', 'REPLAYS', 'AGE', 'BYTES', 'DETAIL'];
+  const rows = letters.map(({ messageId, taskId, queue, reason, attempts, replays, at, bytes, detail }) =>
+    [messageId, taskId, queue, reason, attempts, replays, ageOf(at), bytes, beginningOf(detail)].map(shown),
   );
   const widths = heads.map((head, at) => Math.max(head.length, ...rows.map((row) => row[at]!.length)));
   const line = (cells: readonly string[]) => cells.map((cell, at) => cell.padEnd(widths[at]!)).join('  ');
@@ -15,6 +15,11 @@ export function deadLetterTable(letters: readonly DeadLetter[]): string {
 export function shown(value: string | number | undefined): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are meant
   return value === undefined ? '-' : String(value).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+}
+
+/** What has room behind the rest in a line that is still read; `--json` gives all of it. */
+function beginningOf(detail: string | undefined): string | undefined {
+  return detail === undefined || detail.length <= 100 ? detail : `${detail.slice(0, 99)}…`;
 }
 
 function ageOf(at: number | undefined): string | undefined {

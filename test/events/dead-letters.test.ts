@@ -67,6 +67,7 @@ async function listed(...args: string[]) {
       taskId?: string;
       queue: string;
       reason: string;
+      detail: string;
       attempts: number;
       replays: number;
     }[];
@@ -124,8 +125,10 @@ test('list shows what was given up and why, and takes nothing away', async () =>
     [`message-${task.task_id}`, task.task_id, under.queue('ready.tiny'), 'gateway_unavailable', 2, 0],
   );
   const table = await deadLetters(['list']);
-  assert.match(table.stdout, /^MESSAGE +TASK +QUEUE +REASON +ATTEMPTS +REPLAYS +AGE +BYTES$/m);
-  assert.match(table.stdout, /^po\?ison +- /m);
+  assert.match(table.stdout, /^MESSAGE +TASK +QUEUE +REASON +ATTEMPTS +REPLAYS +AGE +BYTES +DETAIL$/m);
+  assert.match(table.stdout, /^po\?ison +- .* {2}the body is not valid JSON$/m);
+  assert.ok(failed!.detail.length > 0);
+  assert.ok(table.stdout.includes(`  ${failed!.detail.slice(0, 99)}`));
   assert.match(table.stdout, /^2 of 2 dead letters in \S+ shown$/m);
   assert.equal((await listed('--limit', '1')).letters.length, 1);
   assert.equal((await listed('--reason', 'invalid_request')).letters.length, 1);

@@ -135,6 +135,7 @@ export class Tasks {
     if (this.#running.has(taskId) || (await this.#parts.leases.isHeld(taskId))) return false;
     const stored = await this.#parts.store.find(taskId);
     if (stored?.final) return stored.requestHash === requestHash;
+    if ((await this.#parts.store.pending(taskId))?.queuedHash !== undefined) return false;
     const { outcome, receipt } = unexecuted(taskId, requestHash, code, detail);
     const record: TaskRecord = {
       taskId,

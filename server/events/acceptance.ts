@@ -62,7 +62,11 @@ export async function acceptTask(
   const message = {
     exchange: names.exchange,
     routingKey: names.routing.ready(tier),
-    content: Buffer.concat([Buffer.from(`${envelope.slice(0, -1)},"data":`), data, Buffer.from('}')]),
+    content: Buffer.concat([
+      Buffer.from(`${envelope.slice(0, -1)},"data":`),
+      withoutMark(data),
+      Buffer.from('}'),
+    ]),
     options: {
       messageId: id,
       type: eventTypes.taskReady,
@@ -85,4 +89,10 @@ export async function acceptTask(
     if (error instanceof PublishGivenUp) return { unavailable: error.message };
     throw error;
   }
+}
+
+/** A byte order mark may begin a JSON text that is parsed (RFC 8259, 8.1), and would make the envelope around it none. */
+function withoutMark(data: Uint8Array): Uint8Array {
+  const hasMark = data[0] === 0xef && data[1] === 0xbb && data[2] === 0xbf;
+  return hasMark ? data.subarray(3) : data;
 }

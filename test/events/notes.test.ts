@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { ConsumeMessage } from 'amqplib';
 import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
+import { parseEvent } from '../../contracts/parse-event.js';
 import { parseTask } from '../../contracts/parse-task.js';
 import { domainNames } from '../../domains/registry.js';
 import { type AcceptanceParts, acceptTask } from '../../server/events/acceptance.js';
@@ -87,6 +88,29 @@ test('once a body was executed it may be sent to the broker, which has had anoth
   assert.equal(await acceptTask(parts, task, Buffer.from('{}'), undefined), 'queued');
   assert.equal(await acceptTask(parts, other, Buffer.from('{}'), undefined), 'conflict');
   assert.deepEqual(noted, [task.requestHash]);
+});
+
+test('a body that begins with a byte order mark is the same task for the consumer', async () => {
+  const task = resolvedTask();
+  const sent: Outgoing[] = [];
+  const parts = {
+    config,
+    names: namesOf(config.rabbitmq),
+    tasks: { conflicts: () => false, conflictsElsewhere: async () => false },
+    store: { find: async () => undefined, pending: async () => undefined, noteQueued: async () => {} },
+    publisher: {
+      publish: async (message: Outgoing) => {
+        sent.push(message);
+        return 'confirmed';
+      },
+    },
+  } as unknown as AcceptanceParts;
+  const body = Buffer.from(`\uFEFF${JSON.stringify(task.task)}`);
+  assert.equal(await acceptTask(parts, task, body, undefined), 'queued');
+  const [{ content, options }] = sent as [Outgoing];
+  const { parsed } = parseEvent({ body: content, contentType: options.contentType, headers: {} });
+  assert.ok(parsed.kind === 'task');
+  assert.equal(parsed.task.task_id, task.task.task_id);
 });
 
 test('a store that does not take the note does not make the next attempt come at once', async () => {

@@ -99,6 +99,25 @@ test('who goes away before that is known leaves nothing behind', async () => {
   assert.equal(tasks.running, 0);
 });
 
+test('a message that is no task does not end the task of its id that waits in the broker', async () => {
+  const recorded: string[] = [];
+  let queuedHash: string | undefined = 'this body';
+  const tasks = saturated({
+    pending: async () => (queuedHash === undefined ? undefined : { queuedHash }),
+    record: async ({ taskId }: TaskRecord) => {
+      recorded.push(taskId);
+      return true;
+    },
+  });
+  const rejection = { taskId: 'task-1', domain: '', content: Buffer.from('{}'), origin: undefined };
+  const reject = () => tasks.reject({ ...rejection, code: 'invalid_request', detail: 'no task' });
+  assert.equal(await reject(), false);
+  assert.deepEqual(recorded, []);
+  queuedHash = undefined;
+  assert.equal(await reject(), true);
+  assert.deepEqual(recorded, ['task-1']);
+});
+
 /** Whose tier never has room: an execution comes to its end without a model. */
 function saturated(store: Partial<ArtifactStore>, more: Partial<TasksParts> = {}): Tasks {
   return new Tasks({

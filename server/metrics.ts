@@ -6,7 +6,7 @@ import type { Gateway } from './gateway/gateway.js';
 import type { Rag } from './rag.js';
 import { CounterSeries, HistogramSeries } from './series.js';
 import type { Slots } from './slots.js';
-import type { ArtifactStore, TaskRecord } from './store/store.js';
+import { type ArtifactStore, StoreUnavailable, type TaskRecord } from './store/store.js';
 
 /** What the service counts, in the Prometheus text format. */
 export interface Metrics {
@@ -216,13 +216,21 @@ function observe(
       self.set(events()?.underWay ?? 0);
     },
   );
+  /** None while the store is away, which the state may not know yet: the other metrics are wanted most then. */
+  const unpublished = async (most: number) => {
+    try {
+      return store.state().ok ? await store.unpublished(most) : [];
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return [];
+      throw error;
+    }
+  };
   gauge(
     'outbox_depth',
     `Outcomes whose event is not confirmed, counted up to ${MOST_COUNTED}.`,
     [],
     async (self) => {
-      const isRead = events() !== undefined && store.state().ok;
-      self.set(isRead ? (await store.unpublished(MOST_COUNTED)).length : 0);
+      self.set(events() === undefined ? 0 : (await unpublished(MOST_COUNTED)).length);
     },
     'max',
   );
@@ -231,7 +239,7 @@ function observe(
     'Age of the oldest outcome whose event is not confirmed.',
     [],
     async (self) => {
-      const [oldest] = store.state().ok ? await store.unpublished(1) : [];
+      const [oldest] = await unpublished(1);
       self.set(oldest === undefined ? 0 : (Date.now() - oldest.finishedAt) / 1000);
     },
     'max',

@@ -7,7 +7,10 @@ export function nodeReports(own: () => Promise<Report>, link: Link): () => Promi
   let last = 0;
   link.on((message) => {
     if (message.kind === 'measure')
-      void own().then((report) => link.send({ kind: 'measured', call: message.call, report }));
+      void own().then(
+        (report) => link.send({ kind: 'measured', call: message.call, report }),
+        () => {}, // the round ends without it
+      );
     if (message.kind !== 'reports') return;
     calls.get(message.call)?.(message.reports as readonly Report[]);
     calls.delete(message.call);

@@ -75,7 +75,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     return started;
   }
 
-  function fork(index: number): Promise<Worker> {
+  async function fork(index: number): Promise<Worker> {
     const seat: WorkerSeat = {
       workers: count,
       index,
@@ -95,6 +95,13 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         limits.configure(worker.id, message.queues);
         for (const limit of limits.messages()) send(worker.id, limit);
         resolve(worker);
+      });
+      worker.on('error', (error) => {
+        log.error({ event: 'worker_error', worker: index, error: error.message });
+        if (worker.process.pid !== undefined) return;
+        // It never was a process, and its exit will not be told.
+        delete cluster.workers?.[worker.id];
+        reject(new Error(`worker ${index} could not be started: ${error.message}`));
       });
       worker.once('exit', (code, signal) => {
         reject(new EndedBeforeItListened(index, code, signal));
@@ -294,9 +301,9 @@ class EndedBeforeItListened extends Error {
   }
 }
 
-/** As for a wrong configuration, and not because somebody killed it. */
+/** As for a wrong configuration, or a machine without room for a process, and not because somebody killed it. */
 const endedByItself = (error: Error): boolean =>
-  error instanceof EndedBeforeItListened && error.signal === null;
+  !(error instanceof EndedBeforeItListened) || error.signal === null;
 
 const FREE_AFTER_MS = 50;
 /** Beyond the grace period, for what comes after it. */

@@ -28,7 +28,7 @@ export class Deadline {
     this.at = performance.now() + timeoutMs;
     this.#timer = setTimeout(() => {
       const seconds = Math.round(timeoutMs / 100) / 10;
-      this.cancel(new Interruption('deadline_exceeded', `the tier's limit of ${seconds} s has passed`));
+      this.cancel(new Interruption('deadline_exceeded', `the task's limit of ${seconds} s has passed`));
     }, timeoutMs);
   }
 

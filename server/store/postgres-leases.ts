@@ -116,7 +116,8 @@ export async function openPostgresLeases(options: PostgresLeasesOptions): Promis
     try {
       if (renewing.size > 0) learn(renewing, await renew([...renewing.keys()]));
     } catch (error) {
-      log?.warn({ err: error, tasks: renewing.size }, 'leases were not renewed');
+      const { message } = error as Error;
+      log?.warn({ event: 'leases_not_renewed', tasks: renewing.size, error: message });
     }
     nextHeartbeat = undefined;
     if (held.size > 0 && !closed) beatLater();
@@ -140,7 +141,7 @@ export async function openPostgresLeases(options: PostgresLeasesOptions): Promis
       if (held.get(taskId) !== lease) continue;
       if (!cancelled.has(taskId)) {
         held.delete(taskId);
-        log?.warn({ task_id: taskId }, 'a lease was lost to another process');
+        log?.warn({ event: 'lease_lost', task_id: taskId });
       } else if (cancelled.get(taskId) && !lease.cancelRequested) {
         lease.cancelRequested = true;
         leases.onCancelRequested?.(taskId);

@@ -99,7 +99,7 @@ test('the leases of a process that died run out, and it does not get them back',
     await waitFor(async () => (await theirs.claim('a', 'hash')) === 'granted');
     assert.equal(await ours.claim('a', 'hash'), 'held');
     await waitFor(() => warnings.length > 0);
-    assert.deepEqual(warnings, [{ task_id: 'a' }]);
+    assert.deepEqual(warnings, [{ event: 'lease_lost', task_id: 'a' }]);
     await ours.release('a');
     assert.equal(await theirs.isHeld('a'), true);
   });

@@ -209,7 +209,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
       (error: Error) => {
         log.error({ event: 'worker_start_failed', worker: index, error: error.message });
         // A file that is wrong by now stops no worker that has read it when it was right.
-        if (phase === 'open' && endedByItself(error) && seats.some((seat) => seat !== undefined))
+        if (phase === 'open' && !wasKilled(error) && seats.some((seat) => seat !== undefined))
           respawnAfter(index, MAX_BACKOFF_MS);
         else died(index, null, null);
       },
@@ -223,8 +223,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
         await start(index);
         return;
       } catch (error) {
-        if (!(error instanceof EndedBeforeItListened) || endedByItself(error) || phase !== 'open')
-          throw error;
+        if (!wasKilled(error) || phase !== 'open') throw error;
         const backoff = backoffAfter(index, error.code, error.signal);
         if (backoff === undefined) throw error;
         await sleep(backoff);
@@ -301,9 +300,9 @@ class EndedBeforeItListened extends Error {
   }
 }
 
-/** As for a wrong configuration, or a machine without room for a process, and not because somebody killed it. */
-const endedByItself = (error: Error): boolean =>
-  !(error instanceof EndedBeforeItListened) || error.signal === null;
+/** By somebody, and not because the configuration is wrong, or the machine has no room for a process. */
+const wasKilled = (error: unknown): error is EndedBeforeItListened =>
+  error instanceof EndedBeforeItListened && error.signal !== null;
 
 const FREE_AFTER_MS = 50;
 /** Beyond the grace period, for what comes after it. */

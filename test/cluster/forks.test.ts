@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
 import { domainNames } from '../../domains/registry.js';
-import { nodeReports } from '../../server/cluster/node-reports.js';
 import { openPrimary } from '../../server/cluster/primary.js';
 import type { Log } from '../../server/log.js';
 import { until } from '../service/at-service.js';
@@ -63,26 +62,6 @@ test('the node goes on with the others, and begins it when that is possible agai
   } finally {
     await primary.close();
   }
-});
-
-test('a worker that cannot measure itself lives on', async () => {
-  const sent: object[] = [];
-  let hear: (message: never) => void = () => {};
-  const on = (listener: typeof hear) => {
-    hear = listener;
-  };
-  let isAway = true;
-  const own = async () => {
-    if (isAway) throw new Error('the store is away');
-    return { pid: 1 } as never;
-  };
-  nodeReports(own, { send: (message: object) => void sent.push(message), on } as never);
-  hear({ kind: 'measure', call: 1 } as never);
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  isAway = false;
-  hear({ kind: 'measure', call: 2 } as never);
-  await until(() => sent.length > 0, 'a report');
-  assert.deepEqual(sent, [{ kind: 'measured', call: 2, report: { pid: 1 } }]);
 });
 
 test.run();

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type ConfirmChannel, connect } from 'amqplib';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
+import { deadLetterTable } from '../../server/events/dead-letter-table.js';
 import { sleep, until } from '../service/at-service.js';
 import { aTinyTask, atBroker, type BrokerUnderTest, modelCalls, queuesAreEmpty } from './at-broker.js';
 
@@ -133,6 +134,17 @@ test('list shows what was given up and why, and takes nothing away', async () =>
   assert.equal((await listed('--limit', '1')).letters.length, 1);
   assert.equal((await listed('--reason', 'invalid_request')).letters.length, 1);
   assert.equal((await listed()).total, 2);
+});
+
+test('the table shows the beginning of a long detail', () => {
+  const letter = { messageId: 'm', taskId: 't', queue: 'q', reason: 'r', attempts: 1, replays: 0, bytes: 2 };
+  const detailOf = (detail: string | undefined) =>
+    deadLetterTable([{ ...letter, at: undefined, detail }])
+      .split('  ')
+      .at(-1);
+  assert.equal(detailOf('x'.repeat(100)), 'x'.repeat(100));
+  assert.equal(detailOf('x'.repeat(101)), `${'x'.repeat(99)}…`);
+  assert.equal(detailOf(undefined), '-');
 });
 
 test('a task that failed for good succeeds when it is replayed, and its end has a new id', async () => {

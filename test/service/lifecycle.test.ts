@@ -88,6 +88,7 @@ test('the deadline of a tier ends a task that hangs', async () => {
   await service.knobs({ hangBeforeHeaders: true });
   const { status, body } = await service.execute(aTask());
   assert.deepEqual([status, body.code, body.retryable], [504, 'deadline_exceeded', true]);
+  assert.equal(body.detail, "the task's limit of 1 s has passed");
   assert.equal((await service.stats()).open, 0);
 });
 

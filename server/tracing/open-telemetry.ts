@@ -66,10 +66,11 @@ export function openTelemetry(config: Config, endpoint: string, gatewayUrl: stri
       const parent = origin === undefined ? undefined : spanContextOf(origin);
       const under = parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent);
       const attributes = taskAttributes(task, from);
-      const startTime = performance.now();
+      const startTime = Date.now();
+      const epochMs = startTime - performance.now();
       const span = tracer.startSpan(`execute ${task.task.domain}`, { kind, attributes, startTime }, under);
       if (!span.isRecording()) return untold(contextOf(span, origin?.tracestate));
-      return new SpannedTask(tracer, span, origin?.tracestate, endpoints);
+      return new SpannedTask(tracer, span, origin?.tracestate, endpoints, epochMs);
     },
     // A collector that does not answer must not hold up the stop.
     close: () => Promise.race([provider.shutdown().catch(() => {}), passed(LAST_EXPORT_MS)]),
@@ -91,8 +92,20 @@ class SpannedTask implements TaskTrace {
   readonly #span: Span;
   readonly #tracestate: string | undefined;
   readonly #endpoints: Endpoints;
+  /**
+   * From `performance.now()` to the time of day, once for all spans of the task: OpenTelemetry takes the difference anew
+   * for each span, and one that ends with its parent would end after it.
+   */
+  readonly #epochMs: number;
 
-  constructor(tracer: Tracer, span: Span, tracestate: string | undefined, endpoints: Endpoints) {
+  constructor(
+    tracer: Tracer,
+    span: Span,
+    tracestate: string | undefined,
+    endpoints: Endpoints,
+    epochMs: number,
+  ) {
+    this.#epochMs = epochMs;
     this.#tracer = tracer;
     this.#span = span;
     this.#tracestate = tracestate;
@@ -102,7 +115,7 @@ class SpannedTask implements TaskTrace {
 
   begin(stage: string): StageTrace {
     const span = this.#start(this.#span, stage, performance.now());
-    return { context: this.#contextOf(span), end: () => span.end(performance.now()) };
+    return { context: this.#contextOf(span), end: () => span.end(this.#timeOf(performance.now())) };
   }
 
   beginCall(call: Parameters<TaskTrace['beginCall']>[0]): CallTrace {
@@ -115,19 +128,25 @@ class SpannedTask implements TaskTrace {
         const now = performance.now();
         const last = lastByteAt ?? now;
         const first = firstTokenAt ?? last;
-        this.#start(span, 'first token', startedAt).end(first);
-        if (firstTokenAt !== undefined) this.#start(span, 'stream', first).end(last);
-        if (lastByteAt !== undefined) this.#start(this.#span, 'validate', last).end(now);
-        finish(span, callResult(attempt), last);
+        this.#start(span, 'first token', startedAt).end(this.#timeOf(first));
+        if (firstTokenAt !== undefined) this.#start(span, 'stream', first).end(this.#timeOf(last));
+        if (lastByteAt !== undefined) this.#start(this.#span, 'validate', last).end(this.#timeOf(now));
+        finish(span, callResult(attempt), this.#timeOf(last));
       },
     };
   }
 
   end(executed: Parameters<TaskTrace['end']>[0]): void {
-    finish(this.#span, taskResult(executed), performance.now());
+    finish(this.#span, taskResult(executed), this.#timeOf(performance.now()));
   }
 
-  #start(parent: Span, name: string, startTime: number, kind = SpanKind.INTERNAL, attributes?: Attributes) {
+  /** Milliseconds since the epoch. */
+  #timeOf(at: number): number {
+    return at + this.#epochMs;
+  }
+
+  #start(parent: Span, name: string, at: number, kind = SpanKind.INTERNAL, attributes?: Attributes) {
+    const startTime = this.#timeOf(at);
     const options = { kind, startTime, ...(attributes !== undefined && { attributes }) };
     return this.#tracer.startSpan(name, options, trace.setSpan(ROOT_CONTEXT, parent));
   }

@@ -201,4 +201,24 @@ test('OpenTelemetry is loaded only where traces are taken', async () => {
   assert.equal(await loads({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }), true);
 });
 
+test('spans lie within their task while the clock of the machine is set', async () => {
+  const spans = await startCollector();
+  const traced = await atService('', { OTEL_EXPORTER_OTLP_ENDPOINT: spans.url });
+  const now = Date.now;
+  let asked = 0;
+  try {
+    Date.now = () => now() + (asked++ % 3) * 40;
+    assert.equal((await traced.execute(aTask({ tier: 'tiny' }))).status, 200);
+    Date.now = now;
+    await until(() => spans.spans.length === 9, 'all spans');
+    const root = spans.spans.find(({ kind }) => kind === SERVER)!;
+    for (const span of spans.spans)
+      assert.ok(span.startNs >= root.startNs && span.endNs <= root.endNs, span.name);
+  } finally {
+    Date.now = now;
+    await traced.close();
+    await spans.close();
+  }
+});
+
 test.run();

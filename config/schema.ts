@@ -416,6 +416,13 @@ const Rag = Type.Object(
       maximum: 1_000_000,
       description: 'Most answers in the cache; 0 turns it off.',
     }),
+    cache_max_bytes: Type.Integer({
+      default: 64 * mib,
+      minimum: kib,
+      maximum: 16 * gib,
+      description:
+        'Largest size of the cache in each worker, in bytes; the oldest answers make room, and an answer that is larger by itself is not kept.',
+    }),
     max_context_tokens: Type.Integer({
       default: 8_192,
       minimum: 1,

@@ -1,4 +1,3 @@
-import NodeCache from 'node-cache';
 import { Agent } from 'undici';
 import type { Config } from '../config/schema.js';
 import { parseContext } from '../contracts/parse-context.js';
@@ -7,6 +6,7 @@ import type { RetrievedContext } from '../contracts/threads.js';
 import type { TraceContext } from '../contracts/trace-context.js';
 import { INLINE_BYTES, type Pools } from '../pool/pools.js';
 import { basicAuthorizationOf } from './basic-authorization.js';
+import { ContextCache } from './context-cache.js';
 import type { Deadline } from './deadline.js';
 
 export interface RagQuery {
@@ -32,8 +32,8 @@ export interface Rag {
 }
 
 /**
- * Asks `POST {url}/query`, as the user that the URL names; caches by project, domain and query; joins equal queries that are under way. Large answers
- * are parsed in a thread.
+ * Asks `POST {url}/query`, as the user that the URL names; caches by project, domain and query; joins equal queries
+ * that are under way. Large answers are parsed in a thread.
  */
 export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'parseContext'>): Rag {
   const { rag } = config;
@@ -41,7 +41,11 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
   const base = new URL(ragUrl);
   const credentials = basicAuthorizationOf(base);
   const authorization = credentials === undefined ? {} : { authorization: credentials };
-  const cache = new NodeCache({ stdTTL: rag.cache_ttl_seconds, useClones: false, checkperiod: 60 });
+  const cache = new ContextCache({
+    ttlSeconds: rag.cache_ttl_seconds,
+    maxEntries: rag.cache_max_entries,
+    maxBytes: rag.cache_max_bytes,
+  });
   const counts = { hit: 0, joined: 0, answered: 0, failed: 0 };
   const underWay = new Map<string, Promise<RetrievedContext>>();
 
@@ -81,7 +85,7 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
   };
   const lookUp = (query: RagQuery, trace: TraceContext | undefined): Promise<RetrievedContext> => {
     const key = hashOf([query.projectId, query.domain, query.query, query.maxTokens]);
-    const known = cache.get<RetrievedContext>(key);
+    const known = cache.get(key);
     if (known !== undefined) {
       counts.hit++;
       return Promise.resolve(known);
@@ -94,11 +98,7 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
     const asked = askTwice(query, trace)
       .then((context) => {
         counts.answered++;
-        if (rag.cache_max_entries > 0) {
-          // node-cache refuses at its limit; the oldest entry makes room.
-          if (cache.keys().length >= rag.cache_max_entries) cache.del(cache.keys()[0]!);
-          cache.set(key, context);
-        }
+        cache.set(key, context);
         return context;
       })
       .catch((error: Error) => {

@@ -103,6 +103,7 @@ test('an empty file has the documented defaults', () => {
     max_response_bytes: 8_388_608,
     cache_ttl_seconds: 300,
     cache_max_entries: 1000,
+    cache_max_bytes: 67_108_864,
     max_context_tokens: 8192,
   });
   assert.equal(config.output, { repairs: 1, max_bytes: 4_194_304 });

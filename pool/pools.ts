@@ -54,6 +54,14 @@ export interface Pools {
 /** Starts one Piscina a tier; a thread gets only the vocabulary that its tier's model needs. */
 export async function openPools(config: Config): Promise<Pools> {
   const events: Pools['events'] = new EventEmitter();
+  const told = new WeakSet<Error>();
+  let closing = false;
+  // All that a thread held fails with one and the same error.
+  const died = (name: string, error: Error) => {
+    if (closing || told.has(error)) return;
+    told.add(error);
+    events.emit('threadDied', name, error);
+  };
   const loaded = new Map<TokenizerName, SharedArrayBuffer>();
   const vocabularyOf = (name: TokenizerName) => {
     const buffer = loaded.get(name) ?? loadVocabulary(name);
@@ -73,7 +81,7 @@ export async function openPools(config: Config): Promise<Pools> {
       resourceLimits: { maxOldGenerationSizeMb: config.threads.max_memory_mb },
       workerData: data,
     });
-    piscina.on('error', (error: Error) => events.emit('threadDied', name, error));
+    piscina.on('error', (error: Error) => died(name, error));
     return piscina;
   };
   const edge = open('edge', { threads: 1, nice: 0 }, { vocabularies: {} });
@@ -85,16 +93,13 @@ export async function openPools(config: Config): Promise<Pools> {
         vocabularies: { [name]: vocabularyOf(name) },
       });
       piscinas.push(piscina);
-      return [
-        tier,
-        { piscina, pool: tierPool(piscina, (error) => events.emit('threadDied', tier, error)) },
-      ] as const;
+      return [tier, { piscina, pool: tierPool(piscina, (error) => died(tier, error)) }] as const;
     }),
   );
   await Promise.all([...tiers.values()].map(({ piscina }) => piscina.run(undefined, { name: 'warm' })));
   const onEdge = (job: ParseTaskJob | ParseEventJob | ParseContextJob, name: string) =>
     edge.run(job, { name }).catch((error: Error) => {
-      events.emit('threadDied', 'edge', error);
+      died('edge', error);
       return edge.run(job, { name });
     });
   return {
@@ -109,6 +114,7 @@ export async function openPools(config: Config): Promise<Pools> {
       await Promise.all(tiers.get(tier)!.piscina.threads.map((thread) => thread.terminate()));
     },
     close: async () => {
+      closing = true;
       await Promise.all(piscinas.map((piscina) => piscina.destroy()));
     },
   };
@@ -122,7 +128,10 @@ function tierPool(piscina: Piscina, onDeath: (error: Error) => void): TierPool {
     read: (job) => {
       if (job.port === undefined) return batches.add({ kind: 'read', job });
       // Piscina's own type of a transfer list knows no MessagePort of @types/node 20.
-      return piscina.run(job, { name: 'read', transferList: [job.port] as never });
+      return piscina.run(job, { name: 'read', transferList: [job.port] as never }).catch((error: Error) => {
+        onDeath(error);
+        throw error;
+      });
     },
   };
 }

@@ -93,7 +93,7 @@ export async function callOnce(
     },
   );
   if (start.kind === 'failed' && start.code === 'gateway_unavailable') parts.slots.observe(tier, undefined);
-  const read = await reading?.result;
+  const { read, lost } = await endOfReading(reading);
   if (firstTokenMs !== undefined) parts.slots.observe(tier, firstTokenMs);
   spend(journal.timings, startedAt, firstTokenMs, reading?.endedAt);
   const written: Attempt = {
@@ -106,15 +106,16 @@ export async function callOnce(
     ...(headersMs !== undefined && { headers_ms: headersMs }),
     ...(firstTokenMs !== undefined && { first_token_ms: firstTokenMs }),
     duration_ms: since(startedAt),
-    tokens: tokensOf(prompt, read),
+    tokens: lost === undefined ? tokensOf(prompt, read) : ofPromptAlone(prompt),
     ...(read !== undefined && read.counted.reasoning > 0 && { reasoning_tokens: read.counted.reasoning }),
     max_output_tokens: target.maxOutputTokens,
     ...(read?.finishReason !== undefined && { finish_reason: read.finishReason }),
-    ended: endOf(start, read, deadline),
-    ...errorOf(start, read, reading?.detail),
+    ended: lost === undefined ? endOf(start, read, deadline) : 'broken',
+    ...(lost === undefined ? errorOf(start, read, reading?.detail) : { error: lost.message }),
   };
   journal.attempts.push(written);
   trace?.end(written, firstTokenMs === undefined ? undefined : startedAt + firstTokenMs, reading?.endedAt);
+  if (lost !== undefined) throw lost;
   if (start.kind === 'failed') return refusedBy(start) ?? start;
   if (read === undefined) return brokenCall('the call was interrupted');
   switch (read.end.kind) {
@@ -133,6 +134,17 @@ export async function callOnce(
         }
       );
     }
+  }
+}
+
+/** `lost`: two threads were, one after the other. */
+async function endOfReading(
+  reading: StreamReading | undefined,
+): Promise<{ readonly read?: Reading | undefined; readonly lost?: Error }> {
+  try {
+    return { read: await reading?.result };
+  } catch (error) {
+    return { lost: error as Error };
   }
 }
 
@@ -187,6 +199,11 @@ function tokensOf(prompt: Assembled & { kind: 'assembled' }, read: Reading | und
     return { prompt: usage.prompt, completion: usage.completion, counted_by: 'gateway', method };
   const completion = read.counted.content + read.counted.reasoning;
   return { prompt: prompt.promptTokens, completion, counted_by: 'tokenizer', method };
+}
+
+/** The model has seen it; how much it answered died with the thread. */
+function ofPromptAlone({ promptTokens }: Assembled & { kind: 'assembled' }): TokenUse {
+  return { prompt: promptTokens, completion: 0, counted_by: 'tokenizer', method: 'approximate' };
 }
 
 function endOf(start: CallStart, read: Reading | undefined, deadline: Deadline): Attempt['ended'] {

@@ -8,7 +8,9 @@ import {
   defaultTiers,
   modelFamilies,
   outputShare,
+  usualThreadMemoryMb,
 } from './schema.js';
+import { leastMemoryMb } from './thread-memory.js';
 
 const { workers, tier_models, queues, models, endpoints } = ConfigSchema.properties;
 
@@ -38,7 +40,7 @@ export function complete(layer: Mapping, domains: readonly string[]): Mapping {
         ? withWorkersAndHost(filled(schema, layer[name]))
         : filled(schema, layer[name]),
   ]);
-  return { ...Object.fromEntries(sections), ...Object.fromEntries(unknown) };
+  return withThreadMemory({ ...Object.fromEntries(sections), ...Object.fromEntries(unknown) });
 }
 
 export type Mapping = Readonly<Record<string, unknown>>;
@@ -82,6 +84,15 @@ function withWorkersAndHost(server: unknown): unknown {
     ...(server.host === undefined && {
       host: server.tokens_file === undefined ? '127.0.0.1' : '0.0.0.0',
     }),
+  };
+}
+
+function withThreadMemory(draft: Mapping): Mapping {
+  const { threads } = draft;
+  if (!isObject(threads) || threads.max_memory_mb !== undefined) return draft;
+  return {
+    ...draft,
+    threads: { ...threads, max_memory_mb: Math.max(usualThreadMemoryMb, leastMemoryMb(draft)) },
   };
 }
 

@@ -10,6 +10,7 @@ import { ConfigError, type Problem } from './error.js';
 import { expectation, fieldName, keysExpected, schemaAt, shown } from './fields.js';
 import { crossProblems, exposure } from './rules.js';
 import { type Config, ConfigSchema } from './schema.js';
+import { threadsTooSmall } from './thread-memory.js';
 import { parseYaml } from './yaml.js';
 
 export { ConfigError, type Problem } from './error.js';
@@ -44,7 +45,10 @@ export function loadConfig({ path, env, argv = [], domains, check }: LoadOptions
     ...schemaProblems(complete(fromEnvironment, domains), variableName),
   ];
   const reported = new Set(problems.map(({ path }) => fieldOfVariable(path) ?? path));
-  if (!('problems' in fromFile)) problems.push(...exposure(config).filter(({ path }) => !reported.has(path)));
+  if (!('problems' in fromFile)) {
+    const ofBoth = [...exposure(config), ...threadsTooSmall(config)];
+    problems.push(...ofBoth.filter(({ path }) => !reported.has(path)));
+  }
   if (problems.length > 0) throw new ConfigError(source.file, problems);
   if (!validator.check(config)) throw new Error('two layers that are valid have become one that is not');
   const loaded = frozen(withAbsoluteDirectories(config));

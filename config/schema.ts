@@ -57,6 +57,9 @@ export const defaultQueues: ReadonlyMap<string, { concurrency: number; timeout: 
 /** Share of a model's context window that its output may take when `max_output_tokens` is not set. */
 export const outputShare = 0.3;
 
+/** Heap of a thread in MiB where the documents that it may get are not larger than usual. */
+export const usualThreadMemoryMb = 512;
+
 /** What is assumed of a model by its name; the first match counts. Windows in tokens. */
 export const modelFamilies = [
   { prefix: 'gemma3', contextWindow: 32_768, tokenizer: 'gemma3' },
@@ -637,10 +640,10 @@ const Prompts = Type.Object(
 const Threads = Type.Object(
   {
     max_memory_mb: Type.Integer({
-      default: 512,
       minimum: 32,
       maximum: 65_536,
-      description: 'Largest heap of one thread, in MiB; a thread that needs more is replaced.',
+      description:
+        'Largest heap of one thread, in MiB; a thread that needs more is replaced. At least 32 times the largest of `server.max_body_bytes`, `rabbitmq.max_message_bytes`, `rag.max_response_bytes` and `output.max_bytes`. Default: that, and at least 512.',
     }),
   },
   { additionalProperties: false, description: 'The threads of the pools.' },

@@ -241,4 +241,10 @@ test('a name that every object has is no tier, domain, model or endpoint', () =>
   }
 });
 
+test('threads have the memory that the largest document may take', () => {
+  assert.is(aConfig('output: {max_bytes: 67108864}').threads.max_memory_mb, 2048);
+  assert.is(aConfig('', { MAX_BODY_BYTES: '16777217' }).threads.max_memory_mb, 513);
+  assert.is(aConfig('threads: {}\noutput: {max_bytes: 1024}').threads.max_memory_mb, 512);
+});
+
 test.run();

@@ -235,6 +235,22 @@ test('an output as large as the window is refused', () => {
   assert.equal(pathsOf(model('context_window: 1000, max_output_tokens: 999')), []);
 });
 
+test('threads with less memory than the largest document may take are refused, whichever layer says so', () => {
+  assert.equal(problemsOf('threads: {max_memory_mb: 287}'), [
+    {
+      path: 'threads.max_memory_mb',
+      found: '287',
+      expected:
+        'at least 288, which is 32 times the largest of server.max_body_bytes, rabbitmq.max_message_bytes, rag.max_response_bytes, output.max_bytes',
+    },
+  ]);
+  assert.equal(pathsOf('threads: {max_memory_mb: 288}'), []);
+  const [problem] = problemsOf('threads: {max_memory_mb: 512}', { MAX_BODY_BYTES: '16777217' });
+  assert.match(problem!.expected, /^at least 513,/);
+  assert.equal(pathsOf('threads: {max_memory_mb: 512}', { MAX_BODY_BYTES: '16777216' }), []);
+  assert.equal(pathsOf('threads: {max_memory_mb: 512}\noutput: {max_bytes: a lot}'), ['output.max_bytes']);
+});
+
 test('a wrong window is the one thing reported of a model', () => {
   for (const fields of ['context_window: "9999", max_output_tokens: 40000', 'context_window: 0']) {
     assert.equal(pathsOf(`models: {"gemma3:4b": {${fields}}}`), ['models["gemma3:4b"].context_window']);

@@ -7,7 +7,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
-import { aTask, atService, type ServiceUnderTest, sleep, until } from './at-service.js';
+import { aTask, atService, call, type ServiceUnderTest, sleep, until } from './at-service.js';
 
 const test = suite('the life of the service');
 let service: ServiceUnderTest | undefined;
@@ -252,13 +252,61 @@ test('a template that changes while a task runs is not mixed into it, and the re
   rmSync(prompts, { recursive: true });
 });
 
-test('a thread that exceeds its memory fails its task, and the process lives', async () => {
-  service = await atService('threads: {max_memory_mb: 64}\nserver: {max_body_bytes: 50000000}');
-  await service.knobs({ hugeDeltaBytes: 60_000_000 });
-  const { status, body } = await service.execute(aTask());
-  assert.ok(status === 500 || status === 502, JSON.stringify(body).slice(0, 300));
+/** Threads with as little memory as the configuration allows for documents of so many MiB. */
+function smallThreads(mib: number): string {
+  const bytes = mib * 1024 * 1024;
+  return `threads: {max_memory_mb: ${32 * mib}}
+server: {max_body_bytes: ${bytes}}
+rabbitmq: {max_message_bytes: ${bytes}}
+rag: {max_response_bytes: ${bytes}}
+output: {max_bytes: ${bytes}}
+`;
+}
+
+test('threads that exceed their memory fail the tasks they held, in whose receipts it stands, and the process lives', async () => {
+  service = await atService(`${smallThreads(1)}
+models: {"gemma3:12b": {context_window: 2000000, max_output_tokens: 1000000}}
+queues: {small: {concurrency: 60}}`);
+  // Together more than two threads can hold, one after the other.
+  await service.knobs({ outputBytes: 1_000_000, chunkTokens: 2500, stallAfterChunks: 99 });
+  const tasks = Array.from({ length: 60 }, () => aTask());
+  const answers = await Promise.all(tasks.map((task) => service!.execute(task)));
+  for (const [i, { status, body }] of answers.entries()) {
+    assert.deepEqual([status, body.code, body.retryable], [500, 'internal_error', true]);
+    const { body: receipt } = await service.ask('GET', `/tasks/${tasks[i]!.task_id}/receipt`);
+    assert.equal(receipt.attempts.length, 1);
+    const [{ ended, error, tokens }] = receipt.attempts;
+    assert.equal(ended, 'broken');
+    assert.match(error, /memory limit/);
+    assert.ok(tokens.prompt > 0);
+    assert.equal(receipt.tokens_used, tokens.prompt);
+    assert.equal(body.tokens_used, tokens.prompt);
+  }
+  const deaths = service.logged.filter((entry) => 'event' in entry && entry.event === 'thread_died');
+  assert.equal(deaths.length, 2);
   await service.knobs({});
   assert.equal((await service.execute(aTask())).status, 200);
+});
+
+test('bodies that take much memory for their size cost neither thread nor process its life', async () => {
+  const mib = 4;
+  service = await atService(smallThreads(mib));
+  const bytes = mib * 1024 * 1024 - 1000;
+  const keys = Array.from({ length: bytes / 10 }, (_, i) => `"${i.toString(36)}":0`).join();
+  const inputs = [
+    `[${'{},'.repeat(bytes / 3)}{}]`,
+    `[${'{"a":1},'.repeat(bytes / 8)}{}]`,
+    `${'['.repeat(bytes / 2)}${']'.repeat(bytes / 2)}`,
+    `{${keys}}`,
+  ];
+  for (const value of inputs) {
+    const sent = `${JSON.stringify(aTask()).slice(0, -1)},"inputs":${value}}`;
+    const { status, body } = await call(`${service.url}/execute`, 'POST', sent, {
+      'content-type': 'application/json',
+    });
+    assert.deepEqual([status, body.code], [400, 'invalid_request'], value.slice(0, 10));
+  }
+  assert.ok(!service.logged.some((entry) => 'event' in entry && entry.event === 'thread_died'));
 });
 
 test.run();

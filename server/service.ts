@@ -15,6 +15,7 @@ import { openHttp } from './http/server.js';
 import { type Leases, LocalLeases } from './leases.js';
 import type { Log } from './log.js';
 import { openMetrics } from './metrics.js';
+import { OpenedParts, type Part } from './opened-parts.js';
 import { openRag } from './rag.js';
 import { RecentTasks } from './recent-tasks.js';
 import { LocalSlots } from './slots.js';
@@ -55,14 +56,8 @@ export interface Seat extends WorkerSeat {
  * @throws {Error} when a part cannot be opened; those before it are closed again.
  */
 export async function startService(config: Config, log: Log, seat?: Seat): Promise<Service> {
-  const opened: { close(): void | Promise<void> }[] = [];
-  const keep = <T extends { close(): void | Promise<void> }>(part: T): T => {
-    opened.push(part);
-    return part;
-  };
-  const closeAll = async () => {
-    for (const part of opened.reverse()) await part.close();
-  };
+  const opened = new OpenedParts(log);
+  const keep = <T extends Part>(part: T): T => opened.keep(part);
   let state: 'starting' | 'open' | 'closing' | 'closed' = 'starting';
   let leaving = false;
   const isLeaving = () => leaving;
@@ -203,12 +198,13 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       await http.answered(Math.max(0, until - performance.now()));
       // What has just ended is still on its way to its callers.
       await new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS));
-      await closeAll();
+      await opened.close();
       state = 'closed';
       log.info({ event: 'stopped' });
     }
   } catch (error) {
-    await closeAll();
+    // Why it did not start is what matters.
+    await opened.close().catch(() => {});
     throw error;
   }
 }

@@ -1,12 +1,13 @@
 import type { Config } from '../config/schema.js';
 import type { Failed, Receipt } from '../contracts/outcome.js';
 import { traceIdOf } from '../contracts/trace-context.js';
+import type { TaskOutcome } from './caller.js';
 import type { Log } from './log.js';
 import { loggedDetail } from './logged-detail.js';
 import type { Metrics } from './metrics.js';
 import { cancelledAfter, type Executed } from './outcome.js';
 import type { RecentTasks } from './recent-tasks.js';
-import { cancellation, type RunningTask, type TaskOutcome } from './running-task.js';
+import { cancellation, type RunningTask } from './running-task.js';
 import { type ArtifactStore, type CompletedHead, StoreUnavailable, type TaskRecord } from './store/store.js';
 import { storedOutput } from './store/stored-output.js';
 

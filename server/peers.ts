@@ -1,4 +1,4 @@
-import type { Caller, TaskEvent } from './running-task.js';
+import type { Caller, TaskEvent } from './caller.js';
 
 /** The other processes of a node: one of them may execute what this one was asked for. */
 export interface Peers {

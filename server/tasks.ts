@@ -1,26 +1,17 @@
-import { hash } from 'node:crypto';
-import { failures } from '../contracts/failures.js';
 import type { Failed } from '../contracts/outcome.js';
+import { type Caller, type Entry, PostponedCaller, replayOf, type TaskOutcome } from './caller.js';
+import { Claiming, type ClaimingParts } from './claiming.js';
 import { Interruption } from './deadline.js';
 import { Ending, type EndingParts } from './ending.js';
 import { execute } from './execution.js';
 import type { ExecutionParts } from './execution-parts.js';
-import type { Leases } from './leases.js';
-import { type Executed, isRetryable, unexecuted } from './outcome.js';
-import type { Following, Peers } from './peers.js';
+import { type Executed, unexecuted } from './outcome.js';
 import type { ResolvedTask } from './resolution.js';
-import {
-  type Caller,
-  cancellation,
-  type Entry,
-  PostponedCaller,
-  RunningTask,
-  replayOf,
-  type TaskOutcome,
-} from './running-task.js';
+import { RunningTask } from './running-task.js';
+import { Conflict, rejectedHash } from './standing.js';
 import { StoreUnavailable, type TaskOrigin, type TaskRecord } from './store/store.js';
-import { storedOutput } from './store/stored-output.js';
 import type { Tracing } from './tracing/tracing.js';
+import { failedWith, interruptedBefore } from './unrecorded.js';
 
 /** A message that names a task_id and is not a task. */
 export interface Rejection {
@@ -34,11 +25,8 @@ export interface Rejection {
 
 export type Submission = Caller | { readonly conflict: true };
 
-export interface TasksParts extends Omit<EndingParts, 'config'> {
+export interface TasksParts extends Omit<EndingParts, 'config'>, ClaimingParts {
   readonly parts: ExecutionParts;
-  readonly leases: Leases;
-  /** Undefined when this is the only process of its node. */
-  readonly peers: Peers | undefined;
   /** Undefined when no traces are taken. */
   readonly tracing: Tracing | undefined;
 }
@@ -47,10 +35,12 @@ export interface TasksParts extends Omit<EndingParts, 'config'> {
 export class Tasks {
   readonly #running = new Map<string, RunningTask>();
   readonly #parts: TasksParts;
+  readonly #claiming: Claiming;
   readonly #ending: Ending;
 
   constructor(parts: TasksParts) {
     this.#parts = parts;
+    this.#claiming = new Claiming(parts);
     this.#ending = new Ending({ ...parts, config: parts.parts.config.log });
     parts.leases.onCancelRequested = (taskId) => this.#running.get(taskId)?.cancel('');
     if (parts.peers !== undefined) parts.peers.onFollow = (taskId) => this.#followed(taskId);
@@ -131,7 +121,7 @@ export class Tasks {
    * @throws StoreUnavailable
    */
   async reject({ taskId, domain, content, code, detail, origin }: Rejection): Promise<boolean> {
-    const requestHash = `${REJECTED}${hash('sha256', content, 'base64url')}`;
+    const requestHash = rejectedHash(content);
     if (this.#running.has(taskId) || (await this.#parts.leases.isHeld(taskId))) return false;
     const stored = await this.#parts.store.find(taskId);
     if (stored?.final) return stored.requestHash === requestHash;
@@ -174,7 +164,7 @@ export class Tasks {
     const { deadline } = task;
     const taskId = task.resolved.task.task_id;
     try {
-      const kept = (await this.#claim(task)) ?? (await this.#recall(task));
+      const kept = await this.#claiming.earlier(task);
       if (kept !== undefined) return kept;
       task.open();
       return await this.#execute(task);
@@ -208,99 +198,6 @@ export class Tasks {
     });
   }
 
-  /**
-   * Waits until no other process has the task; an outcome when that one has ended it, or when it is not to be waited
-   * for any longer. Another body may hold the lease only to find out that it is a conflict itself.
-   */
-  async #claim(task: RunningTask): Promise<TaskOutcome | undefined> {
-    const { resolved, deadline } = task;
-    const taskId = resolved.task.task_id;
-    let following: Following | undefined;
-    try {
-      for (;;) {
-        const claim = await this.#parts.leases.claim(taskId, resolved.requestHash);
-        if (claim === 'granted' && following === undefined) return undefined;
-        const stored = await this.#parts.store.find(taskId);
-        const standing = standingOf(task, stored);
-        if (standing === 'stands') {
-          if (following !== undefined) await deadline.race(following.shown());
-          return await this.#outcomeOf(stored!);
-        }
-        if (claim === 'granted') return undefined;
-        if (claim === 'conflict' && stored?.requestHash !== resolved.requestHash) throw new Conflict();
-        if (claim === 'held') following = this.#follow(task, following);
-        await Promise.race([
-          deadline.sleep(HELD_POLL_MS),
-          ...(following === undefined ? [] : [following.over]),
-        ]);
-        if (deadline.interruption !== undefined) return interruptedBefore(taskId, deadline.interruption);
-      }
-    } finally {
-      following?.leave();
-    }
-  }
-
-  /** Sees what the process that executes the task shows; another one than before may do so by now. */
-  #follow(task: RunningTask, before: Following | undefined): Following | undefined {
-    task.executedElsewhere();
-    let following = before;
-    if (following === undefined || following.isOver) {
-      following?.leave();
-      task.takenOver();
-      following = this.#parts.peers?.follow(task.resolved.task.task_id, (events) => task.relay(events));
-    }
-    if (task.live) following?.watch();
-    return following;
-  }
-
-  /** What stands of a task; undefined when it is to be executed. */
-  async #recall(task: RunningTask): Promise<TaskOutcome | undefined> {
-    const stored = await this.#parts.store.find(task.resolved.task.task_id);
-    switch (standingOf(task, stored)) {
-      case 'stands':
-        return await this.#outcomeOf(stored!);
-      case 'begins anew': {
-        const interrupted = await this.#reopen(task);
-        if (interrupted !== undefined) return interrupted;
-        break;
-      }
-      case 'open':
-        if (stored !== undefined) task.resume(replayOf(stored));
-    }
-    await this.#heedNotes(task, stored);
-    return undefined;
-  }
-
-  /**
-   * A task that was cancelled before it is executed ends at once. While nothing is recorded, the body that was taken for
-   * the broker is the task, although another one was faster.
-   */
-  async #heedNotes({ resolved, deadline }: RunningTask, stored: TaskRecord | undefined): Promise<void> {
-    const pending = await this.#parts.store.pending(resolved.task.task_id);
-    const queued = pending?.queuedHash;
-    if (stored === undefined && queued !== undefined && queued !== resolved.requestHash) throw new Conflict();
-    if (pending?.cancelReason !== undefined) deadline.cancel(cancellation(pending.cancelReason));
-  }
-
-  /**
-   * Begins the new life of a task that failed for good. The event of the old one must be out before: its mark
-   * would be taken for that of the new one.
-   */
-  async #reopen({ resolved, deadline }: RunningTask): Promise<TaskOutcome | undefined> {
-    const taskId = resolved.task.task_id;
-    while (!(await this.#parts.store.isPublished(taskId))) {
-      await deadline.sleep(HELD_POLL_MS);
-      if (deadline.interruption !== undefined) return interruptedBefore(taskId, deadline.interruption);
-    }
-    await this.#parts.store.reopen(taskId);
-    return undefined;
-  }
-
-  async #outcomeOf(stored: TaskRecord): Promise<TaskOutcome> {
-    const output = await storedOutput(this.#parts.store, stored);
-    return { outcome: stored.outcome, output, final: true };
-  }
-
   async #execute(task: RunningTask): Promise<TaskOutcome> {
     const { resolved } = task;
     const trace = this.#parts.tracing?.begin(resolved, task.from, task.sender);
@@ -316,17 +213,6 @@ export class Tasks {
     } finally {
       trace?.end(executed);
     }
-  }
-}
-
-const HELD_POLL_MS = 100;
-/** What the hash of a message begins with that named a task_id and was no task. */
-const REJECTED = 'rejected:';
-
-/** The same task_id with another body. */
-export class Conflict extends Error {
-  constructor() {
-    super('task_id was used before with another body');
   }
 }
 
@@ -348,34 +234,4 @@ function nobody(taskId: string): Caller {
     setBehind() {},
     leave() {},
   };
-}
-
-/**
- * What a record means for a task: it `stands`; the task `begins anew`, in another life; or it is `open`, to be executed.
- * @throws Conflict when it is that of another body.
- */
-function standingOf(task: RunningTask, stored: TaskRecord | undefined): 'stands' | 'begins anew' | 'open' {
-  if (stored === undefined) return 'open';
-  const begins = stored.outcome.status === 'failed' && replayOf(task) > replayOf(stored);
-  const wasRejected = stored.requestHash.startsWith(REJECTED);
-  // A message that once was no task may have become one, by another configuration.
-  const mayDiffer = wasRejected && (begins || !stored.final);
-  if (stored.requestHash !== task.requestHash && !mayDiffer) throw new Conflict();
-  if (!stored.final) return 'open';
-  return begins ? 'begins anew' : 'stands';
-}
-
-/** A failure that is not recorded: nobody may rely on it. */
-function failedWith(
-  taskId: string,
-  code: Failed['code'],
-  detail: string,
-  retryable: boolean = failures[code].retryable,
-): TaskOutcome {
-  const outcome: Failed = { task_id: taskId, status: 'failed', code, detail, retryable, tokens_used: 0 };
-  return { outcome, output: undefined, final: false };
-}
-
-function interruptedBefore(taskId: string, { code, message, final }: Interruption): TaskOutcome {
-  return failedWith(taskId, code, message, isRetryable(code, final));
 }

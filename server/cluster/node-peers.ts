@@ -1,5 +1,5 @@
+import type { Caller, TaskEvent } from '../caller.js';
 import type { Following, Peers } from '../peers.js';
-import type { Caller, TaskEvent } from '../running-task.js';
 import type { Link } from './link.js';
 import { onceATurn } from './once-a-turn.js';
 

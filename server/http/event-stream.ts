@@ -1,6 +1,6 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
-import type { Caller, TaskOutcome } from '../running-task.js';
+import type { Caller, TaskOutcome } from '../caller.js';
 import { completedJson, problemOfFailure } from './reply.js';
 
 export interface EventStreamOptions {

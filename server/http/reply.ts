@@ -2,8 +2,8 @@ import type { HttpResponse } from 'uWebSockets.js';
 import type { FailureCode } from '../../contracts/failures.js';
 import type { Failed } from '../../contracts/outcome.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
+import type { TaskOutcome } from '../caller.js';
 import { outcomeJson } from '../outcome-json.js';
-import type { TaskOutcome } from '../running-task.js';
 import type { Unfinished } from './unfinished.js';
 
 /** An answer, ready to be written. */

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
 import { domainNames } from '../../domains/registry.js';
+import type { TaskEvent } from '../../server/caller.js';
 import type { ExecutionParts } from '../../server/execution-parts.js';
 import { LocalLeases } from '../../server/leases.js';
 import type { Log } from '../../server/log.js';
 import type { ResolvedTask } from '../../server/resolution.js';
-import type { TaskEvent } from '../../server/running-task.js';
+import { Conflict } from '../../server/standing.js';
 import type { ArtifactStore, TaskRecord } from '../../server/store/store.js';
-import { Conflict, Tasks, type TasksParts } from '../../server/tasks.js';
+import { Tasks, type TasksParts } from '../../server/tasks.js';
 import { until } from '../service/at-service.js';
 
 const test = suite('tasks that run');

@@ -1,7 +1,8 @@
 import type { Config } from '../../config/schema.js';
 import { CallMeter } from '../adaptive-limit.js';
 import type { Deadline } from '../deadline.js';
-import { type Slots, TierSlots } from '../slots.js';
+import type { Slots } from '../slots.js';
+import { TierSlots } from '../tier-slots.js';
 import type { Link } from './link.js';
 
 /**

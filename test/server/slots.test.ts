@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { Deadline, Interruption } from '../../server/deadline.js';
-import { LocalSlots, TierSlots } from '../../server/slots.js';
+import { LocalSlots } from '../../server/slots.js';
+import { TierSlots } from '../../server/tier-slots.js';
 import type { Saturated, Slot } from '../../server/wait-queue.js';
 
 const test = suite('slots');

@@ -1,0 +1,217 @@
+import type { Config } from '../config/schema.js';
+import type { Deadline } from './deadline.js';
+import { type Saturated, type Slot, type Waiter, WaitQueue } from './wait-queue.js';
+
+export interface TierUsage {
+  /** Of the node. */
+  readonly limit: number;
+  /** In this process. */
+  readonly used: number;
+  readonly waiting: number;
+}
+
+/** What TierSlots tells of itself to whoever leases slots to it. */
+export interface TierWatcher {
+  /** How many wait; called when that grows. */
+  short(waiting: number): void;
+  /** How many wait; called when one of them got his slot from another task here. */
+  fewer(waiting: number): void;
+  /** A slot became free that is owed, or that nobody waits for. */
+  idle(isOwed: boolean): void;
+}
+
+/** The slots that a process has of one tier, and who waits for them. */
+export class TierSlots {
+  /** Of the node; what a wait is estimated by. */
+  limit: number;
+  readonly #maxWaiting: number;
+  readonly #queue: WaitQueue;
+  readonly #watcher: TierWatcher | undefined;
+  #capacity = 0;
+  #used = 0;
+  /** Slots to be given away instead of to the next one who waits. */
+  #owed = 0;
+  /** Mean time that a slot was held lately, in ms; undefined before the first one that is known of. */
+  #heldMs: number | undefined;
+  /** Whether it holds what was seen here, and the node does not know yet. */
+  #hasNews = false;
+  /** Who waits in other processes of the node, and in how many of these. */
+  #elsewhere = { waiting: 0, processes: 0 };
+
+  constructor({ concurrency, max_waiting, events_share }: Config['queues'][string], watcher?: TierWatcher) {
+    this.limit = concurrency;
+    this.#maxWaiting = max_waiting;
+    this.#queue = new WaitQueue(events_share);
+    this.#watcher = watcher;
+  }
+
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  get hasNews(): boolean {
+    return this.#hasNews;
+  }
+
+  usage(): TierUsage {
+    return { limit: this.limit, used: this.#used, waiting: this.#queue.length };
+  }
+
+  /** See Slots. What others hold elsewhere is not known: as long as there may be a slot, nobody waits for it. */
+  get turnaroundMs(): number | undefined {
+    if (this.#heldMs === undefined) return undefined;
+    const waits = this.#used + this.#queue.length >= this.limit;
+    return this.#heldMs + (waits ? this.#estimatedWaitMs(this.#queue.length) : 0);
+  }
+
+  acquire(
+    deadline: Deadline,
+    from: 'http' | 'events',
+  ): Slot | Saturated | undefined | Promise<Slot | Saturated | undefined> {
+    if (deadline.interruption !== undefined) return undefined;
+    if (this.#used < this.#capacity) return this.#take();
+    const waitMs = this.#estimatedWaitMs(this.#queue.length);
+    const full = this.#queue.httpLength >= this.#maxWaiting;
+    if (from === 'http' && (full || waitMs > deadline.left)) {
+      return saturatedFor(waitMs);
+    }
+    return this.#wait(deadline, from);
+  }
+
+  /** More slots; those who wait get them at once. */
+  grow(slots: number): void {
+    this.#capacity += slots;
+    while (this.#used < this.#capacity) {
+      const waiter = this.#queue.next();
+      if (waiter === undefined) {
+        this.#watcher?.idle(false);
+        return;
+      }
+      waiter.admit(this.#take());
+    }
+  }
+
+  /** Takes away up to so many slots that nobody uses; returns how many it were. */
+  shrink(slots: number): number {
+    const idle = Math.min(slots, this.#capacity - this.#used);
+    this.#capacity -= idle;
+    return idle;
+  }
+
+  /**
+   * Up to so many of the next slots that are released are not given to those who wait here; `idle` is told of each.
+   * Returns how many it will be.
+   */
+  owe(slots: number): number {
+    const owed = Math.min(slots, this.#used - this.#owed);
+    this.#owed += owed;
+    return owed;
+  }
+
+  /** Takes back up to so many of the slots that are owed; returns how many it were. */
+  forgive(slots: number): number {
+    const forgiven = Math.min(slots, this.#owed);
+    this.#owed -= forgiven;
+    return forgiven;
+  }
+
+  /** Mean time that a slot was held lately, in ms, for the other processes; undefined when they know it. */
+  news(): number | undefined {
+    if (!this.#hasNews) return undefined;
+    this.#hasNews = false;
+    return this.#heldMs;
+  }
+
+  /** Mean time that a slot was held lately, in ms, in any process. What was seen here since the last `news` is newer. */
+  learn(heldMs: number | undefined): void {
+    if (!this.#hasNews) this.#heldMs = heldMs ?? this.#heldMs;
+    this.#refuseTheLate();
+  }
+
+  /** Others compete for the slots of the node. @param heldMs see `learn`. */
+  contend(waiting: number, processes: number, heldMs?: number): void {
+    this.#elsewhere = { waiting, processes };
+    this.learn(heldMs);
+  }
+
+  /** Who will not have his turn in time is told so now. */
+  #refuseTheLate(): void {
+    let ahead = 0;
+    for (const waiter of [...this.#queue.http]) {
+      const waitMs = this.#estimatedWaitMs(ahead);
+      if (waitMs > waiter.deadline.left) waiter.refuse(saturatedFor(waitMs));
+      else ahead++;
+    }
+  }
+
+  /**
+   * Until a slot is free for one who has so many ahead of him: the mean of what a slot takes, for all of them and
+   * for those in other processes, which have their turns as often.
+   */
+  #estimatedWaitMs(ahead: number): number {
+    const { waiting, processes } = this.#elsewhere;
+    const turns = ahead + 1 + Math.min(waiting, (ahead + 1) * processes);
+    return ((this.#heldMs ?? 0) * turns) / this.limit;
+  }
+
+  #wait(deadline: Deadline, from: 'http' | 'events'): Promise<Slot | Saturated | undefined> {
+    return new Promise((resolve) => {
+      const leave = () => {
+        this.#queue.remove(waiter);
+        resolve(undefined);
+      };
+      const waiter: Waiter = {
+        deadline,
+        admit: (slot) => {
+          forget();
+          resolve(slot);
+        },
+        refuse: (saturated) => {
+          forget();
+          this.#queue.remove(waiter);
+          resolve(saturated);
+        },
+      };
+      const forget = deadline.onInterruption(leave);
+      this.#queue.add(waiter, from);
+      this.#watcher?.short(this.#queue.length);
+    });
+  }
+
+  #take(): Slot {
+    this.#used++;
+    const since = performance.now();
+    let held = true;
+    return {
+      release: () => {
+        if (!held) return;
+        held = false;
+        this.#used--;
+        const heldMs = performance.now() - since;
+        this.#heldMs = this.#heldMs === undefined ? heldMs : this.#heldMs + (heldMs - this.#heldMs) / 16;
+        this.#hasNews = true;
+        this.#passOn();
+      },
+    };
+  }
+
+  #passOn(): void {
+    if (this.#owed > 0) {
+      this.#owed--;
+      this.#watcher?.idle(true);
+      return;
+    }
+    if (this.#used >= this.#capacity) return;
+    const waiter = this.#queue.next();
+    if (waiter === undefined) {
+      this.#watcher?.idle(false);
+      return;
+    }
+    waiter.admit(this.#take());
+    this.#watcher?.fewer(this.#queue.length);
+  }
+}
+
+function saturatedFor(waitMs: number): Saturated {
+  return { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) };
+}

@@ -2,21 +2,17 @@ import cluster, { type Worker } from 'node:cluster';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../config/schema.js';
 import {
-  type LogLevel,
   type ToPrimary,
   type ToWorker,
   type WorkerSeat,
   workerSeatVariable,
 } from '../../contracts/cluster.js';
 import type { Log } from '../log.js';
+import { OpenedParts } from '../opened-parts.js';
 import { openStandIns } from '../stand-ins.js';
 import { Deaths, MAX_BACKOFF_MS } from './deaths.js';
-import { Followings } from './followings.js';
 import { freePort } from './free-port.js';
-import { ReportRounds } from './report-rounds.js';
-import { SlotLedger } from './slot-ledger.js';
-import { TaskLedger } from './task-ledger.js';
-import { TierLimits } from './tier-limits.js';
+import { NodeState } from './node-state.js';
 
 /** The process that forks the workers, and owns what is the node's. */
 export interface Primary {
@@ -42,25 +38,25 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   const { workers: count, host } = config.server;
   // A worker that chose it would not share it; and a second service would silently share one that is taken.
   const port = await freePort(host, config.server.port);
-  const opened: { close(): void | Promise<void> }[] = [];
-  const standIns = await openStandIns(config, log, (part) => {
-    opened.push(part);
-    return part;
-  });
+  const opened = new OpenedParts(log);
+  const standIns = await openStandIns(config, log, (part) => opened.keep(part));
   const send = (id: number, message: ToWorker) => {
     const worker = cluster.workers?.[id];
     // A worker that is on its way out takes no messages; what it holds is freed when it has ended.
     if (worker?.isConnected()) worker.send(message, () => {});
   };
-  const slots = new SlotLedger(send);
-  const limits = new TierLimits(slots, (message) => {
-    for (const worker of Object.values(cluster.workers ?? {})) send(worker!.id, message);
-  });
-  const tasks = new TaskLedger();
-  const rounds = new ReportRounds(send);
-  const followings = new Followings(send);
-  const deaths = new Deaths();
   const seats: (Worker | undefined)[] = [];
+  const connected = (workers: readonly (Worker | undefined)[]) =>
+    workers.flatMap((worker) => (worker?.isConnected() ? [worker.id] : []));
+  const node = new NodeState(
+    {
+      send,
+      connected: () => connected(Object.values(cluster.workers ?? {})),
+      seated: () => connected(seats),
+    },
+    log,
+  );
+  const deaths = new Deaths();
   /** By worker; each has the configuration of its own start. */
   const longestTaskMs = new Map<number, number>();
   /** Workers that do not listen yet: nobody else begins one for the same seat. */
@@ -86,14 +82,12 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     const worker = cluster.fork({ [workerSeatVariable]: JSON.stringify(seat) });
     return new Promise((resolve, reject) => {
       worker.on('message', (message: ToPrimary) => {
-        if (message.kind !== 'ready') return hear(worker.id, message);
+        if (message.kind !== 'ready') return node.hear(worker.id, message);
         longestTaskMs.set(worker.id, message.longestTaskMs);
         // What it was told before it listened to the primary is lost.
         if (phase === 'closing') send(worker.id, { kind: 'stop', replaced: false });
         seats[index] = worker;
-        send(worker.id, { kind: 'log_level', level: log.level as LogLevel });
-        limits.configure(worker.id, message.queues);
-        for (const limit of limits.messages()) send(worker.id, limit);
+        node.ready(worker.id, message);
         resolve(worker);
       });
       worker.on('error', (error) => {
@@ -105,74 +99,11 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
       });
       worker.once('exit', (code, signal) => {
         reject(new EndedBeforeItListened(index, code, signal));
-        // What it had open is closed by now, but the other ends may still have to notice: a moment later no two
-        // processes are in the same slot.
-        setTimeout(() => {
-          slots.gone(worker.id);
-          tasks.gone(worker.id);
-        }, FREE_AFTER_MS);
+        node.gone(worker.id);
         longestTaskMs.delete(worker.id);
-        followings.gone(worker.id);
         if (seats[index] === worker) died(index, code, signal);
       });
     });
-  }
-
-  function hear(worker: number, message: Exclude<ToPrimary, { kind: 'ready' }>): void {
-    switch (message.kind) {
-      case 'want':
-        slots.want(worker, message.tier, message.slots, message.heldMs);
-        break;
-      case 'give':
-        slots.give(worker, message.tier, message.slots, message.heldMs);
-        break;
-      case 'observed':
-        limits.adapt(message.tier, message.window);
-        break;
-      case 'claim': {
-        const answers = message.claims.map((claim) => tasks.claim(worker, claim));
-        send(worker, { kind: 'answers', answers });
-        break;
-      }
-      case 'release':
-        tasks.release(worker, message.taskIds);
-        break;
-      case 'ask': {
-        const answer = tasks.isHeld(message.taskId, message.otherThan) ? 'held' : 'free';
-        send(worker, { kind: 'answers', answers: [{ call: message.call, answer }] });
-        break;
-      }
-      case 'report':
-        rounds.start(
-          worker,
-          message.call,
-          seats.flatMap((seat) => (seat?.isConnected() ? [seat.id] : [])),
-        );
-        break;
-      case 'measured':
-        rounds.measured(worker, message.call, message.report);
-        break;
-      case 'log_level':
-        log.level = message.level;
-        for (const seat of seats) if (seat !== undefined) send(seat.id, message);
-        break;
-      case 'cancel': {
-        const holder = tasks.holder(message.taskId);
-        if (holder !== undefined) send(holder, message);
-        break;
-      }
-      case 'follow': {
-        const all = Object.values(cluster.workers ?? {}).filter((other) => other?.isConnected());
-        const others = all.map((other) => other!.id).filter((id) => id !== worker);
-        followings.follow(worker, message, others);
-        break;
-      }
-      case 'unfollow':
-        followings.unfollow(worker, message.call);
-        break;
-      case 'shown':
-        followings.shown(worker, message.call, message.shown);
-    }
   }
 
   function died(index: number, code: number | null, signal: string | null): void {
@@ -248,7 +179,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
     closed ??= (async () => {
       phase = 'closing';
       await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => retire(worker!, false)));
-      for (const part of opened.reverse()) await part.close();
+      await opened.close();
     })();
     return closed;
   }
@@ -283,7 +214,8 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
       Array.from({ length: count }, (_, at) => (seats[at] === undefined ? begin(at) : undefined)),
     );
   } catch (error) {
-    await close();
+    // Why it did not start is what matters.
+    await close().catch(() => {});
     throw error;
   }
   log.info({ event: 'listening', host, port, workers: count, stand_ins: standIns.names });
@@ -304,6 +236,5 @@ class EndedBeforeItListened extends Error {
 const wasKilled = (error: unknown): error is EndedBeforeItListened =>
   error instanceof EndedBeforeItListened && error.signal !== null;
 
-const FREE_AFTER_MS = 50;
 /** Beyond the grace period, for what comes after it. */
 const STUCK_MS = 15_000;

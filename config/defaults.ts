@@ -1,15 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { isObject } from '../contracts/objects.js';
 import Type, { type TRecord, type TSchema } from '../contracts/typebox.js';
-import {
-  type Config,
-  ConfigSchema,
-  defaultQueues,
-  defaultTiers,
-  modelFamilies,
-  outputShare,
-  usualThreadMemoryMb,
-} from './schema.js';
+import { type Config, ConfigSchema } from './schema.js';
+import { modelFamilies, outputShare } from './sections/models.js';
+import { defaultQueues } from './sections/queues.js';
+import { usualMemoryMb } from './sections/threads.js';
+import { defaultTiers } from './sections/workers.js';
 import { leastMemoryMb } from './thread-memory.js';
 
 const { workers, tier_models, queues, models, endpoints } = ConfigSchema.properties;
@@ -92,7 +88,7 @@ function withThreadMemory(draft: Mapping): Mapping {
   if (!isObject(threads) || threads.max_memory_mb !== undefined) return draft;
   return {
     ...draft,
-    threads: { ...threads, max_memory_mb: Math.max(usualThreadMemoryMb, leastMemoryMb(draft)) },
+    threads: { ...threads, max_memory_mb: Math.max(usualMemoryMb, leastMemoryMb(draft)) },
   };
 }
 

@@ -3,7 +3,11 @@ import { fileURLToPath } from 'node:url';
 import Type, { type TSchema } from '../contracts/typebox.js';
 import { environmentVariables } from './environment.js';
 import { expectation, fieldName } from './fields.js';
-import { ConfigSchema, defaultQueues, defaultTierModels, defaultTiers, modelFamilies } from './schema.js';
+import { ConfigSchema } from './schema.js';
+import { modelFamilies } from './sections/models.js';
+import { defaultQueues } from './sections/queues.js';
+import { defaultTierModels } from './sections/tier-models.js';
+import { defaultTiers } from './sections/workers.js';
 
 /** `docs/configuration.md`: every section, field, default and environment variable, made from the schema. */
 export function configurationReference(): string {

@@ -1,0 +1,75 @@
+import Type from '../../contracts/typebox.js';
+import { gib, kib, mib } from './sizes.js';
+import { baseUrl, secret } from './texts.js';
+
+export const Gateway = Type.Object(
+  {
+    url: Type.Optional(
+      baseUrl('Base URL of the Model Gateway, http or https. Default: none, the embedded simulator answers.'),
+    ),
+    api_key: Type.Optional(secret('Bearer token for the gateway. Secret. Default: none.')),
+    max_attempts: Type.Integer({
+      default: 3,
+      minimum: 1,
+      maximum: 100,
+      description: 'Calls to one endpoint for one prompt, the first included.',
+    }),
+    backoff_base_ms: Type.Integer({
+      default: 200,
+      minimum: 0,
+      maximum: 600_000,
+      description: 'Pause before the first retry, in milliseconds; it doubles each time, with jitter.',
+    }),
+    backoff_max_ms: Type.Integer({
+      default: 5_000,
+      minimum: 0,
+      maximum: 600_000,
+      description: 'Longest pause before a retry, in milliseconds.',
+    }),
+    connect_timeout_ms: Type.Integer({
+      default: 5_000,
+      minimum: 1,
+      maximum: 600_000,
+      description: 'Longest time to connect, TLS included, in milliseconds.',
+    }),
+    idle_timeout_ms: Type.Integer({
+      default: 60_000,
+      minimum: 1,
+      maximum: 3_600_000,
+      description: 'Longest silence inside a stream, in milliseconds.',
+    }),
+    connections: Type.Integer({
+      default: 256,
+      minimum: 1,
+      maximum: 65_535,
+      description: 'Most connections to one origin.',
+    }),
+    breaker_failures: Type.Integer({
+      default: 10,
+      minimum: 1,
+      maximum: 1_000_000,
+      description:
+        'Calls of one endpoint that fail one after the other (not reached, or 5xx) before it counts as down.',
+    }),
+    breaker_open_ms: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 3_600_000,
+      description:
+        'Time that an endpoint that is down is left alone before one call tries it, in milliseconds.',
+    }),
+    pause_max_ms: Type.Integer({
+      default: 60_000,
+      minimum: 0,
+      maximum: 3_600_000,
+      description: 'Longest pause of an endpoint that asks for one by `Retry-After`, in milliseconds.',
+    }),
+    max_stream_bytes: Type.Integer({
+      default: 128 * mib,
+      minimum: kib,
+      maximum: 16 * gib,
+      description: 'Largest answer of the gateway on the wire, in bytes; a longer one is aborted.',
+    }),
+  },
+  { additionalProperties: false, description: 'Calls to the Model Gateway.' },
+);

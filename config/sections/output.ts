@@ -1,0 +1,20 @@
+import Type from '../../contracts/typebox.js';
+import { gib, kib, mib } from './sizes.js';
+
+export const Output = Type.Object(
+  {
+    repairs: Type.Integer({
+      default: 1,
+      minimum: 0,
+      maximum: 10,
+      description: 'Further calls to mend an invalid output.',
+    }),
+    max_bytes: Type.Integer({
+      default: 4 * mib,
+      minimum: kib,
+      maximum: gib,
+      description: 'Largest output of a model, in bytes of UTF-8.',
+    }),
+  },
+  { additionalProperties: false, description: 'What becomes of a model’s output.' },
+);

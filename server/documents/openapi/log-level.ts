@@ -1,0 +1,35 @@
+import { logLevels } from '../../../contracts/cluster.js';
+import Type from '../../../contracts/typebox.js';
+import { problems } from './responses.js';
+
+const logLevel = Type.Object({ level: Type.Enum([...logLevels]) });
+
+export const getLogLevel = {
+  operationId: 'getLogLevel',
+  tags: ['operation'],
+  summary: 'The least severity that is logged',
+  responses: {
+    200: {
+      description: 'The level.',
+      content: { 'application/json': { schema: logLevel, example: { level: 'info' } } },
+    },
+  },
+};
+
+export const putLogLevel = {
+  operationId: 'putLogLevel',
+  tags: ['operation'],
+  summary: 'Change what is logged',
+  description: 'Until the processes end: a start begins with the configuration.',
+  requestBody: {
+    required: true,
+    content: { 'application/json': { schema: logLevel, example: { level: 'debug' } } },
+  },
+  responses: {
+    200: {
+      description: 'The new level.',
+      content: { 'application/json': { schema: logLevel, example: { level: 'debug' } } },
+    },
+    ...problems(['invalid_request'], { invalid_request: '/level must be one of trace, debug, info' }),
+  },
+};

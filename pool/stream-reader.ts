@@ -12,7 +12,8 @@ import { AnswerScanner } from './answer-scanner.js';
 import type { TokenCounter, Tokenizer } from './tokenizers/index.js';
 import { cutOff, domainOf, fieldChecker, invalid, judge, judgeDead } from './verdict.js';
 import { WholeCharacters } from './whole-characters.js';
-import { type Delta, openWire, type Wire } from './wire.js';
+import { openWire } from './wire/open-wire.js';
+import type { Delta, Wire } from './wire/wire.js';
 
 /**
  * Reads one stream of the gateway from its bytes to the verdict on the output: counts tokens as they arrive,

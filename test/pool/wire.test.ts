@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { type Delta, openWire } from '../../pool/wire.js';
+import { openWire } from '../../pool/wire/open-wire.js';
+import type { Delta } from '../../pool/wire/wire.js';
 import { effort, seed } from '../fuzz/effort.js';
 
 const test = suite('wire');

@@ -12,7 +12,7 @@ import { type Findings, metric } from '../result.js';
 import type { Bench, Scenario } from '../scenario.js';
 import { startRabbit } from '../servers/rabbitmq.js';
 import { tokensIn } from '../simulators/content.js';
-import type { GatewayKnobsInput } from '../simulators/knobs.js';
+import type { GatewayKnobsInput } from '../simulators/gateway-knobs.js';
 import { outputs } from '../simulators/outputs.js';
 import { randomOf } from '../simulators/random.js';
 import { startSimulators } from '../simulators/start.js';

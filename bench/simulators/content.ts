@@ -1,4 +1,4 @@
-import type { GatewayKnobs, InvalidOutput } from './knobs.js';
+import type { GatewayKnobs, InvalidOutput } from './gateway-knobs.js';
 import { outputs } from './outputs.js';
 import type { GenerationRequest } from './requests.js';
 import { exampleFor } from './schema-example.js';

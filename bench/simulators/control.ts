@@ -1,5 +1,5 @@
 import { type Exchange, reply } from './http.js';
-import { KnobError } from './knobs.js';
+import { KnobError } from './knob-checks.js';
 import type { StatsRecorder } from './stats.js';
 
 /** The knobs in force, and the script of those for the next calls. */

@@ -1,8 +1,9 @@
 import { answerControl, knobPanel } from './control.js';
 import { errorBody } from './errors.js';
+import { type GatewayKnobsInput, gatewayDefaults } from './gateway-knobs.js';
 import { answerCall, type CallDesk, openDesk } from './generation.js';
 import { type Exchange, reply, serveHttp } from './http.js';
-import { type GatewayKnobsInput, gatewayDefaults, mergeGatewayKnobs } from './knobs.js';
+import { mergeGatewayKnobs } from './merge-gateway-knobs.js';
 import { readChatRequest, readGenerateRequest } from './requests.js';
 import { recordStats } from './stats.js';
 

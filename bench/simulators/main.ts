@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Simulator, startGateway } from './gateway.js';
-import type { GatewayKnobsInput, RagKnobsInput } from './knobs.js';
+import type { GatewayKnobsInput } from './gateway-knobs.js';
 import { startRag } from './rag.js';
+import type { RagKnobsInput } from './rag-knobs.js';
 
 /** Printed as one line on stdout, and sent to the parent when there is an IPC channel. */
 export interface Listening {

@@ -1,7 +1,7 @@
 import { answerControl, type KnobPanel, knobPanel } from './control.js';
 import { health, type Simulator } from './gateway.js';
 import { type Exchange, headOf, reply, serveHttp } from './http.js';
-import { mergeRagKnobs, type RagKnobs, type RagKnobsInput, ragDefaults } from './knobs.js';
+import { mergeRagKnobs, type RagKnobs, type RagKnobsInput, ragDefaults } from './rag-knobs.js';
 import { type Found, indexDocuments, type Question, type Retriever } from './retriever.js';
 import { sourceMark } from './sections.js';
 import { type OpenCall, recordStats, type StatsRecorder } from './stats.js';

@@ -1,5 +1,5 @@
 import { request } from 'undici';
-import type { GatewayKnobsInput } from './knobs.js';
+import type { GatewayKnobsInput } from './gateway-knobs.js';
 import type { Stats } from './stats.js';
 
 /** Sets the knobs of a simulator that runs; those that are not named go back to their defaults. */

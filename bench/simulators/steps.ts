@@ -1,5 +1,5 @@
 import { type Content, characterBorder, tokensIn } from './content.js';
-import type { CutKind, GatewayKnobs } from './knobs.js';
+import type { CutKind, GatewayKnobs } from './gateway-knobs.js';
 import type { GenerationRequest } from './requests.js';
 
 /** A piece of an answer's body that is written at one moment. */

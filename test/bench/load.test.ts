@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { closedLoop } from '../../bench/closed-loop.js';
 import { callers, openLoop } from '../../bench/open-loop.js';
 import { startGateway } from '../../bench/simulators/gateway.js';
-import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
+import type { GatewayKnobsInput } from '../../bench/simulators/gateway-knobs.js';
 import { readStats, setKnobs } from '../../bench/simulators/remote.js';
 import { directCall } from '../../bench/tasks.js';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
 import { childrenOf } from '../../bench/servers/processes.js';
-import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
+import type { GatewayKnobsInput } from '../../bench/simulators/gateway-knobs.js';
 import { startSimulators } from '../../bench/simulators/start.js';
 import { until } from '../service/at-service.js';
 

@@ -8,7 +8,7 @@ import { Agent, request } from 'undici';
 import { suite } from 'uvu';
 import { type PostgresServer, startPostgres } from '../../bench/servers/postgres.js';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
+import type { GatewayKnobsInput } from '../../bench/simulators/gateway-knobs.js';
 import { randomOf } from '../../bench/simulators/random.js';
 import { openLmdbStore } from '../../server/store/lmdb.js';
 import { aReadyEvent, aTinyTask, queuesAreEmpty } from '../events/at-broker.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { createGeneratorSync, type JsonSchema } from 'json-schema-faker';
 import { suite } from 'uvu';
-import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
+import type { GatewayKnobsInput } from '../../bench/simulators/gateway-knobs.js';
 import { domainNames } from '../../domains/registry.js';
 import { effort, seed, withinReason } from '../fuzz/effort.js';
 import { type Answer, aTask, atService, call, type ServiceUnderTest } from './at-service.js';

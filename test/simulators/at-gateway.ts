@@ -1,7 +1,7 @@
 import { createParser } from 'eventsource-parser';
 import { Agent, request } from 'undici';
 import { startGateway } from '../../bench/simulators/gateway.js';
-import type { GatewayKnobsInput } from '../../bench/simulators/knobs.js';
+import type { GatewayKnobsInput } from '../../bench/simulators/gateway-knobs.js';
 import type { Stats } from '../../bench/simulators/stats.js';
 
 /** A gateway for the length of one test, and the ways to call it. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { GatewayKnobsInput, InvalidOutput } from '../../bench/simulators/knobs.js';
+import type { GatewayKnobsInput, InvalidOutput } from '../../bench/simulators/gateway-knobs.js';
 import { outputs } from '../../bench/simulators/outputs.js';
 import { logNormal, randomOf } from '../../bench/simulators/random.js';
 import {

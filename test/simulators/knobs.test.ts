@@ -2,13 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { request } from 'undici';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  gatewayDefaults,
-  KnobError,
-  mergeGatewayKnobs,
-  mergeRagKnobs,
-  ragDefaults,
-} from '../../bench/simulators/knobs.js';
+import { gatewayDefaults } from '../../bench/simulators/gateway-knobs.js';
+import { KnobError } from '../../bench/simulators/knob-checks.js';
+import { mergeGatewayKnobs } from '../../bench/simulators/merge-gateway-knobs.js';
+import { mergeRagKnobs, ragDefaults } from '../../bench/simulators/rag-knobs.js';
 import { atGateway } from './at-gateway.js';
 
 test('knobs are merged, and null takes one back to its default', () => {

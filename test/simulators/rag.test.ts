@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { request } from 'undici';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { RagKnobsInput } from '../../bench/simulators/knobs.js';
 import { startRag } from '../../bench/simulators/rag.js';
+import type { RagKnobsInput } from '../../bench/simulators/rag-knobs.js';
 import type { Stats } from '../../bench/simulators/stats.js';
 
 test('the most relevant section comes first, each after its mark', () =>

@@ -9,7 +9,8 @@ import { jittered, play } from './play.js';
 import { logNormal, randomOf } from './random.js';
 import { type Complaint, type GenerationRequest, isComplaint } from './requests.js';
 import type { OpenCall, StatsRecorder } from './stats.js';
-import { closingSteps, idSlot, type Plan, streamPlan, wholeBody, wholePlan } from './steps.js';
+import { closingSteps, idSlot, type Plan, streamPlan, wholePlan } from './steps.js';
+import { wholeBody } from './whole-answer.js';
 
 /** Where calls are answered: the knobs in force, the counts, and the answers already made. */
 export interface CallDesk {

@@ -1,6 +1,8 @@
-import { type Content, characterBorder, tokensIn } from './content.js';
+import { type CallFacts, inStreamError, thoughtsOf, usageOf } from './answer-parts.js';
+import { type Content, characterBorder } from './content.js';
 import type { CutKind, GatewayKnobs } from './gateway-knobs.js';
 import type { GenerationRequest } from './requests.js';
+import { eventsOf } from './stream-events.js';
 
 /** A piece of an answer's body that is written at one moment. */
 export interface Step {
@@ -21,12 +23,6 @@ export interface Plan {
   readonly deltas: number;
   /** Whether the answer goes on to its proper end: in a stream, finish_reason, usage and [DONE]. */
   readonly closes: boolean;
-}
-
-/** Facts of one call that are not known when its plan is made. */
-export interface CallFacts {
-  readonly id: string;
-  readonly latencyMs: number;
 }
 
 /** Stands in a plan for the 16 characters by which the ids of calls differ. */
@@ -83,197 +79,23 @@ export function wholePlan(knobs: GatewayKnobs, body: string, content: Content): 
   return brokenOff(knobs, steps, '');
 }
 
-/** The JSON text of a whole answer. */
-export function wholeBody(
-  knobs: GatewayKnobs,
-  request: GenerationRequest,
-  content: Content,
-  facts: CallFacts,
-): string {
-  const usage = usageOf(knobs, request, content);
-  const thoughts = thoughtsOf(knobs).join('');
-  const inFields = knobs.reasoningIn === 'fields';
-  const text = inFields ? content.text : thoughts + content.text;
-  if (request.protocol === 'generate') {
-    return JSON.stringify(generated(knobs, request, facts, usage, content.refusal ?? text, content));
-  }
-  const message = {
-    role: 'assistant',
-    content: content.refusal !== null && text === '' ? null : text,
-    ...(content.refusal !== null && { refusal: content.refusal }),
-    ...(inFields && thoughts !== '' && reasoningOf(thoughts)),
-    ...(knobs.toolCallDeltas > 0 && { tool_calls: [toolCallOf(0)] }),
-    ...(knobs.extraFields && { x_message: { nested: [1, null, 'text'] } }),
-  };
-  return JSON.stringify({
-    id: `chatcmpl-${facts.id}`,
-    object: 'chat.completion',
-    created: Math.floor(Date.now() / 1000),
-    model: request.model,
-    choices: [{ index: 0, message, finish_reason: knobs.omitFinishReason ? null : content.finishReason }],
-    ...(!knobs.omitUsage && { usage: openAiUsage(knobs, usage) }),
-    ...(knobs.extraFields && { system_fingerprint: 'fp_0', x_simulator: { nested: [1, null] } }),
-  });
-}
-
 /** Cuts a text into deltas as the knobs say, never inside a character. */
-export function deltasOf(text: string, knobs: GatewayKnobs): string[] {
+function deltasOf(text: string, knobs: GatewayKnobs): string[] {
   if (knobs.hugeDeltaBytes !== null) return [text];
   if (knobs.chunks !== null) return split(text, knobs.chunks);
   return split(text, Math.ceil(text.length / Math.max(1, Math.round(knobs.chunkTokens * 4))));
 }
 
-interface Usage {
-  readonly input: number;
-  readonly output: number;
-}
-
-function usageOf(knobs: GatewayKnobs, request: GenerationRequest, content: Content): Usage {
-  const said = tokensIn(content.text.length) + tokensIn(content.refusal?.length ?? 0) + knobs.reasoningTokens;
-  return { input: tokensIn(request.promptCharacters), output: Math.round(said * knobs.usageSkew) };
-}
-
-function openAiUsage(knobs: GatewayKnobs, { input, output }: Usage) {
-  return {
-    prompt_tokens: input,
-    completion_tokens: output,
-    total_tokens: input + output,
-    ...(knobs.reasoningTokens > 0 && {
-      completion_tokens_details: { reasoning_tokens: knobs.reasoningTokens },
-    }),
-    ...(knobs.extraFields && { x_usage: { cost: 0.5 } }),
-  };
-}
-
-interface Events {
-  content(text: string, index: number): string;
-  reasoning(text: string): string;
-  refusal(text: string): string;
-  toolCall(index: number): string;
-  empty(index: number): string;
-  error(): string;
-  closing(usage: Usage, finishReason: string, latencyMs: number): string[];
-  done(): string;
-}
-
-function eventsOf(knobs: GatewayKnobs, request: GenerationRequest, id: string): Events {
-  const end = knobs.crlf ? '\r\n' : '\n';
-  const comment = knobs.comments ? `: keep-alive${end}${end}` : '';
-  const line = (data: string) => `${comment}data: ${data}${end}${end}`;
-  const event = (data: object) => line(JSON.stringify(data));
-  return {
-    error: () => line(knobs.errorInStream ?? JSON.stringify(inStreamError)),
-    done: () => line('[DONE]'),
-    ...(request.protocol === 'chat_completions'
-      ? chatEvents(knobs, request, id, event)
-      : generateEvents(knobs, request, id, event)),
-  };
-}
-
-type ProtocolEvents = Omit<Events, 'error' | 'done'>;
-
-function chatEvents(
-  knobs: GatewayKnobs,
-  request: GenerationRequest,
-  id: string,
-  event: (data: object) => string,
-): ProtocolEvents {
-  const extra = knobs.extraFields;
-  const chunk = (choices: readonly object[], more: object = {}) =>
-    event({
-      id: `chatcmpl-${id}`,
-      object: 'chat.completion.chunk',
-      created,
-      model: request.model,
-      choices,
-      ...more,
-      ...(extra && { system_fingerprint: 'fp_0', x_simulator: { nested: [1, null] } }),
-    });
-  const delta = (fields: object, finishReason: string | null = null) =>
-    chunk([
-      {
-        index: 0,
-        delta: extra ? { ...fields, x_delta: ['unknown'] } : fields,
-        finish_reason: finishReason,
-        ...(extra && { logprobs: null, x_choice: true }),
-      },
-    ]);
-  return {
-    content: (text, index) => delta(index === 0 ? { role: 'assistant', content: text } : { content: text }),
-    reasoning: (text) => delta(reasoningOf(text)),
-    refusal: (text) => delta({ refusal: text }),
-    toolCall: (index) => delta({ tool_calls: [toolCallOf(index)] }),
-    empty: (index) => delta([{}, { content: '' }, { content: null }][index % 3]!),
-    closing: (usage, finishReason) => [
-      ...(knobs.omitFinishReason ? [] : [delta({}, finishReason)]),
-      ...(request.includeUsage && !knobs.omitUsage ? [chunk([], { usage: openAiUsage(knobs, usage) })] : []),
-    ],
-  };
-}
-
-function generateEvents(
-  knobs: GatewayKnobs,
-  request: GenerationRequest,
-  id: string,
-  event: (data: object) => string,
-): ProtocolEvents {
-  const delta = (fields: object) => event(knobs.extraFields ? { ...fields, x_delta: ['unknown'] } : fields);
-  return {
-    content: (text) => delta({ delta: text }),
-    reasoning: (text) => delta(reasoningOf(text)),
-    refusal: (text) => delta({ delta: text }),
-    toolCall: (index) => delta({ tool_calls: [toolCallOf(index)] }),
-    empty: (index) => delta([{}, { delta: '' }, { delta: null }][index % 3]!),
-    closing: (usage, finishReason, latencyMs) => [
-      event(generated(knobs, request, { id, latencyMs }, usage, '', { finishReason })),
-    ],
-  };
-}
-
-function generated(
-  knobs: GatewayKnobs,
-  request: GenerationRequest,
-  { id, latencyMs }: CallFacts,
-  usage: Usage,
-  content: string,
-  { finishReason }: Pick<Content, 'finishReason'>,
-) {
-  return {
-    id: `gen-${id}`,
-    model: request.model,
-    provider: providerOf(request.model),
-    content,
-    ...(!knobs.omitUsage && { tokens_input: usage.input, tokens_output: usage.output }),
-    latency_ms: Math.round(latencyMs),
-    ...(!knobs.omitFinishReason && { finish_reason: finishReason }),
-    ...(knobs.extraFields && { x_simulator: { nested: [1, null] } }),
-  };
-}
-
-function providerOf(model: string): string {
-  if (model.startsWith('claude')) return 'anthropic';
-  return model.includes('/') ? 'vllm' : 'ollama';
-}
-
-/** Fixed, so that a plan can be used again. */
-const created = 1_735_689_600;
-
-const inStreamError = {
-  error: { message: 'The simulated model failed while it was answering.', type: 'server_error', code: 500 },
-};
-
-/** Servers differ in the name of the field; some send both. */
-function reasoningOf(text: string) {
-  return { reasoning_content: text, reasoning: text };
-}
-
-function toolCallOf(index: number) {
-  return {
-    index,
-    id: `call_${index}`,
-    type: 'function',
-    function: { name: 'read_file', arguments: '{"path": "README.md"}' },
-  };
+function split(text: string, count: number): string[] {
+  const parts: string[] = [];
+  let start = 0;
+  for (let index = 1; index <= count; index++) {
+    const end =
+      index === count ? text.length : characterBorder(text, Math.round((text.length * index) / count));
+    parts.push(text.slice(start, end));
+    start = end;
+  }
+  return parts;
 }
 
 function brokenOff(knobs: GatewayKnobs, steps: readonly Step[], error: string): Plan {
@@ -299,24 +121,4 @@ function positionAfter(steps: readonly Step[], count: number): number {
     if (step.isDelta) seen++;
   }
   return seen === count ? steps.length : -1;
-}
-
-function split(text: string, count: number): string[] {
-  const parts: string[] = [];
-  let start = 0;
-  for (let index = 1; index <= count; index++) {
-    const end =
-      index === count ? text.length : characterBorder(text, Math.round((text.length * index) / count));
-    parts.push(text.slice(start, end));
-    start = end;
-  }
-  return parts;
-}
-
-/** The reasoning before an answer, with the tags that it has. */
-function thoughtsOf({ reasoningTokens, reasoningIn }: GatewayKnobs): string[] {
-  const words = 'Let me think about it. '.split(/(?<= )/);
-  const said = Array.from({ length: reasoningTokens }, (_, index) => words[index % words.length]!);
-  if (reasoningIn === 'fields' || reasoningTokens === 0) return said;
-  return [...(reasoningIn === 'think' ? ['<think>\n'] : []), ...said, '\n</think>\n\n'];
 }

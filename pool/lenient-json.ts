@@ -1,5 +1,5 @@
 import type { Note } from '../contracts/outcome.js';
-import { escapeControls } from './answer-scanner.js';
+import { escapeControls } from './json-string.js';
 
 /**
  * Parses JSON whose texts UTF-8 can hold; where it is not quite JSON but has one possible reading (a comma before a

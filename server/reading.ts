@@ -2,7 +2,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Reading, ReadJob, ReadMore, ReadProgress, StreamEnd } from '../contracts/threads.js';
 import type { TierPool } from '../pool/pools.js';
 import { ByteQueue } from './byte-queue.js';
-import type { GatewayStream, StreamSink } from './gateway/gateway.js';
+import type { GatewayStream, StreamSink } from './gateway/dispatch.js';
 
 /** What a stream is read for; the rest of a `ReadJob` is the stream itself. */
 export type ReadTarget = Omit<ReadJob, 'resume' | 'chunk' | 'ended' | 'port'>;

@@ -85,6 +85,19 @@ export function unreachableOf(error: Error & { code?: string }): Failure {
   };
 }
 
+/** The answer has come in a coding that nobody asked for. */
+export function undecodable(contentEncoding: string | undefined): Failure {
+  return {
+    kind: 'failed',
+    ended: 'rejected',
+    code: 'gateway_error',
+    detail: `the gateway answered in the coding ${contentEncoding?.slice(0, 64)}, which it was not asked for`,
+    retryable: false,
+    retryAfterMs: undefined,
+    unhealthy: false,
+  };
+}
+
 /** Milliseconds from now; OpenAI and Azure say them in a field of their own. */
 function retryAfterOf(headers: IncomingHttpHeaders, now: number): number | undefined {
   const ms = firstOf(headers['retry-after-ms']);

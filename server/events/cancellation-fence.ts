@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ConsumeMessage } from 'amqplib';
-import type { DeliveryParts, DeliveryVerdict } from './delivery.js';
+import type { DeliveryParts, DeliveryVerdict } from './delivery-parts.js';
 import { PublishGivenUp } from './publisher.js';
 
 /**

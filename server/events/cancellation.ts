@@ -5,7 +5,7 @@ import Type from '../../contracts/typebox.js';
 import { compile } from '../../contracts/validator.js';
 import { INLINE_BYTES } from '../../pool/pools.js';
 import { StoreUnavailable } from '../store/store.js';
-import type { DeliveryParts, DeliveryVerdict } from './delivery.js';
+import type { DeliveryParts, DeliveryVerdict } from './delivery-parts.js';
 
 /** `task.cancelled`: every process hears of it; the one that runs the task stops it, the others note it. */
 export async function handleCancellation(

@@ -4,7 +4,9 @@ import { handleCancellation } from './cancellation.js';
 import { CancellationFence } from './cancellation-fence.js';
 import type { BrokerState } from './connection.js';
 import { gatherWrites, openConnection, within } from './connection.js';
-import { type DeliveryParts, giveBack, handleDelivery } from './delivery.js';
+import { handleDelivery } from './delivery.js';
+import type { DeliveryParts } from './delivery-parts.js';
+import { giveBack } from './forwarding.js';
 import { Moment } from './moment.js';
 import { declare, type Topology } from './topology.js';
 

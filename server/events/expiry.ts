@@ -1,0 +1,24 @@
+import type { ConsumeMessage } from 'amqplib';
+import type { EventAttributes } from '../../contracts/threads.js';
+import { ownHeaders } from './message.js';
+
+/** When the sender no longer wants the task, in milliseconds since the epoch. */
+export function expiryOf(
+  { properties }: ConsumeMessage,
+  { expirytime }: EventAttributes,
+): { expiresAt?: number } {
+  const { expiration, timestamp, headers } = properties;
+  const times = [
+    Number(headers?.[ownHeaders.expiresAt] ?? Number.NaN),
+    // Seconds in AMQP; without it the time of the delivery is the best that is known.
+    Number(expiration ?? Number.NaN) + (timestamp === undefined ? Date.now() : Number(timestamp) * 1000),
+    Date.parse(expirytime ?? ''),
+  ].filter((time) => Number.isFinite(time));
+  return times.length === 0 ? {} : { expiresAt: Math.min(...times) };
+}
+
+/** The expiry in a header of our own: as a property it would end the wait in a delay queue early, and count anew in each queue. */
+export function expiryHeader(message: ConsumeMessage): Record<string, number> {
+  const { expiresAt } = expiryOf(message, {});
+  return expiresAt === undefined ? {} : { [ownHeaders.expiresAt]: expiresAt };
+}

@@ -5,7 +5,8 @@ import type { TraceContext } from '../../contracts/trace-context.js';
 import type { ResolvedTask } from '../resolution.js';
 import type { ArtifactStore } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
-import { type Publisher, PublishGivenUp } from './publisher.js';
+import { PublishGivenUp } from './outgoing.js';
+import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
 
 /** `ended`: there is an outcome to answer with at once. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ConsumeMessage } from 'amqplib';
 import type { DeliveryParts, DeliveryVerdict } from './delivery-parts.js';
-import { PublishGivenUp } from './publisher.js';
+import { PublishGivenUp } from './outgoing.js';
 
 /**
  * Tells a process when all cancellations have been noted that waited in the broker. The queue that keeps them has one

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ConsumeMessage, Options } from 'amqplib';
-import type { Outgoing } from './publisher.js';
+import type { Outgoing } from './outgoing.js';
 
 /** Headers of the service's own, on messages that it publishes again. */
 export const ownHeaders = {

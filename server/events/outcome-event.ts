@@ -4,7 +4,7 @@ import { type TraceContext, traceContextOf } from '../../contracts/trace-context
 import { outcomeJson } from '../outcome-json.js';
 import type { TaskRecord } from '../store/store.js';
 import { isShort } from './message.js';
-import type { Outgoing } from './publisher.js';
+import type { Outgoing } from './outgoing.js';
 import type { Names } from './topology.js';
 
 /** The terminal event of a task: a CloudEvent 1.0 in structured JSON, ready to be published. */

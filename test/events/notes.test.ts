@@ -8,7 +8,7 @@ import { domainNames } from '../../domains/registry.js';
 import { type AcceptanceParts, acceptTask } from '../../server/events/acceptance.js';
 import { handleDelivery } from '../../server/events/delivery.js';
 import type { DeliveryParts } from '../../server/events/delivery-parts.js';
-import type { Outgoing } from '../../server/events/publisher.js';
+import type { Outgoing } from '../../server/events/outgoing.js';
 import { namesOf } from '../../server/events/topology.js';
 import { type ResolvedTask, resolve } from '../../server/resolution.js';
 import { StoreUnavailable } from '../../server/store/store.js';

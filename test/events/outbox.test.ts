@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { openOutbox } from '../../server/events/outbox.js';
-import type { Outgoing, Publisher } from '../../server/events/publisher.js';
+import type { Outgoing } from '../../server/events/outgoing.js';
+import type { Publisher } from '../../server/events/publisher.js';
 import { namesOf } from '../../server/events/topology.js';
 import type { Log } from '../../server/log.js';
 import type { ArtifactStore, MarkedRecord, TaskRecord } from '../../server/store/store.js';

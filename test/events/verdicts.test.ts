@@ -6,7 +6,7 @@ import type { FailureCode } from '../../contracts/failures.js';
 import { domainNames } from '../../domains/registry.js';
 import { handleDelivery } from '../../server/events/delivery.js';
 import type { DeliveryParts } from '../../server/events/delivery-parts.js';
-import type { Outgoing } from '../../server/events/publisher.js';
+import type { Outgoing } from '../../server/events/outgoing.js';
 import { namesOf } from '../../server/events/topology.js';
 import { aReadyEvent, aTinyTask } from './at-broker.js';
 

@@ -1,0 +1,240 @@
+import { type ChannelModel, type ConfirmChannel, IllegalOperationError } from 'amqplib';
+import type { Log } from '../log.js';
+import { gatherWrites } from './connection.js';
+import { Moment } from './moment.js';
+import { type Outgoing, type Published, PublishGivenUp } from './outgoing.js';
+
+/** The messages under way: each is either waiting to be sent, or sent and not confirmed. */
+export class Line {
+  /** Called when messages go out again. */
+  onOpen: (() => void) | undefined;
+  readonly #waiting: Entry[] = [];
+  readonly #sent = new Set<Entry>();
+  readonly #confirmTimeoutMs: number;
+  readonly #log: Log;
+  readonly #declare: (model: ChannelModel) => Promise<void>;
+  readonly #watch: NodeJS.Timeout;
+  readonly #watchMs: number;
+  readonly #moment = new Moment(() => {
+    if (this.#model !== undefined) gatherWrites(this.#model);
+    this.#send();
+  });
+  #watchedAt = performance.now();
+  #model: ChannelModel | undefined;
+  #channel: ConfirmChannel | undefined;
+  #blocked = false;
+  #full = false;
+  #closed = false;
+
+  constructor(confirmTimeoutMs: number, log: Log, declare: (model: ChannelModel) => Promise<void>) {
+    this.#confirmTimeoutMs = confirmTimeoutMs;
+    this.#log = log;
+    this.#declare = declare;
+    this.#watchMs = Math.min(1000, confirmTimeoutMs / 2);
+    this.#watch = setInterval(() => this.#findOverdue(), this.#watchMs);
+    this.#watch.unref();
+  }
+
+  /** Whether messages go out now. */
+  get open(): boolean {
+    return this.#channel !== undefined && !this.#blocked;
+  }
+
+  /** @throws PublishGivenUp after `limitMs`, or when the line is closed. */
+  publish(message: Outgoing, limitMs: number | undefined): Promise<Published> {
+    if (this.#closed) return Promise.reject(new PublishGivenUp('the publisher is closed'));
+    return new Promise((resolve, reject) => {
+      const entry: Entry = {
+        message,
+        resolve,
+        reject,
+        sentAt: 0,
+        returned: false,
+        settled: false,
+        timer: undefined,
+      };
+      if (limitMs !== undefined) {
+        const giveUp = () =>
+          this.#giveUp(entry, new PublishGivenUp(`the broker did not confirm within ${limitMs} ms`));
+        entry.timer = setTimeout(giveUp, limitMs);
+      }
+      this.#waiting.push(entry);
+      void this.#moment.over();
+    });
+  }
+
+  /** A connection is there: declares the topology on it, and sends what waits. */
+  async openOn(model: ChannelModel): Promise<void> {
+    this.#model = model;
+    // The channel may have been closed because an exchange is gone.
+    await this.#declare(model);
+    const channel = await model.createConfirmChannel();
+    channel.on('error', (error) => this.#log.warn({ event: 'publish_channel_error', error: error.message }));
+    channel.on('handler-error', (error) =>
+      this.#log.error({ event: 'publish_handler_error', error: error.stack }),
+    );
+    channel.on('close', () => {
+      if (this.#channel !== channel) return;
+      this.#leaveChannel();
+      this.#reopen(model);
+    });
+    channel.on('return', ({ properties }) => {
+      for (const entry of this.#sent)
+        if (entry.message.options.messageId === properties.messageId) entry.returned = true;
+    });
+    channel.on('drain', () => {
+      this.#full = false;
+      this.#send();
+    });
+    this.#channel = channel;
+    this.#full = false;
+    this.#send();
+    this.onOpen?.();
+  }
+
+  /** The connection may well be fine; when it is not, its recovery opens the next channel. */
+  #reopen(model: ChannelModel): void {
+    setTimeout(() => {
+      if (this.#closed || this.#model !== model || this.#channel !== undefined) return;
+      this.openOn(model).catch((error: Error) => {
+        this.#log.warn({ event: 'publish_channel_error', error: error.message });
+        this.#reopen(model);
+      });
+    }, REOPEN_MS).unref();
+  }
+
+  /** Declares again what somebody has deleted; after a pause, so that one who deletes for ever is no busy loop. */
+  async prepare(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, REOPEN_MS));
+    try {
+      if (this.#model !== undefined) await this.#declare(this.#model);
+    } catch (error) {
+      this.#log.warn({ event: 'declare_failed', error: (error as Error).message });
+    }
+  }
+
+  /** The connection is gone. */
+  lost(): void {
+    this.#model = undefined;
+    this.#blocked = false;
+    this.#leaveChannel();
+  }
+
+  /** Whether the broker takes nothing for now. */
+  setBlocked(blocked: boolean): void {
+    this.#blocked = blocked;
+    if (blocked) return;
+    // The broker read nothing while it blocked: the time-outs begin anew.
+    for (const entry of this.#sent) entry.sentAt = performance.now();
+    this.#send();
+    this.onOpen?.();
+  }
+
+  /** Gives up all that is under way. */
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#watch);
+    for (const entry of [...this.#sent, ...this.#waiting])
+      this.#giveUp(entry, new PublishGivenUp('the publisher is closed'));
+  }
+
+  /** What was sent there has an unknown outcome, so it is sent again, before what waits. */
+  #leaveChannel(): void {
+    this.#channel = undefined;
+    this.#waiting.unshift(...this.#sent);
+    this.#sent.clear();
+  }
+
+  #send(): void {
+    const channel = this.#channel;
+    while (channel !== undefined && channel === this.#channel && this.#mayWrite()) {
+      const entry = this.#waiting.shift()!;
+      entry.sentAt = performance.now();
+      entry.returned = false;
+      this.#sent.add(entry);
+      this.#write(channel, entry);
+    }
+  }
+
+  #write(channel: ConfirmChannel, entry: Entry): void {
+    const { exchange, routingKey, content, options } = entry.message;
+    const properties = { persistent: true, mandatory: true, ...options };
+    try {
+      // False means that the message is buffered all the same: it must not be sent again, only no further one.
+      this.#full = !channel.publish(exchange, routingKey, content, properties, (error) =>
+        this.#answered(channel, entry, error),
+      );
+    } catch (error) {
+      if (error instanceof IllegalOperationError) {
+        // It closed before anybody listened, or closes by itself: no event of it brings the next one.
+        this.#leaveChannel();
+        if (this.#model !== undefined) this.#reopen(this.#model);
+      } else this.#settle(entry, () => entry.reject(error as Error));
+    }
+  }
+
+  #mayWrite(): boolean {
+    return this.#waiting.length > 0 && !this.#full && !this.#blocked;
+  }
+
+  #answered(channel: ConfirmChannel, entry: Entry, error: Error | null): void {
+    if (channel !== this.#channel || !this.#sent.delete(entry)) return;
+    if (error === null) {
+      this.#settle(entry, () => entry.resolve(entry.returned ? 'unroutable' : 'confirmed'));
+      return;
+    }
+    // A basic.nack: the broker could not take it (a queue that is full, or has lost its majority).
+    setTimeout(() => {
+      if (entry.settled) return;
+      if (this.#closed) {
+        this.#giveUp(entry, new PublishGivenUp('the publisher is closed'));
+        return;
+      }
+      this.#waiting.push(entry);
+      this.#send();
+    }, NACK_PAUSE_MS);
+  }
+
+  #giveUp(entry: Entry, error: Error): void {
+    const at = this.#waiting.indexOf(entry);
+    if (at >= 0) this.#waiting.splice(at, 1);
+    this.#settle(entry, () => entry.reject(error));
+  }
+
+  #settle(entry: Entry, how: () => void): void {
+    clearTimeout(entry.timer);
+    this.#sent.delete(entry);
+    if (!entry.settled) how();
+    entry.settled = true;
+  }
+
+  /** A confirm that does not come: the channel is given up, and what was sent on it goes out again. */
+  #findOverdue(): void {
+    const sinceMs = performance.now() - this.#watchedAt;
+    this.#watchedAt = performance.now();
+    // The event loop stood still: the confirms may wait in the socket, which is read after the timers.
+    if (sinceMs > 2 * this.#watchMs) return;
+    const channel = this.#channel;
+    if (channel === undefined || this.#blocked) return;
+    const [oldest] = this.#sent;
+    if (oldest === undefined || performance.now() - oldest.sentAt < this.#confirmTimeoutMs) return;
+    this.#log.warn({ event: 'confirm_timeout', unconfirmed: this.#sent.size });
+    this.#leaveChannel();
+    channel.close().catch(() => {});
+    if (this.#model !== undefined) this.#reopen(this.#model);
+  }
+}
+
+interface Entry {
+  readonly message: Outgoing;
+  readonly resolve: (published: Published) => void;
+  readonly reject: (error: Error) => void;
+  /** `performance.now()` of the last time it was sent. */
+  sentAt: number;
+  returned: boolean;
+  settled: boolean;
+  timer: NodeJS.Timeout | undefined;
+}
+
+const REOPEN_MS = 100;
+const NACK_PAUSE_MS = 500;

@@ -55,7 +55,8 @@ export function targetOf(config: Config, tier: string, task: TaskBody): ModelTar
     temperature: config.workers[task.domain]!.temperature,
     protocol,
     stream,
-    responseFormat: response_format,
+    // A request of the other protocol has no field that would ask for it.
+    responseFormat: protocol === 'chat_completions' ? response_format : 'none',
     maxTokensField: max_tokens_field,
   };
 }

@@ -17,7 +17,8 @@ const Endpoint = Type.Object(
     url: Type.Optional(baseUrl('Base URL, http or https, in place of `gateway.url`. Default: none.')),
     response_format: Type.Enum(['none', 'json_object', 'json_schema'], {
       default: 'none',
-      description: 'The structured output that the endpoint is able to give.',
+      description:
+        'The structured output that the endpoint is able to give. Only with `chat_completions`: `generate` cannot ask for it.',
     }),
     max_tokens_field: Type.Enum(['max_tokens', 'max_completion_tokens'], {
       default: 'max_tokens',

@@ -11,7 +11,9 @@ for (const stream of [true, false]) {
   test.before(async () => {
     service = await atService(`
 gateway: {backoff_base_ms: 5, backoff_max_ms: 20}
-endpoints: {ollama_gpu_general: {protocol: generate, stream: ${stream}}}`);
+endpoints:
+  ollama_gpu_general: {protocol: generate, stream: ${stream}}
+  vllm_gpu: {protocol: generate, stream: ${stream}, response_format: json_schema}`);
   });
   test.before.each(() => service.knobs({}));
   test.after(() => service.close());
@@ -44,6 +46,15 @@ endpoints: {ollama_gpu_general: {protocol: generate, stream: ${stream}}}`);
     const counted = (await service.execute(aTask({ tier: 'small' }))).body.tokens;
     assert.deepEqual([counted.counted_by, counted.method], ['tokenizer', 'exact']);
     assert.ok(counted.completion > 50 && counted.prompt > 500, JSON.stringify(counted));
+  });
+
+  test('free text is an answer also where the endpoint is said to give JSON: it was not asked for it', async () => {
+    await service.knobs({
+      output: 'Here it is:\n```python mean.py\ndef mean(v):\n    return sum(v) / len(v)\n```\n',
+    });
+    const { status, body, text } = await service.execute(aTask({ tier: 'large' }));
+    assert.deepEqual([status, body.attempts], [200, 1], text);
+    assert.match(body.output.content, /^def mean/);
   });
 
   test('an error is retried', async () => {

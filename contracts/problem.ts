@@ -26,6 +26,12 @@ export const Problem = Type.Object(
     model: Type.Optional(Type.String()),
     tier: Type.Optional(Type.String()),
     attempts: Type.Optional(Type.Integer({ minimum: 0 })),
+    retry_after_seconds: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'What `Retry-After` says; a stream of events has no other place for it.',
+      }),
+    ),
     simulated: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },

@@ -104,7 +104,6 @@ export function problemOfFailure(failed: Failed): Problem {
     sources,
     timings,
     overhead_ms,
-    retry_after_seconds,
     ...more
   } = failed;
   return problemOf(code, detail, more);

@@ -7,7 +7,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
-import { aTask, atService, call, type ServiceUnderTest, sleep, until } from './at-service.js';
+import { aTask, atService, call, eventsOf, type ServiceUnderTest, sleep, until } from './at-service.js';
 
 const test = suite('the life of the service');
 let service: ServiceUnderTest | undefined;
@@ -100,6 +100,18 @@ test('a full wait queue answers 429 with Retry-After', async () => {
   assert.equal(saturated.length, 2);
   assert.equal(saturated[0]!.body.code, 'tier_saturated');
   assert.ok(Number(saturated[0]!.headers['retry-after']) >= 1);
+});
+
+test('a stream of events says when to come again, too', async () => {
+  service = await atService('queues: {small: {concurrency: 1, max_waiting: 0}}');
+  await service.knobs({ ttftMs: 2000 });
+  const running = service.execute(aTask());
+  await until(async () => (await service!.stats()).open === 1, 'the slot is taken');
+  const refused = await service.execute(aTask(), { accept: 'text/event-stream' });
+  const { event, data } = eventsOf(refused.text).at(-1)!;
+  assert.deepEqual([event, data.code], ['failed', 'tier_saturated']);
+  assert.ok(data.retry_after_seconds >= 1, refused.text);
+  assert.equal((await running).status, 200);
 });
 
 test('a slow reader stops the model stream, and gets all of it in the end', async () => {

@@ -177,5 +177,7 @@ const notAttempts: ReadonlySet<Failed['code']> = new Set(['shutting_down', 'canc
 
 /** What is final is not executed again, whatever its code says of itself. */
 function asFinal(outcome: CompletedHead | Failed): CompletedHead | Failed {
-  return outcome.status === 'failed' && outcome.retryable ? { ...outcome, retryable: false } : outcome;
+  if (outcome.status === 'completed' || !outcome.retryable) return outcome;
+  const { retry_after_seconds: _, ...final } = outcome;
+  return { ...final, retryable: false };
 }

@@ -39,6 +39,13 @@ async function main(): Promise<void> {
 }
 
 async function runAlone(config: Config, log: Log): Promise<void> {
+  // Without a handler it would end the process, and what it runs.
+  process.on('SIGHUP', () =>
+    log.warn({
+      event: 'reload_not_possible',
+      message: 'SIGHUP replaces workers, and this service is one process (WORKERS=1): restart it',
+    }),
+  );
   const service = await startService(config, log);
   onSignals(['SIGTERM', 'SIGINT'], async () => {
     await service.close();

@@ -14,6 +14,8 @@ import { until } from '../service/at-service.js';
 export interface ClusterUnderTest {
   readonly url: string;
   readonly primary: ChildProcess;
+  /** Of the gateway simulator beside it. */
+  readonly gatewayUrl: string;
   readonly log: () => string;
   /** Process ids of the workers that are alive. */
   workers(): number[];
@@ -66,7 +68,12 @@ export async function atCluster(
   primary.stdout.on('data', collect);
   primary.stderr.on('data', collect);
   whileStarting(primary);
-  const port = () => /"event":"listening"[^\n]*?"port":(\d+)[^\n]*"workers"/.exec(output)?.[1];
+  // One process has no primary, which says it last.
+  const listening =
+    env.WORKERS === '1'
+      ? /"event":"listening"[^\n]*?"port":(\d+)/
+      : /"event":"listening"[^\n]*?"port":(\d+)[^\n]*"workers"/;
+  const port = () => listening.exec(output)?.[1];
   const close = async () => {
     primary.kill('SIGTERM');
     await exited;
@@ -85,6 +92,7 @@ export async function atCluster(
   return {
     url: `http://127.0.0.1:${port()}`,
     primary,
+    gatewayUrl: simulators.gatewayUrl!,
     log: () => output,
     workers: () => childrenOf(primary.pid!),
     configure,

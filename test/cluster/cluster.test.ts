@@ -112,6 +112,20 @@ test('the metrics are those of the node, whichever worker is asked', async () =>
   assert.equal(await counted(), before + 20);
 });
 
+test('SIGHUP changes nothing for one process, which has nobody to take over, and the log says so', async () => {
+  const alone = await atCluster('', { WORKERS: '1' });
+  try {
+    await alone.knobs({ ttftMs: 300 });
+    const running = call(`${alone.url}/execute`, 'POST', JSON.stringify(tiny()), json);
+    await until(async () => (await alone.stats()).open === 1, 'the call runs');
+    alone.primary.kill('SIGHUP');
+    await until(() => alone.log().includes('"event":"reload_not_possible"'), 'the line in the log');
+    assert.equal((await running).status, 200);
+  } finally {
+    await alone.close();
+  }
+});
+
 test('SIGHUP replaces the workers one by one, and no request fails', async () => {
   await under.knobs({ ttftMs: 20 });
   const before = under.workers();

@@ -58,15 +58,26 @@ export async function openStandIns(
   };
 }
 
-/** The stand-ins of a worker: its primary has started them. */
-export function standInsOf(config: Config, { gatewayUrl, ragUrl }: WorkerSeat): StandIns {
+/**
+ * The stand-ins of a worker: its primary has started them, with the configuration of its own start. A service that was
+ * configured since has none.
+ * @throws {Error} when one would be needed that the primary did not start.
+ */
+export function standInsOf({ gateway, rag }: Config, seat: WorkerSeat): StandIns {
   return {
-    gatewayUrl: gatewayUrl ?? config.gateway.url!,
-    ragUrl: ragUrl ?? config.rag.url!,
-    simulated: gatewayUrl !== undefined,
+    gatewayUrl: gateway.url ?? started('gateway.url', seat.gatewayUrl),
+    ragUrl: rag.url ?? started('rag.url', seat.ragUrl),
+    simulated: gateway.url === undefined,
     names: {
-      ...(gatewayUrl !== undefined && { model_gateway: 'simulator' }),
-      ...(ragUrl !== undefined && { rag: 'embedded retriever' }),
+      ...(gateway.url === undefined && { model_gateway: 'simulator' }),
+      ...(rag.url === undefined && { rag: 'embedded retriever' }),
     },
   };
+}
+
+function started(field: string, url: string | undefined): string {
+  if (url !== undefined) return url;
+  throw new Error(
+    `${field} is no longer set, and what stands in for it is started with the service: restart`,
+  );
 }

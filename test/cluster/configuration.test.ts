@@ -115,6 +115,29 @@ test('one that is wrong changes nothing, and the log says what is wrong', async 
   assert.equal((await under.stats()).maxOpen, 2);
 });
 
+test('a gateway that is configured while a simulator stands in for it is asked from then on', async () => {
+  under = await atCluster('', { MODEL_GATEWAY_URL: '' });
+  assert.equal((await execute('tiny')).body.simulated, true);
+  await reload(`gateway: {url: '${under.gatewayUrl}'}`);
+  assert.equal((await execute('tiny')).body.simulated, undefined);
+  assert.equal((await under.stats()).calls, 1);
+  const { stand_ins } = (await call(`${under.url}/health/ready`, 'GET')).body;
+  assert.deepEqual(stand_ins, {});
+});
+
+test('a gateway that is no longer configured is missed by name, and the old workers go on', async () => {
+  under = await atCluster('', { MODEL_GATEWAY_URL: '' });
+  const url = under.gatewayUrl;
+  await under.close();
+  under = await atCluster(`gateway: {url: '${url}'}`, { MODEL_GATEWAY_URL: '' });
+  const old = under.workers();
+  under.configure('');
+  under.primary.kill('SIGHUP');
+  await until(() => under.log().includes('"event":"reload_failed"'), 'the end of the reload');
+  assert.match(under.log(), /"event":"start_failed","error":"gateway\.url is no longer set[^"]*restart"/);
+  assert.deepEqual(under.workers(), old);
+});
+
 test('a configuration that became wrong stops no worker, and a dead one has a successor when it is right again', async () => {
   under = await atCluster(before);
   under.configure('queues: {small: {concurrency: none}}');

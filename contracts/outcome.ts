@@ -74,7 +74,11 @@ export type TokenUse = Static<typeof TokenUse>;
 /** Where the time of an execution went, over all its attempts. The parts add up to `execution_time_ms`. */
 export const Timings = Type.Object(
   {
-    wait: Type.Number({ minimum: 0, description: 'For slots, and between attempts.' }),
+    wait: Type.Number({
+      minimum: 0,
+      description:
+        'For slots, between attempts, and for an endpoint that asked for a pause or is being tried.',
+    }),
     context: Type.Number({ minimum: 0, description: 'For retrieved context.' }),
     assemble: Milliseconds,
     first_token: Type.Number({ minimum: 0, description: "Until the first bytes of the model's answers." }),
@@ -176,7 +180,7 @@ export const Attempt = Type.Object(
       ['finished', 'broken', 'aborted', 'cancelled', 'rejected', 'unreachable', 'not_called'],
       {
         description:
-          'broken: the stream ended before the answer did; aborted: the answer could no longer become valid; not_called: the endpoint was known to be down, was being tried by another call, or had asked for a pause.',
+          'broken: the stream ended before the answer did; aborted: the answer could no longer become valid, or could not be read; not_called: the endpoint was known to be down, was being tried by another call, or had asked for a pause.',
       },
     ),
     error: Type.Optional(Type.String()),

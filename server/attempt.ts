@@ -47,8 +47,10 @@ export async function callOnce(
   kind: Attempt['kind'],
 ): Promise<Called> {
   const { endpoint } = parts.config.tier_models[tier]!;
-  const startedAt = performance.now();
-  const startedDate = new Date();
+  const askedAt = performance.now();
+  // Later, when the endpoint has asked for a pause, or is being tried by another call.
+  let startedAt = askedAt;
+  let startedDate = new Date();
   let headersMs: number | undefined;
   let firstTokenMs: number | undefined;
   let reading: StreamReading | undefined;
@@ -64,6 +66,10 @@ export async function callOnce(
       deadline,
       trace: trace?.context ?? watcher.sender,
       mayWait: !hasFallback,
+      begins: () => {
+        startedAt = performance.now();
+        startedDate = new Date();
+      },
     },
     (stream) => {
       headersMs = since(startedAt);
@@ -93,8 +99,11 @@ export async function callOnce(
     },
   );
   if (start.kind === 'failed' && start.code === 'gateway_unavailable') parts.slots.observe(tier, undefined);
-  const { read, lost } = await endOfReading(reading);
+  const came = await reading?.result.catch((error: Error) => error);
+  const [read, fault] = came instanceof Error ? [undefined, came] : [came, undefined];
   if (firstTokenMs !== undefined) parts.slots.observe(tier, firstTokenMs);
+  if (start.kind === 'interrupted' && !start.called) startedAt = performance.now();
+  journal.timings.wait += startedAt - askedAt;
   spend(journal.timings, startedAt, firstTokenMs, reading?.endedAt);
   const written: Attempt = {
     number: journal.attempts.length + 1,
@@ -106,16 +115,18 @@ export async function callOnce(
     ...(headersMs !== undefined && { headers_ms: headersMs }),
     ...(firstTokenMs !== undefined && { first_token_ms: firstTokenMs }),
     duration_ms: since(startedAt),
-    tokens: lost === undefined ? tokensOf(prompt, read) : ofPromptAlone(prompt),
+    tokens: tokensOf(prompt, read, fault !== undefined),
     ...(read !== undefined && read.counted.reasoning > 0 && { reasoning_tokens: read.counted.reasoning }),
     max_output_tokens: target.maxOutputTokens,
     ...(read?.finishReason !== undefined && { finish_reason: read.finishReason }),
-    ended: lost === undefined ? endOf(start, read, deadline) : 'broken',
-    ...(lost === undefined ? errorOf(start, read, reading?.detail) : { error: lost.message }),
+    ended: fault === undefined ? endOf(start, read, deadline) : 'aborted',
+    ...(fault === undefined
+      ? errorOf(start, read, reading?.detail)
+      : { error: `the answer could not be read: ${fault.message}` }),
   };
   journal.attempts.push(written);
   trace?.end(written, firstTokenMs === undefined ? undefined : startedAt + firstTokenMs, reading?.endedAt);
-  if (lost !== undefined) throw lost;
+  if (fault !== undefined) throw fault;
   if (start.kind === 'failed') return refusedBy(start) ?? start;
   if (read === undefined) return brokenCall('the call was interrupted');
   switch (read.end.kind) {
@@ -134,17 +145,6 @@ export async function callOnce(
         }
       );
     }
-  }
-}
-
-/** `lost`: two threads were, one after the other. */
-async function endOfReading(
-  reading: StreamReading | undefined,
-): Promise<{ readonly read?: Reading | undefined; readonly lost?: Error }> {
-  try {
-    return { read: await reading?.result };
-  } catch (error) {
-    return { lost: error as Error };
   }
 }
 
@@ -190,8 +190,17 @@ function brokenCall(detail: string): Called & { kind: 'failed' } {
   return { kind: 'failed', code: 'gateway_error', detail, retryable: true, retryAfterMs: undefined };
 }
 
-/** The gateway's own usage counts; without it, ours. A call that was never answered has used nothing. */
-function tokensOf(prompt: Assembled & { kind: 'assembled' }, read: Reading | undefined): TokenUse {
+/**
+ * The gateway's own usage counts; without it, ours. A call that was never answered has used nothing; of an answer that
+ * could not be read only the prompt is known.
+ */
+function tokensOf(
+  prompt: Assembled & { kind: 'assembled' },
+  read: Reading | undefined,
+  isUnreadable: boolean,
+): TokenUse {
+  if (isUnreadable)
+    return { prompt: prompt.promptTokens, completion: 0, counted_by: 'tokenizer', method: 'approximate' };
   const method = (read?.counted.exact ?? prompt.exact) ? 'exact' : 'approximate';
   if (read === undefined) return { prompt: 0, completion: 0, counted_by: 'tokenizer', method };
   const { usage } = read;
@@ -199,11 +208,6 @@ function tokensOf(prompt: Assembled & { kind: 'assembled' }, read: Reading | und
     return { prompt: usage.prompt, completion: usage.completion, counted_by: 'gateway', method };
   const completion = read.counted.content + read.counted.reasoning;
   return { prompt: prompt.promptTokens, completion, counted_by: 'tokenizer', method };
-}
-
-/** The model has seen it; how much it answered died with the thread. */
-function ofPromptAlone({ promptTokens }: Assembled & { kind: 'assembled' }): TokenUse {
-  return { prompt: promptTokens, completion: 0, counted_by: 'tokenizer', method: 'approximate' };
 }
 
 function endOf(start: CallStart, read: Reading | undefined, deadline: Deadline): Attempt['ended'] {

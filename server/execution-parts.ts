@@ -15,6 +15,8 @@ export interface ExecutionParts {
   readonly templates: Templates;
   /** Sees prompts and outputs; undefined unless the configuration says that they are logged. */
   readonly onPrompt: ((taskId: string, prompt: Uint8Array) => void) | undefined;
+  /** Told of what the service is to blame for. */
+  readonly onFault: (taskId: string, error: Error) => void;
   /** True when a simulator stands in for the model gateway. */
   readonly simulated: boolean;
 }

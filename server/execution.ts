@@ -68,7 +68,10 @@ export async function execute(
         hasFallback,
       });
     } catch (error) {
-      generated = { kind: 'failed', code: 'internal_error', detail: (error as Error).message };
+      parts.onFault(resolved.task.task_id, error as Error);
+      // A thread tells of what went wrong in it with its stack.
+      const [detail] = (error as Error).message.split('\n', 1);
+      generated = { kind: 'failed', code: 'internal_error', detail: detail! };
     } finally {
       slot.release();
     }

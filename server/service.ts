@@ -92,6 +92,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
     const parts: ExecutionParts = {
       config,
       onPrompt: config.log.prompts ? onPrompt : undefined,
+      onFault: (taskId, error) => log.error({ event: 'task_error', task_id: taskId, error: error.stack }),
       pools,
       slots,
       rag,

@@ -72,8 +72,9 @@ export function dispatch(
       decoder?.destroy();
     };
     forget = deadline.onInterruption(() => {
+      // First, or it would be told of as a stream that broke off.
+      end('broken', 'the call was interrupted');
       controller?.abort(new Error('interrupted'));
-      end('broken', 'interrupted');
       resolve({ kind: 'interrupted', called: true });
     });
     /** What happens in here must end the call, whatever it is: undici tells nobody of what its handlers throw. */

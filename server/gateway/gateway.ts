@@ -21,6 +21,8 @@ export interface GatewayRequest {
   readonly trace: TraceContext | undefined;
   /** Whether to wait for an endpoint that asked for a pause, or to fail at once because there is another one. */
   readonly mayWait: boolean;
+  /** Called when the endpoint is asked, after all such waiting; not when it is not. */
+  readonly begins: () => void;
 }
 
 export interface Gateway {
@@ -79,6 +81,7 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
       const send = (body: Uint8Array) =>
         follow({ ...options, body }, (to) => dispatch(agent, to, deadline, open, gateway.max_stream_bytes));
       return endpoint.call(deadline, mayWait, async () => {
+        request.begins();
         if (refuseStreamOptions.has(request.endpoint)) return send(withoutStreamOptions(request.body));
         const start = await send(request.body);
         if (start.kind !== 'failed' || start.refusesStreamOptions !== true) return start;

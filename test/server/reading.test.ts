@@ -30,6 +30,9 @@ test('a thread that dies in the middle of a stream is replaced, and nothing of t
   const content = 'abc 😀 '.repeat(5000);
   const bytes = streamOf(content);
   const seen: string[] = [];
+  const deaths: string[] = [];
+  const note = (tier: string) => deaths.push(tier);
+  pools.events.on('threadDied', note);
   const reading = start(seen);
   const half = Math.floor(bytes.length / 2);
   for (let at = 0; at < half; at += 5000) {
@@ -43,6 +46,8 @@ test('a thread that dies in the middle of a stream is replaced, and nothing of t
   const result = await reading.result;
   assert.equal(contentOf(result), content);
   assert.equal(seen.join(''), content);
+  pools.events.off('threadDied', note);
+  assert.deepEqual(deaths, ['large']);
 });
 
 test('a stream that ends without an end of the answer is broken', async () => {

@@ -187,6 +187,28 @@ test('a cancellation of a task that is being stopped holds for the next attempt'
   assert.deepEqual(noted, ['superseded']);
 });
 
+test('a fault of the service is told with its stack to the log, and without it to the caller', async () => {
+  const faults: [taskId: string, message: string][] = [];
+  const parts = {
+    config,
+    slots: { acquire: async () => ({ release() {} }) },
+    templates: { of: () => ({ name: 'code-general', sha256: '' }) },
+    pools: {
+      tier: () => {
+        throw new Error('cannot go on\n    at somewhere');
+      },
+    },
+    onFault: (taskId: string, { message }: Error) => faults.push([taskId, message]),
+  } as unknown as ExecutionParts;
+  const tasks = saturated({ record: async () => true }, { parts });
+  const caller = tasks.submit({ ...resolved, context: 'none' }, { from: 'http' });
+  assert.ok('ended' in caller);
+  const { outcome } = await caller.ended;
+  assert.ok(outcome.status === 'failed');
+  assert.deepEqual([outcome.code, outcome.detail], ['internal_error', 'cannot go on']);
+  assert.deepEqual(faults, [['task-1', 'cannot go on\n    at somewhere']]);
+});
+
 test('a cancellation that is noted before an end can be recorded is the end', async () => {
   const recorded: TaskRecord[] = [];
   let cancelReason: string | undefined;

@@ -288,7 +288,7 @@ queues: {small: {concurrency: 60}}`);
     const { body: receipt } = await service.ask('GET', `/tasks/${tasks[i]!.task_id}/receipt`);
     assert.equal(receipt.attempts.length, 1);
     const [{ ended, error, tokens }] = receipt.attempts;
-    assert.equal(ended, 'broken');
+    assert.equal(ended, 'aborted');
     assert.match(error, /memory limit/);
     assert.ok(tokens.prompt > 0);
     assert.equal(receipt.tokens_used, tokens.prompt);

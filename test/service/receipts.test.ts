@@ -178,6 +178,7 @@ test('a call that is cancelled in the middle says so, with the tokens that had c
     attempts.map(({ ended, tokens }) => [ended, tokens.counted_by, tokens.prompt > 0, tokens.completion > 0]),
     [['cancelled', 'tokenizer', true, true]],
   );
+  assert.equal(attempts[0]!.error, 'the call was interrupted');
   assert.deepEqual(outcome, { status: 'failed', code: 'cancelled' });
   const { body } = await service.ask('GET', `/tasks/${task.task_id}`);
   assert.deepEqual(

@@ -3,7 +3,7 @@ import type { Leases } from './leases.js';
 import type { Following, Peers } from './peers.js';
 import { cancellation, type RunningTask } from './running-task.js';
 import { Conflict, standingOf } from './standing.js';
-import type { ArtifactStore, TaskRecord } from './store/store.js';
+import { type ArtifactStore, StoreUnavailable, type TaskRecord } from './store/store.js';
 import { storedOutput } from './store/stored-output.js';
 import { interruptedBefore } from './unrecorded.js';
 
@@ -120,6 +120,9 @@ export class Claiming {
 
   async #outcomeOf(stored: TaskRecord): Promise<TaskOutcome> {
     const output = await storedOutput(this.#parts.store, stored);
+    // The record and its output are two reads, and both may have become too old between them.
+    if (output === undefined && stored.outcome.status === 'completed')
+      throw new StoreUnavailable('the outcome was removed from the store while it was read');
     return { outcome: stored.outcome, output, final: true };
   }
 }

@@ -23,6 +23,8 @@ export async function taskStatus({ tasks, store, leases }: HttpParts, id: string
   const { outcome, final } = record;
   if (outcome.status === 'failed') return json({ task_id: id, status: 'failed', outcome });
   const output = await storedOutput(store, record);
+  // It became too old between the two reads.
+  if (output === undefined) return notFound('task', id);
   const body = Buffer.concat([
     Buffer.from(`${JSON.stringify({ task_id: id, status: 'completed' }).slice(0, -1)},"outcome":`),
     completedJson({ outcome, output, final }),

@@ -4,6 +4,8 @@ import { loadConfig } from '../../config/load.js';
 import { domainNames } from '../../domains/registry.js';
 import type { TaskEvent } from '../../server/caller.js';
 import type { ExecutionParts } from '../../server/execution-parts.js';
+import type { HttpParts } from '../../server/http/parts.js';
+import { taskStatus } from '../../server/http/resources.js';
 import { LocalLeases } from '../../server/leases.js';
 import type { Log } from '../../server/log.js';
 import type { ResolvedTask } from '../../server/resolution.js';
@@ -33,7 +35,7 @@ function conflicting() {
     parts: { config } as ExecutionParts,
     store: {
       find: () => told.then(() => stored),
-      artifact: async () => undefined,
+      artifact: async () => ({ output: Buffer.from('{}') }),
     } as unknown as ArtifactStore,
     leases: new LocalLeases(),
     peers: undefined,
@@ -285,6 +287,19 @@ test('who finds that another process has ended his task tells what that one reco
   assert.ok('ended' in caller);
   assert.deepEqual(await caller.ended, { outcome, output, final: true });
   assert.deepEqual(announced, [[stored, output]]);
+});
+
+test('an outcome that is removed while it is read is no answer', async () => {
+  const outcome = { task_id: 'task-1', status: 'completed', artifact_id: 'art-1' };
+  const stored = { taskId: 'task-1', requestHash: 'this body', final: true, outcome } as TaskRecord;
+  const store = { find: async () => stored, artifact: async () => undefined };
+  const caller = saturated(store).submit(resolved, { from: 'http' });
+  assert.ok('ended' in caller);
+  const ended = (await caller.ended).outcome;
+  assert.ok(ended.status === 'failed');
+  assert.deepEqual([ended.code, ended.retryable], ['store_unavailable', true]);
+  const parts = { store, tasks: saturated(store), leases: new LocalLeases() } as unknown as HttpParts;
+  assert.equal((await taskStatus(parts, 'task-1')).status, 404);
 });
 
 test('who waits for a task of another process joins it there, and watches only when he wants its events', async () => {

@@ -49,10 +49,15 @@ export async function execute(
   if (!String(headers['content-type']).startsWith('text/event-stream'))
     throw refusalOf(statusCode, await body.text());
   let ended = false;
+  let fault: Error | undefined;
   const parser = createParser({
     onEvent: ({ event = 'message', data }) => {
       ended ||= event === 'completed' || event === 'failed';
-      on(event, JSON.parse(data) as Record<string, unknown>);
+      try {
+        on(event, JSON.parse(data) as Record<string, unknown>);
+      } catch (error) {
+        fault ??= error as Error;
+      }
     },
   });
   const decoder = new TextDecoder();
@@ -61,6 +66,7 @@ export async function execute(
   } catch (error) {
     throw new Unreachable(`the connection broke: ${(error as Error).message}`);
   }
+  if (fault !== undefined) throw fault;
   if (!ended)
     throw new Unreachable('the stream ended before the task did; ask `tasks get` what became of it');
 }
@@ -72,6 +78,7 @@ async function send(
 ): Promise<Dispatcher.ResponseData> {
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
   const headers = { ...options.headers, ...authorization };
+  if (!/^https?:\/\//i.test(url)) throw new Error(`${url} is no http or https URL`);
   try {
     return await request(`${url.replace(/\/+$/, '')}${path}`, {
       ...options,

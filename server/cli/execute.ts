@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { execute, type Target } from './client.js';
 import { exitCodes } from './exit-codes.js';
 
@@ -29,6 +30,8 @@ export async function runExecute(
     ...(options.project !== undefined && { project_id: options.project }),
     ...(options.context !== undefined && { context: readFileSync(options.context, 'utf8') }),
   };
+  // Before the task costs anything.
+  if (options.output !== undefined) mustBeWritable(options.output);
   const streams = process.stdout.isTTY && options.output === undefined;
   const progress = openProgress(process.stderr.isTTY && !streams);
   let code: number = exitCodes.failed;
@@ -50,7 +53,7 @@ export async function runExecute(
       case 'completed': {
         progress.end();
         const { content } = data.output as { content: string };
-        if (options.output !== undefined) writeFileSync(options.output, content);
+        if (options.output !== undefined) writeContent(options.output, content, task.task_id);
         else if (streams) process.stdout.write('\n');
         else process.stdout.write(content);
         say(`${task.task_id}: ${data.tokens_used} tokens, ${data.execution_time_ms} ms, ${data.model}`);
@@ -65,6 +68,19 @@ export async function runExecute(
     }
   });
   return code;
+}
+
+function mustBeWritable(file: string): void {
+  accessSync(existsSync(file) ? file : dirname(file), constants.W_OK);
+}
+
+function writeContent(file: string, content: string, taskId: string): void {
+  try {
+    writeFileSync(file, content);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new Error(`${taskId} is completed, but not written: ${message}; \`tasks get ${taskId}\` has it`);
+  }
 }
 
 function say(line: string): void {

@@ -76,6 +76,21 @@ test('execute reads the task from stdin, and writes the content to a file', asyn
   assert.ok(prompt.includes('from stdin') && prompt.includes('Use tabs.'));
 });
 
+test('a file that cannot be written is told of before the task is executed, or with the task that has it', async () => {
+  await service.knobs({});
+  const execute = ['execute', '--domain', 'code-general', 'x', '--output'];
+  const before = (await service.stats()).calls;
+  const nowhere = await run([...execute, join(directory, 'nowhere', 'out.py')]);
+  assert.equal(nowhere.code, 2);
+  assert.match(nowhere.stderr, /^ENOENT.*nowhere/);
+  assert.equal((await service.stats()).calls, before);
+  // That it is a directory shows only when it is written.
+  const late = await run([...execute, directory, '--task-id', 'unwritten']);
+  assert.equal(late.code, 2);
+  assert.match(late.stderr, /^unwritten is completed, but not written: EISDIR.*`tasks get unwritten`/);
+  assert.equal((await run(['tasks', 'get', 'unwritten'])).code, 0);
+});
+
 test('each end has its exit code', async () => {
   const execute = ['execute', '--domain', 'code-general', 'x'];
   await service.knobs({ output: JSON.stringify({ status: 'needs_clarification', questions: ['Which?'] }) });
@@ -93,6 +108,8 @@ test('each end has its exit code', async () => {
   const away = await run(execute, { env: { WORKER_SERVICE_URL: 'http://127.0.0.1:9' } });
   assert.equal(away.code, 3);
   assert.match(away.stderr, /cannot be reached: ECONNREFUSED/);
+  const address = await run(execute, { env: { WORKER_SERVICE_URL: 'localhost:9' } });
+  assert.deepEqual([address.code, address.stderr], [2, 'localhost:9 is no http or https URL\n']);
   for (const wrong of [['execute', 'x'], ['nothing'], ['tasks', 'get'], ['execute', '--domian', 'x', 'y']])
     assert.equal((await run(wrong)).code, 2, wrong.join(' '));
 });

@@ -54,22 +54,34 @@ async function runAlone(config: Config, log: Log): Promise<void> {
 }
 
 async function runPrimary(config: Config, log: Log): Promise<void> {
-  const opening = openPrimary({ config, log, onCrashLoop: () => process.exit(1) });
-  // A signal that comes while the workers start is obeyed when they have.
+  const stopping = new AbortController();
+  const { signal: stop } = stopping;
+  const opening = openPrimary({ config, log, onCrashLoop: () => process.exit(1), stop });
+  // One that comes while the workers start is obeyed when they have.
   process.on('SIGHUP', () => void opening.then((primary) => primary.reload()));
   onSignals(['SIGTERM', 'SIGINT'], async () => {
-    await (await opening).close();
+    stopping.abort();
+    // The start may have failed for that.
+    const primary = await opening.catch(() => undefined);
+    await primary?.close();
     log.info({ event: 'stopped' });
     process.exit(0);
   });
-  await opening;
+  await opening.catch((error: Error) => {
+    if (!stop.aborted) throw error;
+  });
 }
 
 async function runWorker(config: Config, log: Log, seat: WorkerSeat): Promise<void> {
   const link = openLink();
-  // A signal that comes while it starts is obeyed when it has.
-  const starting = startService(config, log, { ...seat, link });
+  const stopping = new AbortController();
+  // It is obeyed when the service has started, or no longer waits for what it needs for that.
+  const starting = startService(config, log, { ...seat, link }, stopping.signal).catch((error: Error) => {
+    if (stopping.signal.aborted) process.exit(0);
+    throw error;
+  });
   const stop = async (replaced: boolean) => {
+    stopping.abort();
     const service = await starting;
     if (replaced) await service.leave();
     await service.close();

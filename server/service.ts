@@ -53,9 +53,15 @@ export interface Seat extends WorkerSeat {
 
 /**
  * Builds all parts and opens the door last.
+ * @param stop ends the wait for a database that does not answer.
  * @throws {Error} when a part cannot be opened; those before it are closed again.
  */
-export async function startService(config: Config, log: Log, seat?: Seat): Promise<Service> {
+export async function startService(
+  config: Config,
+  log: Log,
+  seat?: Seat,
+  stop?: AbortSignal,
+): Promise<Service> {
   const opened = new OpenedParts(log);
   const keep = <T extends Part>(part: T): T => opened.keep(part);
   let state: 'starting' | 'open' | 'closing' | 'closed' = 'starting';
@@ -75,7 +81,7 @@ export async function startService(config: Config, log: Log, seat?: Seat): Promi
       collector === undefined
         ? undefined
         : keep(await openTracing(config, collector, standIns.gatewayUrl, log));
-    const { store, leases } = await openStore({ config, log, outbox: hasBroker, keep, seat });
+    const { store, leases } = await openStore({ config, log, outbox: hasBroker, keep, seat, stop });
     const templates = keep(openTemplates(config, log));
     const pools = keep(await openPools(config));
     pools.events.on('threadDied', (tier, error) =>
@@ -220,6 +226,7 @@ interface StoreParts {
   readonly outbox: boolean;
   readonly keep: <T extends { close(): Promise<void> }>(part: T) => T;
   readonly seat: Seat | undefined;
+  readonly stop: AbortSignal | undefined;
 }
 
 /** PostgreSQL where it is configured, which many nodes share; else the embedded store, which a node's workers share. */
@@ -229,24 +236,27 @@ async function openStore({
   outbox,
   keep,
   seat,
+  stop,
 }: StoreParts): Promise<{ store: ArtifactStore; leases: Leases }> {
   const { database_url: url, lease_ms: leaseMs, directory } = options;
   if (url !== undefined) {
-    const store = keep(await whenItAnswers(log, () => openPostgresStore({ url, outbox })));
-    return { store, leases: keep(await whenItAnswers(log, () => openPostgresLeases({ url, leaseMs, log }))) };
+    const store = keep(await whenItAnswers(log, stop, () => openPostgresStore({ url, outbox })));
+    const openLeases = () => openPostgresLeases({ url, leaseMs, log });
+    return { store, leases: keep(await whenItAnswers(log, stop, openLeases)) };
   }
   const store = keep(await openLmdbStore({ directory, outbox, shared: seat !== undefined }));
   return { store, leases: keep(seat === undefined ? new LocalLeases() : new PrimaryLeases(seat.link)) };
 }
 
 /** A database that starts beside this service may be a little later. */
-async function whenItAnswers<T>(log: Log, open: () => Promise<T>): Promise<T> {
+async function whenItAnswers<T>(log: Log, stop: AbortSignal | undefined, open: () => Promise<T>): Promise<T> {
   const until = performance.now() + DATABASE_START_MS;
   for (;;) {
     try {
       return await open();
     } catch (error) {
-      if (!(error instanceof StoreUnavailable) || performance.now() > until) throw error;
+      const isOver = stop?.aborted === true || performance.now() > until;
+      if (!(error instanceof StoreUnavailable) || isOver) throw error;
       log.warn({ event: 'store_not_there_yet', error: error.message });
       await new Promise((resolve) => setTimeout(resolve, DATABASE_RETRY_MS));
     }

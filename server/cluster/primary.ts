@@ -28,13 +28,15 @@ export interface PrimaryOptions {
   readonly log: Log;
   /** The workers die as fast as they are started; the service has ended. */
   onCrashLoop(): void;
+  /** Ends the start, which then fails, or does what `close` does. */
+  readonly stop?: AbortSignal;
 }
 
 /**
  * Forks the workers, which share one port by SO_REUSEPORT.
  * @throws {Error} when the port is taken, or the first worker does not start.
  */
-export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions): Promise<Primary> {
+export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOptions): Promise<Primary> {
   const { workers: count, host } = config.server;
   // A worker that chose it would not share it; and a second service would silently share one that is taken.
   const port = await freePort(host, config.server.port);
@@ -150,6 +152,7 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   /** The first start of a seat. One that ends by itself says what is wrong; one that was killed is tried again. */
   async function begin(index: number): Promise<void> {
     for (;;) {
+      if (phase !== 'open') throw new Error('the service is stopping');
       try {
         await start(index);
         return;
@@ -178,11 +181,17 @@ export async function openPrimary({ config, log, onCrashLoop }: PrimaryOptions):
   function close(): Promise<void> {
     closed ??= (async () => {
       phase = 'closing';
+      // It may not listen to the primary yet, and wait for a database.
+      for (const worker of Object.values(cluster.workers ?? {}))
+        if (!seats.includes(worker)) worker!.process.kill('SIGTERM');
       await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => retire(worker!, false)));
       await opened.close();
     })();
     return closed;
   }
+
+  if (stop?.aborted) void close();
+  stop?.addEventListener('abort', () => void close());
 
   async function reload(): Promise<void> {
     log.info({ event: 'reloading', workers: count });

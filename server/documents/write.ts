@@ -21,8 +21,10 @@ const form = { lineWidth: 110, aliasDuplicateObjects: false, compat: 'yaml-1.1' 
 for (const { path, document } of documents) {
   const text = heading + stringify(document, form);
   const file = new URL(path, packageRoot);
+  // A file that is written anew, although it is the same, would be compiled again.
+  if (read(file) === text) continue;
   if (!process.argv.includes('--check')) writeFileSync(file, text);
-  else if (read(file) !== text) {
+  else {
     console.error(`${path} is stale: run node dist/server/documents/write.js`);
     process.exitCode = 1;
   }

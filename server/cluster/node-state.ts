@@ -25,6 +25,8 @@ export class NodeState {
   readonly #tasks = new TaskLedger();
   readonly #rounds: ReportRounds;
   readonly #followings: Followings;
+  /** As somebody has set it while the service runs; until then each worker has that of its configuration. */
+  #logLevel: LogLevel | undefined;
 
   constructor(workers: Workers, log: Log) {
     const send: Workers['send'] = (id, message) => workers.send(id, message);
@@ -40,7 +42,8 @@ export class NodeState {
 
   /** A worker listens. */
   ready(worker: number, { queues }: ToPrimary & { kind: 'ready' }): void {
-    this.#workers.send(worker, { kind: 'log_level', level: this.#log.level as LogLevel });
+    if (this.#logLevel !== undefined)
+      this.#workers.send(worker, { kind: 'log_level', level: this.#logLevel });
     this.#limits.configure(worker, queues);
     for (const limit of this.#limits.messages()) this.#workers.send(worker, limit);
   }
@@ -76,6 +79,7 @@ export class NodeState {
         this.#rounds.measured(worker, message.call, message.report);
         break;
       case 'log_level':
+        this.#logLevel = message.level;
         this.#log.level = message.level;
         for (const id of this.#workers.seated()) this.#workers.send(id, message);
         break;

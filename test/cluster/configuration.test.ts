@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Agent, request } from 'undici';
 import { suite } from 'uvu';
 import { aTask, call, until } from '../service/at-service.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
@@ -113,6 +114,29 @@ test('one that is wrong changes nothing, and the log says what is wrong', async 
   await under.knobs({ ttftMs: 500 });
   assert.deepEqual(await allAtOnce(4, 'small'), [200]);
   assert.equal((await under.stats()).maxOpen, 2);
+});
+
+test('the level of the log is that of the new configuration, unless somebody has set it', async () => {
+  under = await atCluster(before);
+  /** Of both workers: the connections are spread over them. */
+  const levels = async () => {
+    const asked = Array.from({ length: 20 }, async () => {
+      const dispatcher = new Agent({ pipelining: 0 });
+      const { body } = await request(`${under.url}/log-level`, { dispatcher });
+      const { level } = (await body.json()) as { level: string };
+      await dispatcher.close();
+      return level;
+    });
+    return [...new Set(await Promise.all(asked))];
+  };
+  await reload(`log: {level: debug}\n${before}`);
+  assert.deepEqual(await levels(), ['debug']);
+  await call(`${under.url}/log-level`, 'PUT', '{"level": "warn"}');
+  await until(async () => (await levels()).join() === 'warn', 'both hear of it');
+  const [victim] = under.workers();
+  process.kill(victim!, 'SIGKILL');
+  await until(() => under.workers().length === 2 && !under.workers().includes(victim!), 'its successor');
+  await until(async () => (await levels()).join() === 'warn', 'the level of the successor');
 });
 
 test('a gateway that is configured while a simulator stands in for it is asked from then on', async () => {

@@ -58,7 +58,12 @@ async function runPrimary(config: Config, log: Log): Promise<void> {
   const { signal: stop } = stopping;
   const opening = openPrimary({ config, log, onCrashLoop: () => process.exit(1), stop });
   // One that comes while the workers start is obeyed when they have.
-  process.on('SIGHUP', () => void opening.then((primary) => primary.reload()));
+  process.on('SIGHUP', () => {
+    opening.then(
+      (primary) => primary.reload(),
+      () => {},
+    );
+  });
   onSignals(['SIGTERM', 'SIGINT'], async () => {
     stopping.abort();
     // The start may have failed for that.

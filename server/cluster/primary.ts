@@ -169,21 +169,22 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
   async function retire(worker: Worker, replaced: boolean): Promise<void> {
     if (worker.isDead()) return;
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    send(worker.id, { kind: 'stop', replaced });
+    const tell = () => send(worker.id, { kind: 'stop', replaced });
+    tell();
+    // One that starts may not have heard that, and wait for a database.
+    const telling = setInterval(() => longestTaskMs.has(worker.id) || tell(), TELL_AGAIN_MS);
     const longestMs = replaced ? (longestTaskMs.get(worker.id) ?? 0) : 0;
     const limitMs = longestMs + config.server.grace_period_ms + STUCK_MS;
     const timer = setTimeout(() => worker.process.kill('SIGKILL'), limitMs);
     await ended;
     clearTimeout(timer);
+    clearInterval(telling);
   }
 
   let closed: Promise<void> | undefined;
   function close(): Promise<void> {
     closed ??= (async () => {
       phase = 'closing';
-      // It may not listen to the primary yet, and wait for a database.
-      for (const worker of Object.values(cluster.workers ?? {}))
-        if (!seats.includes(worker)) worker!.process.kill('SIGTERM');
       await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => retire(worker!, false)));
       await opened.close();
     })();
@@ -245,5 +246,6 @@ class EndedBeforeItListened extends Error {
 const wasKilled = (error: unknown): error is EndedBeforeItListened =>
   error instanceof EndedBeforeItListened && error.signal !== null;
 
+const TELL_AGAIN_MS = 500;
 /** Beyond the grace period, for what comes after it. */
 const STUCK_MS = 15_000;

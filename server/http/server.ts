@@ -16,6 +16,7 @@ import { docsFiles, pageFiles } from './page.js';
 import type { HttpParts } from './parts.js';
 import { json, problem, type Reply, refusal, send } from './reply.js';
 import { artifact, cancelTask, metrics, ready, receipt, taskStatus } from './resources.js';
+import { afterShortTurn } from './short-turn.js';
 import { Unfinished } from './unfinished.js';
 
 export interface HttpServer {
@@ -91,8 +92,8 @@ export function openHttp(given: Omit<HttpParts, 'unfinished'>): HttpServer {
   return {
     port: uWS.us_socket_local_port(listening),
     stopListening: async () => {
-      // To close the socket resets the connections in its queue: one more look at the sockets takes them first.
-      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      // To close the socket resets the connections in its queue: they are taken first.
+      await afterShortTurn();
       closeSocket();
     },
     answered: (ms) => unfinished.none(ms),

@@ -1,6 +1,7 @@
 import { replayOf, type TaskOutcome } from './caller.js';
 import type { Leases } from './leases.js';
 import type { Following, Peers } from './peers.js';
+import type { ResolvedTask } from './resolution.js';
 import { cancellation, type RunningTask } from './running-task.js';
 import { Conflict, standingOf } from './standing.js';
 import { type ArtifactStore, StoreUnavailable, type TaskRecord } from './store/store.js';
@@ -49,7 +50,7 @@ export class Claiming {
           return await this.#outcomeOf(stored!);
         }
         if (claim === 'granted') return undefined;
-        if (claim === 'conflict' && stored?.requestHash !== resolved.requestHash) throw new Conflict();
+        if (claim === 'conflict' && !(await this.#isNamed(resolved, stored))) throw new Conflict();
         if (claim === 'held') following = this.#follow(task, following);
         await Promise.race([
           deadline.sleep(HELD_POLL_MS),
@@ -60,6 +61,12 @@ export class Claiming {
     } finally {
       following?.leave();
     }
+  }
+
+  /** Whether what is written down says that this body is the task: then whoever else holds it will find that out. */
+  async #isNamed({ task, requestHash }: ResolvedTask, stored: TaskRecord | undefined): Promise<boolean> {
+    if (stored !== undefined) return stored.requestHash === requestHash;
+    return (await this.#parts.store.pending(task.task_id))?.queuedHash === requestHash;
   }
 
   /** Sees what the process that executes the task shows; another one than before may do so by now. */

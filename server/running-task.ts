@@ -59,6 +59,11 @@ export class RunningTask implements ExecutionWatcher {
     return Promise.race([this.#opened, this.over]);
   }
 
+  /** Resolves to true when it is certain that it is executed, here or elsewhere; to false when it has ended without. */
+  isExecutedSomewhere(): Promise<boolean> {
+    return Promise.race([this.known.then(() => true), this.over.then(() => false)]);
+  }
+
   /** Nothing stands against its execution here. */
   open(): void {
     this.takenOver();

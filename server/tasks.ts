@@ -1,4 +1,3 @@
-import type { Failed } from '../contracts/outcome.js';
 import { type Caller, type Entry, PostponedCaller, replayOf, type TaskOutcome } from './caller.js';
 import { Claiming, type ClaimingParts } from './claiming.js';
 import { Interruption } from './deadline.js';
@@ -6,22 +5,13 @@ import { Ending, type EndingParts } from './ending.js';
 import { execute } from './execution.js';
 import type { ExecutionParts } from './execution-parts.js';
 import { type Executed, unexecuted } from './outcome.js';
+import { type Rejection, Rejections } from './rejections.js';
 import type { ResolvedTask } from './resolution.js';
 import { RunningTask } from './running-task.js';
-import { Conflict, rejectedHash } from './standing.js';
-import { StoreUnavailable, type TaskOrigin, type TaskRecord } from './store/store.js';
+import { Conflict } from './standing.js';
+import { StoreUnavailable } from './store/store.js';
 import type { Tracing } from './tracing/tracing.js';
 import { failedWith, interruptedBefore } from './unrecorded.js';
-
-/** A message that names a task_id and is not a task. */
-export interface Rejection {
-  readonly taskId: string;
-  readonly domain: string;
-  readonly content: Uint8Array;
-  readonly code: Failed['code'];
-  readonly detail: string;
-  readonly origin: TaskOrigin | undefined;
-}
 
 export type Submission = Caller | { readonly conflict: true };
 
@@ -37,11 +27,17 @@ export class Tasks {
   readonly #parts: TasksParts;
   readonly #claiming: Claiming;
   readonly #ending: Ending;
+  readonly #rejections: Rejections;
 
   constructor(parts: TasksParts) {
     this.#parts = parts;
     this.#claiming = new Claiming(parts);
     this.#ending = new Ending({ ...parts, config: parts.parts.config.log });
+    this.#rejections = new Rejections({
+      ...parts,
+      ending: this.#ending,
+      executed: (taskId) => this.#running.get(taskId)?.isExecutedSomewhere(),
+    });
     parts.leases.onCancelRequested = (taskId) => this.#running.get(taskId)?.cancel('');
     if (parts.peers !== undefined) parts.peers.onFollow = (taskId) => this.#followed(taskId);
   }
@@ -116,28 +112,9 @@ export class Tasks {
     this.#running.get(taskId)?.cancel(reason);
   }
 
-  /**
-   * Ends a task that never became one. False when the task_id belongs to another task, which goes on as it is.
-   * @throws StoreUnavailable
-   */
-  async reject({ taskId, domain, content, code, detail, origin }: Rejection): Promise<boolean> {
-    const requestHash = rejectedHash(content);
-    if (this.#running.has(taskId) || (await this.#parts.leases.isHeld(taskId))) return false;
-    const stored = await this.#parts.store.find(taskId);
-    if (stored?.final) return stored.requestHash === requestHash;
-    if ((await this.#parts.store.pending(taskId))?.queuedHash !== undefined) return false;
-    const { outcome, receipt } = unexecuted(taskId, requestHash, code, detail);
-    const record: TaskRecord = {
-      taskId,
-      requestHash,
-      final: true,
-      domain,
-      finishedAt: Date.now(),
-      outcome,
-      ...(origin !== undefined && { origin }),
-    };
-    await this.#ending.reject(record, receipt);
-    return true;
+  /** See Rejections. @throws StoreUnavailable */
+  reject(rejection: Rejection): Promise<boolean> {
+    return this.#rejections.reject(rejection);
   }
 
   /** Cancels all that runs because the service stops; waits for the outcomes. */
@@ -164,6 +141,7 @@ export class Tasks {
     const { deadline } = task;
     const taskId = task.resolved.task.task_id;
     try {
+      await this.#rejections.over(taskId);
       const kept = await this.#claiming.earlier(task);
       if (kept !== undefined) return kept;
       task.open();

@@ -121,6 +121,100 @@ test('a message that is no task does not end the task of its id that waits in th
   assert.deepEqual(recorded, ['task-1']);
 });
 
+test('a task that comes while a message that is none ends its task_id is not executed', async () => {
+  const recorded: string[] = [];
+  let stored: TaskRecord | undefined;
+  let mayRecord!: () => void;
+  const allowed = new Promise<void>((resolve) => {
+    mayRecord = resolve;
+  });
+  const tasks = saturated({
+    find: async () => stored,
+    record: async (record) => {
+      recorded.push(record.requestHash);
+      await allowed;
+      stored ??= record;
+      return stored === record;
+    },
+  });
+  const rejection = { taskId: 'task-1', domain: '', content: Buffer.from('{}'), origin: undefined };
+  const rejected = tasks.reject({ ...rejection, code: 'invalid_request', detail: 'no task' });
+  await until(() => recorded.length === 1, 'the record of the rejection');
+  const caller = tasks.submit(resolved, { from: 'events' });
+  assert.ok('ended' in caller);
+  // Time enough to be executed.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  mayRecord();
+  assert.equal(await rejected, true);
+  await assert.rejects(caller.ended, Conflict);
+  assert.equal(recorded.length, 1);
+});
+
+test('a message that is no task leaves one alone that another process executes', async () => {
+  const leases = new LocalLeases();
+  leases.claim = async () => 'conflict';
+  const tasks = saturated({ record: async () => assert.fail('it was ended') }, { leases });
+  const rejection = { taskId: 'task-1', domain: '', content: Buffer.from('{}'), origin: undefined };
+  assert.equal(await tasks.reject({ ...rejection, code: 'invalid_request', detail: 'no task' }), false);
+});
+
+test('a message that is no task ends its task_id when what came before turns out to be a conflict', async () => {
+  const leases = new LocalLeases();
+  const claims = ['conflict', 'granted'] as const;
+  let asked = 0;
+  leases.claim = async () => claims[asked++]!;
+  const recorded: string[] = [];
+  const record = async ({ outcome }: TaskRecord) => {
+    recorded.push(outcome.status === 'failed' ? outcome.code : outcome.status);
+    return true;
+  };
+  const tasks = saturated({ record }, { leases });
+  const caller = tasks.submit(resolved, { from: 'events' });
+  assert.ok('ended' in caller);
+  const conflict = assert.rejects(caller.ended, Conflict);
+  const rejection = { taskId: 'task-1', domain: '', content: Buffer.from('{}'), origin: undefined };
+  assert.equal(await tasks.reject({ ...rejection, code: 'invalid_request', detail: 'no task' }), true);
+  await conflict;
+  assert.deepEqual(recorded, ['invalid_request']);
+});
+
+test('a message that is no task is recorded, although a process has died that was about to do so', async () => {
+  const leases = new LocalLeases();
+  const claims = ['held', 'granted'] as const;
+  let asked = 0;
+  leases.claim = async () => claims[asked++]!;
+  const recorded: string[] = [];
+  const tasks = saturated({ record: async ({ taskId }) => recorded.push(taskId) > 0 }, { leases });
+  const rejection = { taskId: 'task-1', domain: '', content: Buffer.from('{}'), origin: undefined };
+  assert.equal(await tasks.reject({ ...rejection, code: 'invalid_request', detail: 'no task' }), true);
+  assert.deepEqual(recorded, ['task-1']);
+});
+
+test('the task that was taken for the broker waits for another body that is about to find itself a conflict', async () => {
+  const leases = new LocalLeases();
+  const claims = ['conflict', 'conflict', 'granted'] as const;
+  let asked = 0;
+  leases.claim = async () => claims[asked++]!;
+  const tasks = saturated(
+    { pending: async () => ({ queuedHash: resolved.requestHash }), record: async () => true },
+    { leases },
+  );
+  const caller = tasks.submit(resolved, { from: 'events' });
+  assert.ok('ended' in caller);
+  const { outcome } = await caller.ended;
+  assert.equal(outcome.status === 'failed' && outcome.code, 'tier_saturated');
+  assert.equal(asked, 3);
+});
+
+test('another body is a conflict at once while a process executes the task', async () => {
+  const leases = new LocalLeases();
+  leases.claim = async () => 'conflict';
+  const tasks = saturated({ pending: async () => ({ queuedHash: 'another body' }) }, { leases });
+  const caller = tasks.submit(resolved, { from: 'events' });
+  assert.ok('ended' in caller);
+  await assert.rejects(caller.ended, Conflict);
+});
+
 /** Whose tier never has room: an execution comes to its end without a model. */
 function saturated(store: Partial<ArtifactStore>, more: Partial<TasksParts> = {}): Tasks {
   return new Tasks({

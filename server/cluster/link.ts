@@ -17,7 +17,8 @@ export function seatOf(env: NodeJS.ProcessEnv): WorkerSeat | undefined {
 export function openLink(): Link {
   process.once('disconnect', () => process.exit(1));
   return {
-    send: (message) => process.send!(message),
+    // What does not arrive any more has nobody to go to, and 'disconnect' follows.
+    send: (message) => void process.send!(message, undefined, undefined, () => {}),
     on: (listener) => {
       process.on('message', listener);
     },

@@ -9,6 +9,7 @@ import { openPrimary } from './cluster/primary.js';
 import { type Log, openLog } from './log.js';
 import { namedFileProblems } from './named-files.js';
 import { startService } from './service.js';
+import { standInProblems } from './stand-ins.js';
 
 await main();
 
@@ -119,7 +120,7 @@ function readConfig(): Config | undefined {
       env: process.env,
       argv: process.argv.slice(2),
       domains: domainNames,
-      check: namedFileProblems,
+      check: (config) => [...namedFileProblems(config), ...standInProblems(config)],
     });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

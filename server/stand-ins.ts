@@ -1,4 +1,9 @@
+import { gatewayDefaults } from '../bench/simulators/gateway-knobs.js';
+import { KnobError } from '../bench/simulators/knob-checks.js';
+import { mergeGatewayKnobs } from '../bench/simulators/merge-gateway-knobs.js';
 import { startSimulators } from '../bench/simulators/start.js';
+import type { Problem } from '../config/error.js';
+import { fieldName } from '../config/fields.js';
 import type { Config } from '../config/schema.js';
 import type { WorkerSeat } from '../contracts/cluster.js';
 import type { Log } from './log.js';
@@ -9,6 +14,18 @@ export interface StandIns {
   readonly ragUrl: string;
   readonly simulated: boolean;
   readonly names: Readonly<Record<string, string>>;
+}
+
+/** What is wrong with the simulator's knobs, whether it is needed or not. */
+export function standInProblems({ embedded }: Config): Problem[] {
+  try {
+    mergeGatewayKnobs(gatewayDefaults, embedded.simulator);
+    return [];
+  } catch (error) {
+    if (!(error instanceof KnobError)) throw error;
+    const expected = 'knobs of the gateway simulator (docs/simulators.md)';
+    return [{ path: fieldName(['embedded', 'simulator']), found: error.message, expected }];
+  }
 }
 
 /** Starts what stands in for services that are not configured, and says so plainly. */

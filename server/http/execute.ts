@@ -118,6 +118,7 @@ export function handleExecute(
         const written = parts.unfinished.begin();
         leave = () => {
           written();
+          count(200);
           caller.leave();
         };
         await streamEvents(res, caller, {
@@ -125,6 +126,7 @@ export function handleExecute(
           isAborted: () => aborted,
           close: parts.isLeaving(),
         }).finally(written);
+        if (aborted) return;
         admission?.leave();
         count(200);
       } else {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { suite } from 'uvu';
-import { aTask, atService, type ServiceUnderTest } from './at-service.js';
+import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('the metrics');
 let service: ServiceUnderTest;
 
 test.before(async () => {
-  service = await atService('gateway: {backoff_base_ms: 1, backoff_max_ms: 2}');
+  service = await atService(`gateway: {backoff_base_ms: 1, backoff_max_ms: 2}
+models: {"gemma3:12b": {context_window: 20000000, max_output_tokens: 15000000}}`);
 });
 test.after(() => service.close());
 
@@ -79,6 +81,25 @@ test('the state of slots, circuits and dependencies is there', async () => {
     'worker_service_outbox_oldest_seconds 0',
   ])
     assert.ok(text.includes(`${line}\n`), line);
+});
+
+test('a stream is counted whose reader goes away without having read it', async () => {
+  const of = { endpoint: '/execute', status: '200' };
+  const before = await value('worker_service_requests_total', of);
+  await service.knobs({ outputBytes: 4_000_000 });
+  const task = aTask();
+  const body = JSON.stringify(task);
+  const reader = connect(Number(new URL(service.url).port), '127.0.0.1');
+  reader.pause();
+  reader.write(
+    `POST /execute HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+  await until(async () => (await service.stats()).byTask[task.task_id] === 1, 'the call');
+  // One who is not behind brings the task to its end.
+  assert.equal((await service.execute(task)).status, 200);
+  assert.equal(await value('worker_service_requests_total', of), before + 1);
+  reader.destroy();
+  await until(async () => (await value('worker_service_requests_total', of)) === before + 2, 'both');
 });
 
 test.run();

@@ -103,7 +103,8 @@ export class AdaptiveLimit {
       return;
     }
     this.#bestMs = Math.min(this.#bestMs, latencyMs);
-    const gradient = Math.max(LEAST_GRADIENT, Math.min(1, (TOLERANCE * this.#bestMs) / latencyMs));
+    const gradient =
+      latencyMs > 0 ? Math.max(LEAST_GRADIENT, Math.min(1, (TOLERANCE * this.#bestMs) / latencyMs)) : 1;
     if (gradient < 1) this.#slowStart = false;
     this.#become(
       this.#slowStart

@@ -157,4 +157,10 @@ test('a window has at least five calls and 250 ms, and the next one begins with 
   assert.deepEqual(meter.add(80), { answered: 3, latencyMs: 40, refused: 2 });
 });
 
+test('an endpoint that answers within the resolution of the clock is one that queues nothing', () => {
+  const limit = new AdaptiveLimit(1, 8);
+  for (let window = 0; window < 5; window++) after(limit, { latencyMs: 0 });
+  assert.equal(limit.limit, 8);
+});
+
 test.run();

@@ -114,8 +114,6 @@ test('a hundred tasks have a hundred outcomes', async () => {
   assert.ok(tasks.every(({ task_id }) => outcomes.has(task_id)));
 });
 
-void until;
-
 test('binary mode and a bare body are understood as well', async () => {
   const [binary, bare, untyped] = [aTinyTask(), aTinyTask(), aTinyTask()];
   const headers = {

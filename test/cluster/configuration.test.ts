@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { Agent, request } from 'undici';
 import { suite } from 'uvu';
 import { aTask, call, until } from '../service/at-service.js';
-import { atCluster, type ClusterUnderTest } from './at-cluster.js';
+import { atCluster, type ClusterUnderTest, reloadWith } from './at-cluster.js';
 
 const test = suite('a reload with another configuration');
 let under: ClusterUnderTest;
@@ -31,11 +30,7 @@ const allAtOnce = async (count: number, tier: string) => [
   ...new Set(codesOf(await Promise.all(Array.from({ length: count }, () => execute(tier))))),
 ];
 
-async function reload(yaml: string): Promise<void> {
-  under.configure(yaml);
-  under.primary.kill('SIGHUP');
-  await until(() => under.log().includes('"event":"reloaded"'), 'the end of the reload');
-}
+const reload = (yaml: string) => reloadWith(under, yaml);
 
 test('a tier that was added gets slots', async () => {
   under = await atCluster(before);
@@ -114,52 +109,6 @@ test('one that is wrong changes nothing, and the log says what is wrong', async 
   await under.knobs({ ttftMs: 500 });
   assert.deepEqual(await allAtOnce(4, 'small'), [200]);
   assert.equal((await under.stats()).maxOpen, 2);
-});
-
-test('the level of the log is that of the new configuration, unless somebody has set it', async () => {
-  under = await atCluster(before);
-  /** Of both workers: the connections are spread over them. */
-  const levels = async () => {
-    const asked = Array.from({ length: 20 }, async () => {
-      const dispatcher = new Agent({ pipelining: 0 });
-      const { body } = await request(`${under.url}/log-level`, { dispatcher });
-      const { level } = (await body.json()) as { level: string };
-      await dispatcher.close();
-      return level;
-    });
-    return [...new Set(await Promise.all(asked))];
-  };
-  await reload(`log: {level: debug}\n${before}`);
-  assert.deepEqual(await levels(), ['debug']);
-  await call(`${under.url}/log-level`, 'PUT', '{"level": "warn"}');
-  await until(async () => (await levels()).join() === 'warn', 'both hear of it');
-  const [victim] = under.workers();
-  process.kill(victim!, 'SIGKILL');
-  await until(() => under.workers().length === 2 && !under.workers().includes(victim!), 'its successor');
-  await until(async () => (await levels()).join() === 'warn', 'the level of the successor');
-});
-
-test('a gateway that is configured while a simulator stands in for it is asked from then on', async () => {
-  under = await atCluster('', { MODEL_GATEWAY_URL: '' });
-  assert.equal((await execute('tiny')).body.simulated, true);
-  await reload(`gateway: {url: '${under.gatewayUrl}'}`);
-  assert.equal((await execute('tiny')).body.simulated, undefined);
-  assert.equal((await under.stats()).calls, 1);
-  const { stand_ins } = (await call(`${under.url}/health/ready`, 'GET')).body;
-  assert.deepEqual(stand_ins, {});
-});
-
-test('a gateway that is no longer configured is missed by name, and the old workers go on', async () => {
-  under = await atCluster('', { MODEL_GATEWAY_URL: '' });
-  const url = under.gatewayUrl;
-  await under.close();
-  under = await atCluster(`gateway: {url: '${url}'}`, { MODEL_GATEWAY_URL: '' });
-  const old = under.workers();
-  under.configure('');
-  under.primary.kill('SIGHUP');
-  await until(() => under.log().includes('"event":"reload_failed"'), 'the end of the reload');
-  assert.match(under.log(), /"event":"start_failed","error":"gateway\.url is no longer set[^"]*restart"/);
-  assert.deepEqual(under.workers(), old);
 });
 
 test('a configuration that became wrong stops no worker, and a dead one has a successor when it is right again', async () => {

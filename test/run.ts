@@ -17,7 +17,7 @@ const filter = process.argv[2] ?? '';
 const coverage = filter === '' ? mkdtempSync(join(tmpdir(), 'worker-service-coverage-')) : undefined;
 
 /** These look at a clock, because the behaviour that they test is one of time, and run alone. */
-const timed = /^(domains\/rules|service\/gateway-faults)\./;
+const timed = /^(domains\/rules|faults\/repeated-kills|service\/gateway-faults)\./;
 
 const STEP_LIMIT_MS = 240_000;
 /** One more than cores at least: most tests wait for something, a broker that starts or a lease that runs out. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { aTask, call, until } from '../service/at-service.js';
-import { atCluster, type ClusterUnderTest, reloadWith } from './at-cluster.js';
+import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 
 const test = suite('a reload with another configuration');
 let under: ClusterUnderTest;
@@ -30,7 +30,11 @@ const allAtOnce = async (count: number, tier: string) => [
   ...new Set(codesOf(await Promise.all(Array.from({ length: count }, () => execute(tier))))),
 ];
 
-const reload = (yaml: string) => reloadWith(under, yaml);
+async function reload(yaml: string): Promise<void> {
+  under.configure(yaml);
+  under.primary.kill('SIGHUP');
+  await until(() => under.log().includes('"event":"reloaded"'), 'the end of the reload');
+}
 
 test('a tier that was added gets slots', async () => {
   under = await atCluster(before);
@@ -109,6 +113,17 @@ test('one that is wrong changes nothing, and the log says what is wrong', async 
   await under.knobs({ ttftMs: 500 });
   assert.deepEqual(await allAtOnce(4, 'small'), [200]);
   assert.equal((await under.stats()).maxOpen, 2);
+});
+
+test('a gateway that is configured while a simulator stands in for it is asked from then on, and logged as told', async () => {
+  under = await atCluster('', { MODEL_GATEWAY_URL: '' });
+  assert.equal((await execute('tiny')).body.simulated, true);
+  await reload(`gateway: {url: '${under.gatewayUrl}'}\nlog: {level: debug}`);
+  assert.equal((await execute('tiny')).body.simulated, undefined);
+  assert.equal((await under.stats()).calls, 1);
+  const { stand_ins } = (await call(`${under.url}/health/ready`, 'GET')).body;
+  assert.deepEqual(stand_ins, {});
+  assert.equal((await call(`${under.url}/log-level`, 'GET')).body.level, 'debug');
 });
 
 test('a configuration that became wrong stops no worker, and a dead one has a successor when it is right again', async () => {

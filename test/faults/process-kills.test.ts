@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { type aTinyTask, queuesAreEmpty, urlThrough } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
-import { sleep, until } from '../service/at-service.js';
+import { until } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
 
@@ -21,28 +21,6 @@ test.before.each(async () => {
   });
 });
 test.after.each(() => under.close());
-
-test('every two seconds, during 2,000 tasks, loses none and ends each once', async () => {
-  const list = tinyTasks(2000);
-  let node = await under.start();
-  await under.knobs({ ttftMs: 5 });
-  await publishAll(under, list);
-  let kills = 0;
-  while (new Set(under.orchestrator.seen.map(({ event }) => event.id)).size < list.length) {
-    assert.ok(kills < 60, `too slow: ${under.orchestrator.seen.length} outcomes`);
-    const until = Date.now() + 2000;
-    while (Date.now() < until && under.orchestrator.seen.length < list.length) await sleep(20);
-    await node.kill();
-    kills++;
-    node = await under.start();
-  }
-  await queuesAreEmpty(rabbit, under);
-  const found = await account(under, idsOf(list));
-  tell(`SIGKILL ${kills} times:`, found);
-  assert.deepEqual([found.outcomes, found.distinctIds], [list.length, list.length]);
-  // Only what ran when the process died is asked of the model again.
-  assert.ok(found.modelCalls <= list.length + kills * 21);
-});
 
 test('in the middle of a model call: the next process executes the task', async () => {
   await under.knobs({ ttftMs: 60_000 });

@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadConfig } from '../../config/load.js';
-import { standInProblems } from '../../server/stand-ins.js';
+import { standInProblems, standInsOf } from '../../server/stand-ins.js';
 import { domains, errorOf, withFile } from '../config/a-config.js';
 
 const test = suite('stand-ins');
@@ -21,6 +21,27 @@ test('knobs of the simulator that are wrong are named before anything starts', (
     { path, found: 'slow: unknown knob', expected },
   ]);
   assert.equal(problemsOf('embedded: {simulator: {ttftMs: 5}}'), []);
+});
+
+test('a worker asks what is configured, and else what its primary has started', () => {
+  const seat = { workers: 2, index: 0, port: 1, gatewayUrl: 'http://simulator', ragUrl: 'http://retriever' };
+  const none = withFile('', (path) => loadConfig({ path, env: {}, domains }));
+  assert.equal(standInsOf(none, seat), {
+    gatewayUrl: 'http://simulator',
+    ragUrl: 'http://retriever',
+    simulated: true,
+    names: { model_gateway: 'simulator', rag: 'embedded retriever' },
+  });
+  const yaml = 'gateway: {url: "http://gateway"}\nrag: {url: "http://rag"}';
+  const both = withFile(yaml, (path) => loadConfig({ path, env: {}, domains }));
+  assert.equal(standInsOf(both, seat), {
+    gatewayUrl: 'http://gateway',
+    ragUrl: 'http://rag',
+    simulated: false,
+    names: {},
+  });
+  const unknown = { workers: 2, index: 0, port: 1 };
+  assert.throws(() => standInsOf(none, unknown), /^gateway\.url is no longer set/);
 });
 
 test.run();

@@ -108,3 +108,10 @@ export async function atCluster(
     close,
   };
 }
+
+/** Lets the workers be replaced by such of another configuration. */
+export async function reloadWith(under: ClusterUnderTest, yaml: string): Promise<void> {
+  under.configure(yaml);
+  under.primary.kill('SIGHUP');
+  await until(() => under.log().includes('"event":"reloaded"'), 'the end of the reload');
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { aTask, call, until } from '../service/at-service.js';
-import { atCluster, type ClusterUnderTest } from './at-cluster.js';
+import { atCluster, type ClusterUnderTest, reloadWith } from './at-cluster.js';
 
 const test = suite('a reload with another configuration');
 let under: ClusterUnderTest;
@@ -30,11 +30,7 @@ const allAtOnce = async (count: number, tier: string) => [
   ...new Set(codesOf(await Promise.all(Array.from({ length: count }, () => execute(tier))))),
 ];
 
-async function reload(yaml: string): Promise<void> {
-  under.configure(yaml);
-  under.primary.kill('SIGHUP');
-  await until(() => under.log().includes('"event":"reloaded"'), 'the end of the reload');
-}
+const reload = (yaml: string) => reloadWith(under, yaml);
 
 test('a tier that was added gets slots', async () => {
   under = await atCluster(before);
@@ -100,45 +96,6 @@ test('a tier that was removed ends what it has, and takes nothing new', async ()
   assert.deepEqual([...new Set(codesOf(await Promise.all(answers)))], [200]);
   assert.equal((await under.stats()).maxOpen, 1);
   assert.deepEqual(codesOf([await execute('extra')]), ['unknown_tier']);
-});
-
-test('one that is wrong changes nothing, and the log says what is wrong', async () => {
-  under = await atCluster(before);
-  const old = under.workers();
-  under.configure(`tier_models:${tiers}\nqueues: ${queues('concurrency: -1')}`);
-  under.primary.kill('SIGHUP');
-  await until(() => under.log().includes('"event":"reload_failed"'), 'the end of the reload');
-  assert.match(under.log(), /queues\.small\.concurrency/);
-  assert.deepEqual(under.workers(), old);
-  await under.knobs({ ttftMs: 500 });
-  assert.deepEqual(await allAtOnce(4, 'small'), [200]);
-  assert.equal((await under.stats()).maxOpen, 2);
-});
-
-test('a gateway that is configured while a simulator stands in for it is asked from then on, and logged as told', async () => {
-  under = await atCluster('', { MODEL_GATEWAY_URL: '' });
-  assert.equal((await execute('tiny')).body.simulated, true);
-  await reload(`gateway: {url: '${under.gatewayUrl}'}\nlog: {level: debug}`);
-  assert.equal((await execute('tiny')).body.simulated, undefined);
-  assert.equal((await under.stats()).calls, 1);
-  const { stand_ins } = (await call(`${under.url}/health/ready`, 'GET')).body;
-  assert.deepEqual(stand_ins, {});
-  assert.equal((await call(`${under.url}/log-level`, 'GET')).body.level, 'debug');
-});
-
-test('a configuration that became wrong stops no worker, and a dead one has a successor when it is right again', async () => {
-  under = await atCluster(before);
-  under.configure('queues: {small: {concurrency: none}}');
-  const [victim, other] = under.workers();
-  process.kill(victim!, 'SIGKILL');
-  const times = (event: string) => under.log().split(`"event":"${event}"`).length - 1;
-  await until(() => times('worker_start_failed') >= 2, 'two attempts');
-  assert.equal(times('worker_died'), 1, 'attempts do not count as deaths, of which too many end the service');
-  assert.ok(under.workers().includes(other!));
-  assert.deepEqual(codesOf([await execute('small')]), [200]);
-  under.configure(before);
-  await until(() => times('worker_respawned') === 1, 'the successor');
-  assert.equal(under.workers().length, 2);
 });
 
 test.run();

@@ -1,6 +1,7 @@
 import { isObject } from '../contracts/objects.js';
 import type { Problem } from './error.js';
 import { fieldName } from './fields.js';
+import { heapPerByte } from './sections/threads.js';
 
 type Draft = Readonly<Record<string, unknown>>;
 
@@ -15,7 +16,7 @@ export function leastMemoryMb(draft: Draft): number {
     const size = isObject(fields) ? fields[field] : undefined;
     return typeof size === 'number' ? size : 0;
   });
-  return Math.ceil((Math.max(...sizes) * HEAP_PER_BYTE) / 2 ** 20);
+  return Math.ceil((Math.max(...sizes) * heapPerByte) / 2 ** 20);
 }
 
 /** What is wrong by the schema is passed over here. */
@@ -28,7 +29,7 @@ export function threadsTooSmall(draft: Draft): Problem[] {
     {
       path: fieldName(['threads', 'max_memory_mb']),
       found: String(memory),
-      expected: `at least ${least}, which is ${HEAP_PER_BYTE} times the largest of ${names}`,
+      expected: `at least ${least}, which is ${heapPerByte} times the largest of ${names}`,
     },
   ];
 }
@@ -39,6 +40,3 @@ const documents = [
   ['rag', 'max_response_bytes'],
   ['output', 'max_bytes'],
 ] as const;
-
-// 22 for the worst document known; the rest is for what the thread holds beside it.
-const HEAP_PER_BYTE = 32;

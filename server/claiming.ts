@@ -1,5 +1,5 @@
 import { replayOf, type TaskOutcome } from './caller.js';
-import type { Leases } from './leases.js';
+import { HELD_POLL_MS, type Leases } from './leases.js';
 import type { Following, Peers } from './peers.js';
 import type { ResolvedTask } from './resolution.js';
 import { cancellation, type RunningTask } from './running-task.js';
@@ -133,5 +133,3 @@ export class Claiming {
     return { outcome: stored.outcome, output, final: true };
   }
 }
-
-const HELD_POLL_MS = 100;

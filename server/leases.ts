@@ -28,6 +28,9 @@ export interface Leases {
   close(): Promise<void>;
 }
 
+/** How often somebody claims again what another process holds, in milliseconds. */
+export const HELD_POLL_MS = 100;
+
 /** The leases of a service that is one process on a store of its own: it never meets another one. */
 export class LocalLeases implements Leases {
   onCancelRequested: ((taskId: string) => void) | undefined;

@@ -1,6 +1,6 @@
 import type { Failed } from '../contracts/outcome.js';
 import type { Ending } from './ending.js';
-import type { Leases } from './leases.js';
+import { HELD_POLL_MS, type Leases } from './leases.js';
 import { unexecuted } from './outcome.js';
 import { rejectedHash } from './standing.js';
 import type { ArtifactStore, TaskOrigin, TaskRecord } from './store/store.js';
@@ -101,5 +101,3 @@ export class Rejections {
     return true;
   }
 }
-
-const HELD_POLL_MS = 100;

@@ -1,3 +1,5 @@
+import { isObject } from '../../contracts/objects.js';
+
 /** A knob that does not exist or cannot have this value; the message names it. */
 export class KnobError extends Error {
   override readonly name = 'KnobError';
@@ -21,7 +23,7 @@ export function mergeKnobs<Knobs extends object>(
   input: unknown,
   path: string,
 ): Knobs {
-  if (!isRecord(input)) throw new KnobError(`${path || 'knobs'}: expected an object of knobs`);
+  if (!isObject(input)) throw new KnobError(`${path || 'knobs'}: expected an object of knobs`);
   const merged = { ...base } as Record<string, unknown>;
   for (const [name, value] of Object.entries(input)) {
     if (!isKnob(checks, name)) throw new KnobError(`${path}${name}: unknown knob`);
@@ -67,7 +69,7 @@ export const plainKnobs =
   <Knobs extends object>(defaults: Knobs, checks: () => Checks<Knobs>, refused: readonly string[]): Check =>
   (value, path) => {
     for (const name of refused) {
-      if (isRecord(value) && Object.hasOwn(value, name))
+      if (isObject(value) && Object.hasOwn(value, name))
         throw new KnobError(`${path}.${name}: may not be nested`);
     }
     mergeKnobs(defaults, defaults, checks(), value, `${path}.`);
@@ -86,15 +88,11 @@ export const listOf =
 export const mapOf =
   (check: Check): Check =>
   (value, path) =>
-    isRecord(value)
+    isObject(value)
       ? Object.entries(value)
           .map(([key, entry]) => check(entry, `${path}.${key}`))
           .find((complaint) => complaint !== undefined)
       : 'an object of knob objects';
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 export const maxBytes = 256 * 1024 * 1024;
 export const maxDelayMs = 2 ** 31 - 1;

@@ -1,10 +1,10 @@
+import { isObject } from '../../contracts/objects.js';
 import { type GatewayKnobs, gatewayDefaults } from './gateway-knobs.js';
 import {
   type Check,
   type Checks,
   flag,
   integer,
-  isRecord,
   listOf,
   mapOf,
   maxBytes,
@@ -26,12 +26,12 @@ export function mergeGatewayKnobs(base: GatewayKnobs, input: unknown): GatewayKn
 
 const textOrTextByDomain: Check = (value) =>
   typeof value === 'string' ||
-  (isRecord(value) && Object.values(value).every((entry) => typeof entry === 'string'))
+  (isObject(value) && Object.values(value).every((entry) => typeof entry === 'string'))
     ? undefined
     : 'a string, or an object of strings by domain';
 
 const headerFields: Check = (value) =>
-  isRecord(value) && Object.entries(value).every(([name, field]) => isHeader(name, field))
+  isObject(value) && Object.entries(value).every(([name, field]) => isHeader(name, field))
     ? undefined
     : 'an object of headers, with names in lower case';
 

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request } from 'undici';
@@ -141,6 +142,17 @@ export async function call(
     text,
     body: isJson ? JSON.parse(text) : undefined,
   };
+}
+
+/** A caller who has sent his task, and reads nothing of the answer until the socket is resumed. */
+export function aSlowReader({ url }: ServiceUnderTest, task: object, accept: string): Socket {
+  const body = JSON.stringify(task);
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.pause();
+  socket.write(
+    `POST /execute HTTP/1.1\r\nhost: x\r\naccept: ${accept}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+  return socket;
 }
 
 let taskNumber = 0;

@@ -3,11 +3,20 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
-import { aTask, atService, call, eventsOf, type ServiceUnderTest, sleep, until } from './at-service.js';
+import {
+  aSlowReader,
+  aTask,
+  atService,
+  call,
+  eventsOf,
+  type ServiceUnderTest,
+  sleep,
+  until,
+} from './at-service.js';
 
 const test = suite('the life of the service');
 let service: ServiceUnderTest | undefined;
@@ -16,17 +25,6 @@ test.after.each(async () => {
   await service?.close();
   service = undefined;
 });
-
-/** A caller who has sent his task, and reads nothing of the answer until the socket is resumed. */
-function aSlowReader({ url }: ServiceUnderTest, task: object, accept: string): Socket {
-  const body = JSON.stringify(task);
-  const socket = connect(Number(new URL(url).port), '127.0.0.1');
-  socket.pause();
-  socket.write(
-    `POST /execute HTTP/1.1\r\nhost: x\r\naccept: ${accept}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
-  return socket;
-}
 
 test('a stop lets what runs end', async () => {
   service = await atService();

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { connect } from 'node:net';
 import { suite } from 'uvu';
-import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
+import { aSlowReader, aTask, atService, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('the metrics');
 let service: ServiceUnderTest;
@@ -88,12 +87,7 @@ test('a stream is counted whose reader goes away without having read it', async 
   const before = await value('worker_service_requests_total', of);
   await service.knobs({ outputBytes: 4_000_000 });
   const task = aTask();
-  const body = JSON.stringify(task);
-  const reader = connect(Number(new URL(service.url).port), '127.0.0.1');
-  reader.pause();
-  reader.write(
-    `POST /execute HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+  const reader = aSlowReader(service, task, 'text/event-stream');
   await until(async () => (await service.stats()).byTask[task.task_id] === 1, 'the call');
   // One who is not behind brings the task to its end.
   assert.equal((await service.execute(task)).status, 200);

@@ -37,7 +37,10 @@ test('a memory alarm stops intake and no HTTP; afterwards all is delivered, and 
   await Promise.all(tasks.map((task) => under.orchestrator.ready(task)));
   await under.orchestrator.outcomes(5);
   const byHttp: TinyTask[] = [];
+  // The broker tells of the alarm only to those who publish: tasks must be left when its command has taken effect.
+  await under.knobs({ ttftMs: 3000 });
   await rabbit.control('set_vm_memory_high_watermark', 'absolute', '1');
+  await under.knobs({ ttftMs: 100 });
   try {
     await eventually(() => under.entries('broker_blocked').length > 0, 'the alarm');
     const until = Date.now() + 3 * CONFIRM_TIMEOUT_MS;

@@ -98,7 +98,7 @@ export const Rabbitmq = Type.Object(
         'Longest wait for the confirm of a publish, in milliseconds; then it is repeated under the same id.',
     }),
     max_attempts: Type.Integer({
-      default: 3,
+      default: 4,
       minimum: 1,
       maximum: 100,
       description: 'Executions of one task, the first included, before it has failed for good.',
@@ -109,7 +109,7 @@ export const Rabbitmq = Type.Object(
       maxItems: 16,
       expected: 'a list of 1 to 16 integers from 1 to 86400000',
       description:
-        'Time that a task waits in the broker before its second, third, … execution, in milliseconds; the last one holds for all further.',
+        'Time that a task waits in the broker before its second, third, … execution, in milliseconds; the last one holds for all further. A gateway that asks for more time gets the first that is long enough.',
     }),
     delivery_limit: Type.Integer({
       default: 4,

@@ -123,7 +123,7 @@ async function conclude(
       return retryLater(parts, delivery, attempt, attempt);
     default:
       await noteWaiting(parts, task.task_id, requestHash);
-      return retryLater(parts, delivery, attempt, attempt);
+      return retryLater(parts, delivery, attempt, attempt, outcome.retry_after_seconds);
   }
 }
 

@@ -5,15 +5,20 @@ import type { Delivery, DeliveryParts, DeliveryVerdict } from './delivery-parts.
 import { expiryHeader } from './expiry.js';
 import { again, countIn, ownHeaders, returnsOf } from './message.js';
 
-/** Lets the message wait in the broker, as long as its `step`th delay says, before it is tried again. */
+/**
+ * Lets the message wait in the broker before it is tried again: as long as its `step`th delay says, or the first later
+ * one that is as long as what failed asks for.
+ */
 export async function retryLater(
   { config, names, publisher }: DeliveryParts,
   { tier, message }: Delivery,
   attempts: number,
   step: number,
+  askedSeconds = 0,
 ): Promise<DeliveryVerdict> {
   const delays = config.rabbitmq.retry_delays_ms;
-  const ms = delays[Math.min(step, delays.length) - 1]!;
+  const left = delays.slice(Math.min(step, delays.length) - 1);
+  const ms = left.find((delay) => delay >= askedSeconds * 1000) ?? left.at(-1)!;
   await publisher.keep(
     again(message, names.delay(ms), names.ready(tier), {
       [ownHeaders.attempts]: attempts,

@@ -210,6 +210,25 @@ test('DELETE of a task that waits for its next attempt: it has none, and has fai
   }
 });
 
+test('a task that meets an open circuit waits in the broker until it may close, not as short as its first retry', async () => {
+  const long = 60_000;
+  const down = await atBroker(rabbit, {
+    yaml: `gateway: {max_attempts: 1, breaker_failures: 1, breaker_open_ms: ${long}}\nqueues: {tiny: {concurrency: 1, timeout: 20}}`,
+    retryDelaysMs: [50, 100, long],
+  });
+  try {
+    await down.knobs({ status: 503 });
+    const tasks = Array.from({ length: 4 }, () => aTinyTask());
+    for (const task of tasks) await down.orchestrator.ready(task);
+    const waits = async () => (await rabbit.queues()).get(down.queue(`delay.${long}`))?.ready;
+    await until(async () => (await waits()) === tasks.length, 'all wait for the circuit');
+    assert.equal((await down.stats()).calls, 1);
+    assert.deepEqual(down.orchestrator.seen, []);
+  } finally {
+    await down.close();
+  }
+});
+
 test('DELETE of a task that failed by HTTP, and waits nowhere, is a conflict', async () => {
   await under.knobs({ status: 503 });
   const task = aTinyTask();

@@ -14,7 +14,12 @@ import { aReadyEvent, aTinyTask } from './at-broker.js';
 const test = suite('what becomes of a message');
 
 const loaded = loadConfig({ env: {}, argv: [], domains: domainNames });
-const rabbitmq = { ...loaded.rabbitmq, max_attempts: 5, delivery_limit: 3, retry_delays_ms: [10, 20, 30] };
+const rabbitmq = {
+  ...loaded.rabbitmq,
+  max_attempts: 5,
+  delivery_limit: 3,
+  retry_delays_ms: [10, 20, 30, 4000],
+};
 const config = { ...loaded, rabbitmq };
 const names = namesOf(rabbitmq);
 
@@ -22,6 +27,7 @@ interface Given {
   /** How the task ends; it is completed without. */
   readonly code?: FailureCode | undefined;
   readonly detail?: string;
+  readonly retryAfterSeconds?: number;
   readonly final?: boolean;
   readonly suspect?: boolean;
   readonly headers?: Readonly<Record<string, unknown>>;
@@ -48,7 +54,13 @@ async function delivered(given: Given) {
   // biome-ignore lint/suspicious/noExplicitAny: what is submitted is looked into as it comes
   let submitted: any;
   let rejected: unknown;
-  const failed = { task_id: task.task_id, status: 'failed', code, detail };
+  const failed = {
+    task_id: task.task_id,
+    status: 'failed',
+    code,
+    detail,
+    retry_after_seconds: given.retryAfterSeconds,
+  };
   const outcome = code === undefined ? { task_id: task.task_id, status: 'completed' } : failed;
   let storeIsAway = code === 'store_unavailable';
   const parts = {
@@ -147,10 +159,11 @@ test('what failed for now waits longer after each attempt, and for a slot withou
     ['gateway_error', 0, 1, 10, ['note']],
     ['gateway_unavailable', 1, 2, 20, ['note']],
     ['deadline_exceeded', 2, 3, 30, ['note']],
-    ['gateway_error', 3, 4, 30, ['note']],
+    ['gateway_error', 3, 4, 4000, ['note']],
     ['tier_saturated', 0, 0, 10, ['note']],
     ['tier_saturated', 2, 2, 30, ['note']],
-    ['internal_error', 3, 4, 30, []],
+    ['tier_saturated', 9, 9, 4000, ['note']],
+    ['internal_error', 3, 4, 4000, []],
   ] as const) {
     const { verdict, published, done } = await delivered({ code, headers: { 'x-attempts': before } });
     assert.deepEqual([verdict, done], ['ack', ['execute', ...more]], code);
@@ -159,6 +172,21 @@ test('what failed for now waits longer after each attempt, and for a slot withou
   const { published, done } = await delivered({ code: 'internal_error', headers: { 'x-attempts': 4 } });
   assert.deepEqual(done, ['execute', 'drop the note']);
   assert.deepEqual([published[0]![0], published[0]![2]['x-attempts']], [names.deadLetters, 5]);
+});
+
+test('what asks for time gets the first delay from its step on that is as long, or the last one', async () => {
+  const code = 'gateway_unavailable';
+  for (const [before, retryAfterSeconds, delay] of [
+    [0, 0, 10],
+    [0, 1, 4000],
+    [1, 0, 20],
+    [0, 4, 4000],
+    [0, 5, 4000],
+  ] as const) {
+    const { published } = await delivered({ code, retryAfterSeconds, headers: { 'x-attempts': before } });
+    const own = { 'x-attempts': before + 1 };
+    assert.deepEqual(published, [[names.delay(delay), names.ready('tiny'), own]]);
+  }
 });
 
 test('the last attempt is the one that max_attempts counts, or any after the time of the sender', async () => {

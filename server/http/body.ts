@@ -1,9 +1,15 @@
 import type { HttpResponse } from 'uWebSockets.js';
+import type { FailureCode } from '../../contracts/failures.js';
 
 export type Body =
   | { readonly kind: 'whole'; readonly bytes: Uint8Array }
   | { readonly kind: 'too_large' }
   | { readonly kind: 'too_slow' };
+
+interface BodyLimits {
+  readonly maxBytes: number;
+  readonly timeoutMs: number;
+}
 
 /**
  * Collects a request body up to `maxBytes`; refused while it arrives, not after. `done` is called at most
@@ -11,7 +17,7 @@ export type Body =
  */
 export function readBody(
   res: HttpResponse,
-  limits: { readonly maxBytes: number; readonly timeoutMs: number; readonly declaredBytes: number },
+  limits: BodyLimits & { readonly declaredBytes: number },
   done: (body: Body) => void,
   onAborted: () => void,
 ): void {
@@ -45,4 +51,14 @@ export function readBody(
     parts.push(Buffer.from(new Uint8Array(part)));
     if (isLast) finish({ kind: 'whole', bytes: parts.length === 1 ? parts[0]! : Buffer.concat(parts) });
   });
+}
+
+/** Why a body was not taken. */
+export function bodyRefusal(
+  { kind }: Exclude<Body, { kind: 'whole' }>,
+  { maxBytes, timeoutMs }: BodyLimits,
+): readonly [code: FailureCode, detail: string] {
+  return kind === 'too_large'
+    ? ['payload_too_large', `the body must have at most ${maxBytes} bytes`]
+    : ['request_timeout', `the body must arrive within ${timeoutMs} ms`];
 }

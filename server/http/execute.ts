@@ -9,7 +9,7 @@ import { resolve } from '../resolution.js';
 import { Conflict } from '../standing.js';
 import { StoreUnavailable } from '../store/store.js';
 import { authorize } from './authorization.js';
-import { type Body, readBody } from './body.js';
+import { type Body, bodyRefusal, readBody } from './body.js';
 import type { CallerLimits } from './caller-limits.js';
 import { prefersEvents, streamEvents } from './event-stream.js';
 import type { HttpParts } from './parts.js';
@@ -60,10 +60,7 @@ export function handleExecute(
       const close = { headers: { ...reply.headers, connection: 'close' } };
       return answer(body.kind === 'whole' ? reply : { ...reply, ...close });
     }
-    if (body.kind === 'too_large')
-      return refuse('payload_too_large', `the body must have at most ${limits.maxBytes} bytes`);
-    if (body.kind === 'too_slow')
-      return refuse('request_timeout', `the body must arrive within ${limits.timeoutMs} ms`);
+    if (body.kind !== 'whole') return refuse(...bodyRefusal(body, limits));
     if (!/^application\/json\s*(?:;|$)/i.test(contentType)) {
       return refuse('unsupported_media_type', 'the content-type must be application/json');
     }

@@ -3,9 +3,9 @@ import { type LogLevel, logLevels } from '../../contracts/cluster.js';
 import { readJson } from '../../contracts/parse-task.js';
 import { problemOf } from '../../contracts/problem.js';
 import { authorize } from './authorization.js';
-import { readBody } from './body.js';
+import { bodyRefusal, readBody } from './body.js';
 import type { HttpParts } from './parts.js';
-import { json, problem, type Reply, send } from './reply.js';
+import { json, problem, type Reply, refusal, send } from './reply.js';
 
 /** `PUT /log-level`: changes the least severity that is logged, in all processes of the node, until they end. */
 export function changeLogLevel(parts: HttpParts, res: HttpResponse, req: HttpRequest): void {
@@ -19,18 +19,23 @@ export function changeLogLevel(parts: HttpParts, res: HttpResponse, req: HttpReq
     res,
     limits,
     (body) => {
-      const bytes = body.kind === 'whole' ? body.bytes : undefined;
-      const reply = 'refusal' in decision ? decision.refusal : change(parts, bytes);
+      const isWhole = body.kind === 'whole';
+      const reply =
+        'refusal' in decision
+          ? decision.refusal
+          : isWhole
+            ? change(parts, body.bytes)
+            : refusal(...bodyRefusal(body, limits));
       parts.metrics.answered('/log-level', reply.status, 0);
-      send(res, reply, { close: bytes === undefined || parts.isLeaving() });
+      send(res, reply, { close: !isWhole || parts.isLeaving() });
     },
     () => {},
   );
 }
 
-function change({ log, setLogLevel }: HttpParts, bytes: Uint8Array | undefined): Reply {
-  const read = bytes === undefined ? undefined : readJson(bytes);
-  const value = read?.kind === 'json' ? (read.value as { level?: unknown } | null) : undefined;
+function change({ log, setLogLevel }: HttpParts, bytes: Uint8Array): Reply {
+  const read = readJson(bytes);
+  const value = read.kind === 'json' ? (read.value as { level?: unknown } | null) : undefined;
   const level = logLevels.find((name) => name === value?.level);
   if (level === undefined)
     return problem(problemOf('invalid_request', `/level must be one of ${logLevels.join(', ')}`));

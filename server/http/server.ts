@@ -65,14 +65,16 @@ export function openHttp(given: Omit<HttpParts, 'unfinished'>): HttpServer {
     get(`${prefix}/log-level`, 'read', ({ log }) => json({ level: log.level }));
     app.put(`${prefix}/log-level`, (res, req) => changeLogLevel(parts, res, req));
     get(`${prefix}/openapi.json`, 'read', () => openApi);
-    refuseOtherMethods(app, parts, prefix);
+    for (const [path, methods] of routes) refuseOtherMethods(app, parts, prefix + path, methods);
   }
   if (parts.config.server.page) {
     app.get('/live', openLive(parts));
-    for (const [path, reply] of pageFiles) get(path, 'open', reply);
+    refuseOtherMethods(app, parts, '/live', 'GET');
   }
-  if (parts.config.server.docs) {
-    for (const [path, reply] of docsFiles) get(path, 'open', reply);
+  const { page, docs } = parts.config.server;
+  for (const [path, reply] of [...(page ? pageFiles : []), ...(docs ? docsFiles : [])]) {
+    get(path, 'open', reply);
+    refuseOtherMethods(app, parts, path, 'GET, HEAD');
   }
   app.any(
     '/*',
@@ -162,12 +164,11 @@ const routes: readonly [path: string, methods: string][] = [
   ['/openapi.json', 'GET, HEAD'],
 ];
 
-function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, prefix: string): void {
-  for (const [path, methods] of routes) {
-    const reply = problem(problemOf('method_not_allowed', `${path} takes ${methods}`), { allow: methods });
-    app.any(
-      prefix + path,
-      answer(parts, path, 'open', () => reply),
-    );
-  }
+function refuseOtherMethods(app: TemplatedApp, parts: HttpParts, path: string, methods: string): void {
+  const route = path.replace('/api/v1', '');
+  const reply = problem(problemOf('method_not_allowed', `${route} takes ${methods}`), { allow: methods });
+  app.any(
+    path,
+    answer(parts, route, 'open', () => reply),
+  );
 }

@@ -66,6 +66,14 @@ test('a wrong content type, method and route have answers of their own', async (
   assert.deepEqual([typed.status, typed.body.code], [415, 'unsupported_media_type']);
   const method = await service.ask('GET', '/api/v1/execute');
   assert.deepEqual([method.status, method.headers.allow], [405, 'POST']);
+  for (const [asked, path, allow] of [
+    ['POST', '/', 'GET, HEAD'],
+    ['PUT', '/live', 'GET'],
+    ['DELETE', '/docs', 'GET, HEAD'],
+  ] as const) {
+    const answer = await service.ask(asked, path);
+    assert.deepEqual([answer.status, answer.headers.allow], [405, allow], path);
+  }
   assert.equal((await service.ask('GET', '/nothing/here')).status, 404);
 });
 

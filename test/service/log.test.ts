@@ -110,7 +110,7 @@ test('the level changes while the node runs, in all of its processes', async () 
       });
     assert.equal(await put('{"level": "loud"}'), 400);
     assert.equal(await put('level'), 400);
-    assert.equal(await put(`{"level": "${'x'.repeat(2000)}"}`), 400);
+    assert.equal(await put(`{"level": "${'x'.repeat(2000)}"}`), 413);
     // Each connection is to one of the two workers.
     const levels = async () => {
       const answers = await Promise.all(

@@ -30,6 +30,9 @@ export const putLogLevel = {
       description: 'The new level.',
       content: { 'application/json': { schema: logLevel, example: { level: 'debug' } } },
     },
-    ...problems(['invalid_request'], { invalid_request: '/level must be one of trace, debug, info' }),
+    ...problems(['invalid_request', 'request_timeout', 'payload_too_large'], {
+      invalid_request: '/level must be one of trace, debug, info',
+      payload_too_large: 'the body must have at most 1024 bytes',
+    }),
   },
 };

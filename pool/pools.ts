@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type { Config } from '../config/schema.js';
 import type {
@@ -29,6 +30,9 @@ export interface TierPool {
    */
   read(job: ReadJob): Promise<Reading>;
 }
+
+/** The file that holds the code of the threads. */
+export const threadBundle = fileURLToPath(new URL('thread.bundle.cjs', import.meta.url));
 
 /** What has at most so many bytes is parsed faster on the event loop than it would get to a thread. */
 export const INLINE_BYTES = 16_384;
@@ -68,9 +72,13 @@ export async function openPools(config: Config): Promise<Pools> {
     loaded.set(name, buffer);
     return buffer;
   };
-  const open = (name: string, { threads, nice }: { threads: number; nice: number }, data: ThreadData) => {
+  const open = (
+    name: string,
+    { threads, nice }: { threads: number; nice: number },
+    data: Omit<ThreadData, 'bundle'>,
+  ) => {
     const piscina = new Piscina({
-      filename: new URL('thread.bundle.cjs', import.meta.url).href,
+      filename: new URL('thread-start.cjs', import.meta.url).href,
       name: 'warm',
       minThreads: threads,
       maxThreads: threads,
@@ -79,7 +87,7 @@ export async function openPools(config: Config): Promise<Pools> {
       concurrentTasksPerWorker: 1024,
       maxQueue: Number.POSITIVE_INFINITY,
       resourceLimits: { maxOldGenerationSizeMb: config.threads.max_memory_mb },
-      workerData: data,
+      workerData: { ...data, bundle: threadBundle } satisfies ThreadData,
     });
     piscina.on('error', (error: Error) => died(name, error));
     return piscina;

@@ -1,5 +1,4 @@
 import { type MessagePort, workerData } from 'node:worker_threads';
-import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { parseContext } from '../contracts/parse-context.js';
 import { parseEvent } from '../contracts/parse-event.js';
 import { parseTask } from '../contracts/parse-task.js';
@@ -26,6 +25,8 @@ import { openTokenizer, type Tokenizer } from './tokenizers/index.js';
 
 /** What a thread is born with. */
 export interface ThreadData {
+  /** The file that holds its code. */
+  readonly bundle: string;
   readonly vocabularies: Readonly<Partial<Record<TokenizerName, SharedArrayBuffer>>>;
 }
 
@@ -50,7 +51,9 @@ function packed(parsed: ParsedTask): ParsedTask {
 }
 
 /** Runs jobs one after the other; none of them waits for anything. */
-export function batch(jobs: readonly BatchedJob[]): readonly BatchedResult[] {
+export function batch(
+  jobs: readonly BatchedJob[],
+): readonly BatchedResult[] | Promise<readonly BatchedResult[]> {
   const results = jobs.map((each): BatchedResult => {
     try {
       return { value: runJob(each) };
@@ -89,13 +92,17 @@ function outputOf(value: Assembled | Reading): Uint8Array | undefined {
 }
 
 /** Tells Piscina which bytes of a result to transfer. */
-function moved<T extends object>(result: T, bytes: readonly Uint8Array[]): T {
-  if (bytes.length === 0) return result;
-  const transferred = move({
+function moved<T extends object>(result: T, bytes: readonly Uint8Array[]): T | Promise<T> {
+  return bytes.length === 0 ? result : transferred(result, bytes);
+}
+
+async function transferred<T extends object>(result: T, bytes: readonly Uint8Array[]): Promise<T> {
+  // Only now: every thread would take longer to start for what few results need.
+  const { move, transferableSymbol, valueSymbol } = await import('piscina');
+  return move({
     [transferableSymbol]: bytes.map(({ buffer }) => buffer),
     [valueSymbol]: result,
-  } as never);
-  return transferred as unknown as T;
+  } as never) as unknown as T;
 }
 
 const MOVED_BYTES = 16_384;
@@ -123,7 +130,7 @@ export function read(job: ReadJob & { readonly port: MessagePort }): Reading | P
   });
 }
 
-function finish(reader: StreamReader, ended: StreamEnd | undefined): Reading {
+function finish(reader: StreamReader, ended: StreamEnd | undefined): Reading | Promise<Reading> {
   const reading = reader.finish(ended);
   return moved(reading, largeBytesOf(reading));
 }

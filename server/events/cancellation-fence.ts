@@ -15,6 +15,7 @@ export class CancellationFence {
   readonly #beingNoted = new Set<Promise<unknown>>();
   /** Fences of this process that are not answered. */
   readonly #standing = new Map<string, () => void>();
+  readonly #waits = new Set<Promise<boolean>>();
 
   constructor(parts: Pick<DeliveryParts, 'names' | 'publisher'>) {
     this.#parts = parts;
@@ -48,6 +49,21 @@ export class CancellationFence {
    * @returns whether they are there
    */
   async wait(own: string): Promise<boolean> {
+    const wait = this.#wait(own);
+    this.#waits.add(wait);
+    try {
+      return await wait;
+    } finally {
+      this.#waits.delete(wait);
+    }
+  }
+
+  /** Resolves when nobody waits any longer for a fence of this process. */
+  async none(): Promise<void> {
+    await Promise.allSettled(this.#waits);
+  }
+
+  async #wait(own: string): Promise<boolean> {
     const { names, publisher } = this.#parts;
     const id = randomUUID();
     let timer: NodeJS.Timeout | undefined;

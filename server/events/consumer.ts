@@ -206,6 +206,8 @@ export async function openConsumer({ parts, topology, name, processes }: Consume
       return inHand.size;
     },
     stopIntake: async () => {
+      // It would stay in the queue of cancellations. No task is taken before it is answered.
+      if (current !== undefined) await within(FENCE_MS, fence.none());
       phase = 'draining';
       const ending = [...open].filter(([, { intake }]) => intake.untilClosed !== true);
       await Promise.all(
@@ -229,5 +231,6 @@ export async function openConsumer({ parts, topology, name, processes }: Consume
 
 const REOPEN_MS = 200;
 const CLOSE_MS = 1000;
+const FENCE_MS = 3000;
 /** A message that meets a fault of ours comes back, but not in a busy loop. */
 const ERROR_PAUSE_MS = 1000;

@@ -146,6 +146,24 @@ test('a cancellation that another process has taken and not noted is waited for 
   assert.equal(await modelCalls(under, unwanted.task_id), 0);
 });
 
+test('a service that stops while it asks whether all is noted leaves no question behind', async () => {
+  const under = await oneService();
+  await under.stop();
+  const other = await connect(rabbit.url);
+  opened.push({ close: () => other.close().catch(() => {}) });
+  const channel = await other.createChannel();
+  await channel.consume(under.queue('cancelled'), () => {});
+  await under.restart();
+  await until(
+    async () => (await rabbit.queues()).get(under.queue('cancelled'))?.unacked === 1,
+    'the service has asked',
+  );
+  const stopped = under.stop();
+  await other.close();
+  await stopped;
+  await queuesAreEmpty(rabbit, under);
+});
+
 test('a task that runs is cancelled while the service stops', async () => {
   const under = await oneService({ GRACE_PERIOD_MS: '60000' });
   await under.knobs({ ttftMs: 60_000 });

@@ -1,0 +1,31 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { Script } from 'node:vm';
+
+/** A CommonJS bundle that was loaded, and its script. */
+export interface LoadedBundle {
+  readonly exports: unknown;
+  readonly script: Script;
+}
+
+/** Where the code that V8 compiled for a bundle is kept. */
+export function cacheOf(file: string): string {
+  return `${file}.cache`;
+}
+
+/**
+ * Loads a bundle like `require()`, but with the code that V8 compiled for it at the build: a thread starts in two thirds
+ * of the time (decision 0018). Another V8 than that of the build compiles it anew.
+ * @throws {Error} when the file cannot be read, and what the bundle throws.
+ */
+export function loadBundle(file: string): LoadedBundle {
+  const source = `(function (exports, require, module) {${readFileSync(file, 'utf8')}\n})`;
+  const cache = cacheOf(file);
+  const script = new Script(source, {
+    filename: file,
+    ...(existsSync(cache) && { cachedData: readFileSync(cache) }),
+  });
+  const module = { exports: {} };
+  script.runInThisContext()(module.exports, createRequire(file), module);
+  return { exports: module.exports, script };
+}

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { shareRabbit } from './shared-rabbit.js';
 import { TOLD } from './tell.js';
 
 /**
@@ -43,6 +44,9 @@ async function main(): Promise<void> {
   const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.js') && file.includes(filter))
     .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  const shared = files.some((file) => readFileSync(here + file, 'utf8').includes('sharedRabbit()'))
+    ? await shareRabbit()
+    : undefined;
   await inTurn(
     files.filter((file) => timed.test(file)),
     1,
@@ -51,6 +55,7 @@ async function main(): Promise<void> {
     files.filter((file) => !timed.test(file)),
     LANES,
   );
+  await shared?.close();
   console.log(`\n${passed} passed, ${failed} failed`);
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 }

@@ -1,49 +1,36 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { ensureInstalled } from './debian.js';
 import { childrenOf, freePort, gone } from './processes.js';
+import {
+  erlangCommand,
+  NODE,
+  type RabbitCommands,
+  rabbitCommand,
+  rabbitCommands,
+} from './rabbitmq-commands.js';
 
 /** A RabbitMQ of one's own, with its data in a temporary directory. */
-export interface RabbitServer {
+export interface RabbitServer extends RabbitCommands {
   readonly port: number;
   /** As RABBITMQ_HOST takes it; it stays the same over restarts. */
   readonly url: string;
+  /** What its commands need to find it. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** Starts it again after `stop` or `kill`. */
   start(): Promise<void>;
   stop(): Promise<void>;
   /** SIGKILL: what was not on disk is lost. */
   kill(): Promise<void>;
-  /** Runs rabbitmqctl; resolves to what it printed. */
-  control(...args: string[]): Promise<string>;
-  /** Messages ready and unacked, by queue. */
-  queues(): Promise<ReadonlyMap<string, QueueCounts>>;
   /** Ends it and removes its data. */
   close(): Promise<void>;
 }
 
-export interface QueueCounts {
-  readonly ready: number;
-  readonly unacked: number;
-  readonly consumers: number;
-}
-
-const NODE = 'test@localhost';
-
-/** What `rabbitmqctl list_queues` asks the broker. */
-const QUEUES = `[lists:flatten(io_lib:format("~ts ~w ~w ~w", [Name, Ready, Unacked, Consumers])) ||
-  [{_, {resource, _, _, Name}}, {_, Ready}, {_, Unacked}, {_, Consumers}] <-
-    rabbit_amqqueue:info_all(<<"/">>, [name, messages_ready, messages_unacknowledged, consumers])].`;
-
 /** Starts a RabbitMQ on free loopback ports. `settings` are lines of rabbitmq.conf. */
 export async function startRabbit(settings: readonly string[] = []): Promise<RabbitServer> {
-  const binaries = ensureInstalled('rabbitmq-server', () =>
-    existsSync('/usr/lib/rabbitmq/bin/rabbitmq-server') ? '/usr/lib/rabbitmq/bin' : undefined,
-  );
   const directory = mkdtempSync(join(tmpdir(), 'rabbitmq-'));
   const [port, distributionPort, epmdPort] = [await freePort(), await freePort(), await freePort()];
   mkdirSync(join(directory, 'home'));
@@ -96,9 +83,11 @@ export async function startRabbit(settings: readonly string[] = []): Promise<Rab
   const server: RabbitServer = {
     port,
     url: `amqp://guest:guest@127.0.0.1:${port}`,
+    env,
+    ...rabbitCommands(env),
 
     async start() {
-      shell = run(join(binaries, 'rabbitmq-server'), []);
+      shell = run(rabbitCommand('rabbitmq-server'), []);
       const started = shell;
       for (let i = 0; ; i++) {
         if (started.exitCode !== null || i > 600)
@@ -122,25 +111,6 @@ export async function startRabbit(settings: readonly string[] = []): Promise<Rab
       shell = undefined;
     },
 
-    async control(...args) {
-      const { stdout } = await promisify(execFile)(join(binaries, 'rabbitmqctl'), ['-q', ...args], {
-        env,
-        timeout: 60_000,
-      });
-      return stdout;
-    },
-
-    async queues() {
-      // Not by rabbitmqctl, which starts an Erlang of its own each time: that takes a second of a core.
-      const asked = promisify(execFile)(erlangCommand('erl_call'), ['-sname', NODE, '-e'], {
-        env,
-        timeout: 60_000,
-        maxBuffer: 2 ** 24,
-      });
-      asked.child.stdin!.end(`${QUEUES}\n`);
-      return new Map([...(await asked).stdout.matchAll(/"([^"]*)"/g)].map(([, line]) => queueOf(line!)));
-    },
-
     async close() {
       if (shell !== undefined) await server.kill();
       names.kill('SIGKILL');
@@ -150,20 +120,6 @@ export async function startRabbit(settings: readonly string[] = []): Promise<Rab
   };
   await server.start();
   return server;
-}
-
-/** @throws {Error} when it is neither there nor can be installed. */
-function erlangCommand(name: 'epmd' | 'erl_call'): string {
-  return ensureInstalled('erlang-base', () =>
-    ['/usr/bin/', '/usr/local/bin/'].map((path) => path + name).find((path) => existsSync(path)),
-  );
-}
-
-/** A queue that is just going has no counts. */
-function queueOf(line: string): readonly [name: string, counts: QueueCounts] {
-  const [name, ...counts] = line.split(' ');
-  const [ready = 0, unacked = 0, consumers = 0] = counts.map((count) => Number(count) || 0);
-  return [name!, { ready, unacked, consumers }];
 }
 
 /** A process and all that descend from it. */

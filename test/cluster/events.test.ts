@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { request } from 'undici';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import {
   anOrchestrator,
   aTinyTask,
@@ -11,17 +10,18 @@ import {
   rabbitmqSection,
 } from '../events/at-broker.js';
 import { until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 
 const test = suite('a cluster on a broker');
 const names = freshNames();
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let orchestrator: Orchestrator;
 let under: ClusterUnderTest;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   orchestrator = await anOrchestrator(rabbit.url, names);
   under = await atCluster(`queues: {tiny: {concurrency: 6, timeout: 30}}\n${rabbitmqSection(names)}`, {
     RABBITMQ_HOST: rabbit.url,

@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import type { ConsumeMessage } from 'amqplib';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { loadConfig } from '../../config/load.js';
 import { domainNames, domains } from '../../domains/registry.js';
 import { topologyOf } from '../../server/events/topology.js';
 import { until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { aReadyEvent, aTinyTask, atBroker, type BrokerUnderTest, outcomeOf } from './at-broker.js';
 import { AsyncApi } from './documented.js';
 
 const test = suite('the messages are those of the AsyncAPI document');
 const asyncApi = new AsyncApi();
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let under: BrokerUnderTest;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   under = await atBroker(rabbit, {
     yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 20}}',
     rabbitmq: ['max_attempts: 2'],

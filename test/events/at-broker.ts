@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect, type Options } from 'amqplib';
-import type { RabbitServer } from '../../bench/servers/rabbitmq.js';
+
 import type { FaultProxy } from '../servers/proxy.js';
 import { aTask, atService, type ServiceUnderTest, sleep, until } from '../service/at-service.js';
+import type { SharedRabbit } from '../shared-rabbit.js';
 
 /** An outcome event as an orchestrator sees it. */
 export interface SeenEvent {
@@ -136,17 +138,14 @@ export interface BrokerUnderTest extends ServiceUnderTest {
   queue(name: string): string;
 }
 
-let exchangeNumber = 0;
-
 export function freshNames(): BrokerNames {
-  exchangeNumber++;
-  const suffix = `${process.pid}-${exchangeNumber}`;
+  const suffix = randomUUID().slice(0, 13);
   return { exchange: `tasks-${suffix}`, queuePrefix: `worker.task-${suffix}` };
 }
 
 /** A service on a broker, with names of its own there, and an orchestrator. `yaml` may end with a `rabbitmq` section. */
 export async function atBroker(
-  rabbit: Pick<RabbitServer, 'url'>,
+  rabbit: Pick<SharedRabbit, 'url'>,
   {
     yaml = '',
     rabbitmq = [],
@@ -210,7 +209,7 @@ export function rabbitmqSection(
  * of quorum queues are some seconds old. @throws {Error} when messages stay.
  */
 export async function queuesAreEmpty(
-  rabbit: RabbitServer,
+  rabbit: Pick<SharedRabbit, 'queues'>,
   { names }: { readonly names: BrokerNames },
   except: readonly string[] = [],
 ): Promise<void> {

@@ -4,17 +4,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ConfirmChannel, connect } from 'amqplib';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { deadLetterTable } from '../../server/events/dead-letter-table.js';
 import { sleep, until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { aTinyTask, atBroker, type BrokerUnderTest, modelCalls, queuesAreEmpty } from './at-broker.js';
 
 const test = suite('dead letters');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let under: BrokerUnderTest;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   under = await atBroker(rabbit, {
     yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 20}}',
     rabbitmq: ['max_attempts: 2', 'delivery_limit: 1'],

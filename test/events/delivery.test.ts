@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import type { ConsumeMessage } from 'amqplib';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { TaskFailedEvent, TaskOutputCreatedEvent } from '../../contracts/events.js';
 import { compile } from '../../contracts/validator.js';
 import { sleep, until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import {
   aReadyEvent,
   aTinyTask,
@@ -17,11 +17,11 @@ import {
 } from './at-broker.js';
 
 const test = suite('tasks from the queue');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let under: BrokerUnderTest;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   under = await atBroker(rabbit, {
     yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 20}}',
     rabbitmq: ['max_message_bytes: 2000000', 'max_attempts: 3'],

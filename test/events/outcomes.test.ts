@@ -1,16 +1,16 @@
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { sleep, until } from '../service/at-service.js';
 import { addOutcomeCases, type Door, outcomesYaml } from '../service/outcomes.cases.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { atBroker, type BrokerUnderTest } from './at-broker.js';
 
 const test = suite('outcomes by events');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let under: BrokerUnderTest;
 let door: Door;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   under = await atBroker(rabbit, { yaml: outcomesYaml, rabbitmq: ['max_attempts: 1'] });
   const { seen } = under.orchestrator;
   const eventOf = (taskId: string) => seen.find(({ event }) => event.data.task_id === taskId);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { sleep, until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import {
   aReadyEvent,
   aTinyTask,
@@ -12,11 +12,11 @@ import {
 } from './at-broker.js';
 
 const test = suite('messages as other senders make them');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let under: BrokerUnderTest;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   under = await atBroker(rabbit, {
     yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 20}}',
     rabbitmq: ['max_attempts: 3'],

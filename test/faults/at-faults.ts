@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib';
-import type { RabbitServer } from '../../bench/servers/rabbitmq.js';
+
 import { terminalEventId } from '../../server/events/outcome-event.js';
 import {
   aReadyEvent,
@@ -12,6 +12,7 @@ import {
   type SeenEvent,
 } from '../events/at-broker.js';
 import { atService, type ServiceUnderTest, sleep } from '../service/at-service.js';
+import type { SharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 
 export type TinyTask = ReturnType<typeof aTinyTask>;
@@ -164,7 +165,7 @@ export async function closeAll(): Promise<void> {
 
 /** A service with names of its own at the broker, quick to notice a fault and to try again. */
 export async function atFaults(
-  rabbit: Pick<RabbitServer, 'url'>,
+  rabbit: Pick<SharedRabbit, 'url'>,
   { yaml = tinySlots(8), rabbitmq = [], env = {}, wait = true, ...settings }: FaultySettings = {},
 ): Promise<FaultyService> {
   const names = settings.names ?? freshNames();

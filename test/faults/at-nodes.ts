@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
-import type { RabbitServer } from '../../bench/servers/rabbitmq.js';
+
 import type { GatewayKnobsInput } from '../../bench/simulators/gateway-knobs.js';
 import { startSimulators } from '../../bench/simulators/start.js';
 import {
@@ -17,6 +17,7 @@ import {
   rabbitmqSection,
 } from '../events/at-broker.js';
 import { type GatewayStats, until } from '../service/at-service.js';
+import type { SharedRabbit } from '../shared-rabbit.js';
 
 /** A service in a process of its own, started as the README starts it. */
 export interface ServiceNode {
@@ -41,7 +42,7 @@ export interface NodesUnderTest {
 
 /** Nodes on one broker, with one store: a directory that they take turns in, or the database of `databaseUrl`. */
 export async function atNodes(
-  rabbit: RabbitServer,
+  rabbit: Pick<SharedRabbit, 'url' | 'queues'>,
   options: { yaml?: string; rabbitmq?: readonly string[]; databaseUrl?: string } = {},
 ): Promise<NodesUnderTest> {
   const names = freshNames();

@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import {
   atFaults,
@@ -19,11 +19,11 @@ import {
 } from './at-faults.js';
 
 const test = suite('a full disk for the store');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 const SLOTS = 4;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
 });
 test.after.each(closeAll);
 test.after(() => rabbit.close());

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { connect } from 'amqplib';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { returnsOf } from '../../server/events/message.js';
 import {
   aReadyEvent,
@@ -14,15 +13,16 @@ import {
 } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
 import { sleep, until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { atFaults, eventually, type FaultyService, type TinyTask, tinyTasks } from './at-faults.js';
 import { atNodes } from './at-nodes.js';
 
 const test = suite('a task that is given back by processes that stop');
 const DELIVERY_LIMIT = 1;
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
 });
 test.after(() => rabbit.close());
 

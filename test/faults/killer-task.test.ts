@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { aTinyTask, modelCalls, queuesAreEmpty } from '../events/at-broker.js';
 import { call, sleep } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
 
 const test = suite('a process that is killed by a task');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let under: NodesUnderTest;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
 });
 test.after(() => rabbit.close());
 test.before.each(async () => {

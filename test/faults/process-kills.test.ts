@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { type aTinyTask, queuesAreEmpty, urlThrough } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
 import { until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
 
 const test = suite('a process that is killed');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let under: NodesUnderTest;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
 });
 test.after(() => rabbit.close());
 test.before.each(async () => {

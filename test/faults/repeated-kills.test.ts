@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { queuesAreEmpty } from '../events/at-broker.js';
 import { sleep } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
 
 const test = suite('a process that is killed again and again');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let under: NodesUnderTest;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   under = await atNodes(rabbit, {
     yaml: 'queues: {tiny: {concurrency: 20, timeout: 30}}\ngateway: {max_attempts: 1}',
   });

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { type ChannelModel, connect } from 'amqplib';
 import { suite } from 'uvu';
 import { freePort } from '../../bench/servers/processes.js';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { terminalEventId } from '../../server/events/outcome-event.js';
 import { aTinyTask, freshNames } from '../events/at-broker.js';
 import { startProxy } from '../servers/proxy.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import {
   aSteadyOrchestrator,
   atFaults,
@@ -16,11 +16,11 @@ import {
 } from './at-faults.js';
 
 const test = suite('a broker that is not as expected');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let operator: ChannelModel;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   operator = await connect(rabbit.url);
 });
 test.after.each(closeAll);
@@ -101,8 +101,9 @@ test('queues deleted while the service runs are declared again, and consumed aga
   const inHand = tinyTasks(2);
   for (const task of inHand) await under.orchestrator.ready(task);
   await eventually(async () => (await under.stats()).open === 2, 'both run');
+  const channel = await operator.createChannel();
   for (const name of ['ready.tiny', 'suspect.tiny', 'delay.100', 'dead', 'unrouted'])
-    await rabbit.control('delete_queue', under.queue(name));
+    await channel.deleteQueue(under.queue(name));
   await eventually(() => under.entries('consume_reopened').length === 2, 'both queues consumed again');
   await under.knobs({ script: [{ status: 503 }] });
   const later = tinyTasks(10);
@@ -128,7 +129,8 @@ test('a delay queue or a queue of dead letters that is deleted later costs no ta
   await under.knobs({ script: [{ status: 503 }] });
   const [task] = tinyTasks(1);
   const unknown = aTinyTask({ domain: 'astrology' });
-  for (const name of ['delay.100', 'dead']) await rabbit.control('delete_queue', under.queue(name));
+  const channel = await operator.createChannel();
+  for (const name of ['delay.100', 'dead']) await channel.deleteQueue(under.queue(name));
   await under.orchestrator.ready(task!);
   await under.orchestrator.ready(unknown);
   await under.orchestrator.outcomes(2);

@@ -3,9 +3,9 @@ import connect from 'postgres';
 import { request } from 'undici';
 import { suite } from 'uvu';
 import { type PostgresServer, startPostgres } from '../../bench/servers/postgres.js';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { aTinyTask, modelCalls, queuesAreEmpty } from '../events/at-broker.js';
 import { call, sleep, until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import {
   account,
@@ -18,14 +18,14 @@ import {
 } from './at-nodes.js';
 
 const test = suite('two nodes on one RabbitMQ and one PostgreSQL');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let postgres: PostgresServer;
 let under: NodesUnderTest;
 let nodes: ServiceNode[];
 let databases = 0;
 
 test.before(async () => {
-  [rabbit, postgres] = await Promise.all([startRabbit(), startPostgres()]);
+  [rabbit, postgres] = await Promise.all([sharedRabbit(), startPostgres()]);
 });
 test.after(async () => {
   await rabbit.close();

@@ -7,13 +7,13 @@ import connect from 'postgres';
 import { Agent, request } from 'undici';
 import { suite } from 'uvu';
 import { type PostgresServer, startPostgres } from '../../bench/servers/postgres.js';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import type { GatewayKnobsInput } from '../../bench/simulators/gateway-knobs.js';
 import { randomOf } from '../../bench/simulators/random.js';
 import { openLmdbStore } from '../../server/store/lmdb.js';
 import { aReadyEvent, aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
 import { atNodes, type NodesUnderTest, type ServiceNode } from '../faults/at-nodes.js';
 import { type Answer, deltasOf, eventsOf, sleep, until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import { effort, seed } from './effort.js';
 import { artifactIdOf, type Body, TaskModel } from './task-model.js';
@@ -65,10 +65,10 @@ const preferences: readonly Readonly<Record<string, string>>[] = [
   { prefer: 'respond-async' },
 ];
 
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let postgres: PostgresServer;
 test.before(async () => {
-  [rabbit, postgres] = await Promise.all([startRabbit(), startPostgres()]);
+  [rabbit, postgres] = await Promise.all([sharedRabbit(), startPostgres()]);
 });
 test.after(async () => {
   await rabbit.close();

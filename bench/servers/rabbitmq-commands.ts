@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { ensureInstalled } from './debian.js';
+
+/** What is asked of a broker beside AMQP. */
+export interface RabbitCommands {
+  /** Runs rabbitmqctl; resolves to what it printed. */
+  control(...args: string[]): Promise<string>;
+  /** Messages ready and unacked, by queue. */
+  queues(): Promise<ReadonlyMap<string, QueueCounts>>;
+}
+
+export interface QueueCounts {
+  readonly ready: number;
+  readonly unacked: number;
+  readonly consumers: number;
+}
+
+export const NODE = 'test@localhost';
+
+/** What `rabbitmqctl list_queues` asks the broker. */
+const QUEUES = `[lists:flatten(io_lib:format("~ts ~w ~w ~w", [Name, Ready, Unacked, Consumers])) ||
+  [{_, {resource, _, _, Name}}, {_, Ready}, {_, Unacked}, {_, Consumers}] <-
+    rabbit_amqqueue:info_all(<<"/">>, [name, messages_ready, messages_unacknowledged, consumers])].`;
+
+/** The commands of a broker that runs as `NODE`, with the environment that it was started with. */
+export function rabbitCommands(env: Readonly<Record<string, string | undefined>>): RabbitCommands {
+  return {
+    async control(...args) {
+      const { stdout } = await promisify(execFile)(rabbitCommand('rabbitmqctl'), ['-q', ...args], {
+        env,
+        timeout: 60_000,
+      });
+      return stdout;
+    },
+
+    async queues() {
+      // Not by rabbitmqctl, which starts an Erlang of its own each time: that takes a second of a core.
+      const asked = promisify(execFile)(erlangCommand('erl_call'), ['-sname', NODE, '-e'], {
+        env,
+        timeout: 60_000,
+        maxBuffer: 2 ** 24,
+      });
+      asked.child.stdin!.end(`${QUEUES}\n`);
+      return new Map([...(await asked).stdout.matchAll(/"([^"]*)"/g)].map(([, line]) => queueOf(line!)));
+    },
+  };
+}
+
+/**
+ * The path of one of RabbitMQ's commands.
+ * @throws {Error} when it is neither there nor can be installed.
+ */
+export function rabbitCommand(name: 'rabbitmq-server' | 'rabbitmqctl'): string {
+  return ensureInstalled('rabbitmq-server', () =>
+    [`/usr/lib/rabbitmq/bin/${name}`].find((path) => existsSync(path)),
+  );
+}
+
+/** Likewise, one of Erlang's. */
+export function erlangCommand(name: 'epmd' | 'erl_call'): string {
+  return ensureInstalled('erlang-base', () =>
+    ['/usr/bin/', '/usr/local/bin/'].map((path) => path + name).find((path) => existsSync(path)),
+  );
+}
+
+/** A queue that is just going has no counts. */
+function queueOf(line: string): readonly [name: string, counts: QueueCounts] {
+  const [name, ...counts] = line.split(' ');
+  const [ready = 0, unacked = 0, consumers = 0] = counts.map((count) => Number(count) || 0);
+  return [name!, { ready, unacked, consumers }];
+}

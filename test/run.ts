@@ -18,7 +18,7 @@ const filter = process.argv[2] ?? '';
 const coverage = filter === '' ? mkdtempSync(join(tmpdir(), 'worker-service-coverage-')) : undefined;
 
 /** These look at a clock, because the behaviour that they test is one of time, and run alone. */
-const timed = /^(domains\/rules|faults\/repeated-kills|service\/gateway-faults)\./;
+const timed = /^(domains\/rules|service\/gateway-faults)\./;
 /** These take minutes, and begin early, so that none of them is left alone at the end. */
 const slow =
   /^(cluster\/(cluster|configuration|reload)|events\/cancellation|faults\/(given-back|two-nodes)|service\/lifecycle)\./;

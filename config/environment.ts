@@ -66,7 +66,7 @@ function asInteger(text: string): number | string {
 }
 
 function asNumber(text: string): number | string {
-  return /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+  return /^(\d+(\.\d+)?|\.\d+)$/.test(text) ? Number(text) : text;
 }
 
 function asFlag(text: string): boolean | string {

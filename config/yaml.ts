@@ -15,12 +15,16 @@ export function parseYaml(text: string): { readonly value: unknown } | { readonl
     stringKeys: true,
     uniqueKeys: true,
   });
-  const at = (offset: number | undefined, found: string): Problem => {
+  const at = (
+    offset: number | undefined,
+    found: string,
+    expected = 'YAML without tags and aliases',
+  ): Problem => {
     const { line, col } = lines.linePos(offset ?? 0);
-    return { path: `line ${line}, column ${col}`, found, expected: 'YAML without tags and aliases' };
+    return { path: `line ${line}, column ${col}`, found, expected };
   };
   const problems = [...document.errors, ...document.warnings].map((error) =>
-    at(error.pos[0], messageOf(error)),
+    at(error.pos[0], messageOf(error), expectedFor[error.code]),
   );
   visit(document, {
     Alias: (_, alias) => {
@@ -36,6 +40,12 @@ const unquoted: Partial<Record<ErrorCode, string>> = {
   BAD_DQ_ESCAPE: 'an escape sequence that is none',
   TAG_RESOLVE_FAILED: 'a tag',
   UNEXPECTED_TOKEN: 'an unexpected token',
+};
+
+const expectedFor: Partial<Record<ErrorCode, string>> = {
+  DUPLICATE_KEY: 'each key once',
+  MULTIPLE_DOCS: 'one document',
+  TAB_AS_INDENT: 'spaces in the indentation',
 };
 
 function messageOf({ code, message }: YAMLError): string {

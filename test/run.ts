@@ -22,10 +22,7 @@ const timed = /^(domains\/rules|service\/gateway-faults)\./;
 /** These take minutes, and begin early, so that none of them is left alone at the end. */
 const slow =
   /^(cluster\/(cluster|configuration|reload)|events\/cancellation|faults\/(given-back|two-nodes)|service\/lifecycle)\./;
-/**
- * What these run counts as covered. Not those that kill processes, which then tell nothing, nor those that start many:
- * being measured, each start takes a fifth more.
- */
+/** What these run in their own process counts as covered. Not those that kill or start many others. */
 const measured =
   /^(?!(events\/(cancellation|dead-letters|security)|service\/(lifecycle|log|page|security))\.)(config|contracts|domains|events|pool|server|service|simulators|store)\//;
 
@@ -113,7 +110,8 @@ function countsOf(output: string): { passed: number; total: number } | undefined
 
 function run(args: string[], isMeasured: boolean): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args, {
+    const preload = isMeasured ? ['--import', join(here, 'measure-alone.js')] : [];
+    const child = spawn(process.execPath, [...preload, ...args], {
       cwd: root,
       // A group of its own, so that one that hangs takes along what it has started.
       detached: true,

@@ -37,11 +37,13 @@ export function rabbitCommands(env: Readonly<Record<string, string | undefined>>
 
     async queues() {
       // Not by rabbitmqctl, which starts an Erlang of its own each time: that takes a second of a core.
-      const asked = promisify(execFile)(erlangCommand('erl_call'), ['-sname', NODE, '-e'], {
+      const asked = promisify(execFile)(erlangCommand('erl_call'), ['-R', '-sname', NODE, '-e'], {
         env,
         timeout: 60_000,
         maxBuffer: 2 ** 24,
       });
+      // What it ends of is told by its exit.
+      asked.child.stdin!.on('error', () => {});
       asked.child.stdin!.end(`${QUEUES}\n`);
       return new Map([...(await asked).stdout.matchAll(/"([^"]*)"/g)].map(([, line]) => queueOf(line!)));
     },

@@ -42,6 +42,11 @@ log: {level: error}
   assert.equal([config.server.max_body_bytes, config.server.grace_period_ms], [2048, 5]);
 });
 
+test('a part of one may be written without its nought', () => {
+  assert.is(aConfig('', { OTEL_TRACES_SAMPLER_ARG: '.5' }).traces.sample_ratio, 0.5);
+  assert.equal(pathsOf('', { OTEL_TRACES_SAMPLER_ARG: '.' }), ['OTEL_TRACES_SAMPLER_ARG']);
+});
+
 test('an empty variable is unset', () => {
   const names = ['MODEL_GATEWAY_URL', 'MODEL_GATEWAY_API_KEY', 'RAG_SERVICE_URL', 'PROMPTS_DIR', 'DATA_DIR'];
   const more = [

@@ -15,6 +15,16 @@ test('a key that stands twice is an error', () => {
   assert.equal(pathsOf('queues:\n  small: {timeout: 1, timeout: 2}\n'), ['line 2, column 23']);
 });
 
+test('what was expected says what to do about a key that stands twice, a tab and a second document', () => {
+  for (const [text, expected] of [
+    ['a: 1\na: 2\n', 'each key once'],
+    ['server:\n\tport: 1\n', 'spaces in the indentation'],
+    ['a: 1\n---\nb: 1\n', 'one document'],
+    ['a: !env HOME', 'YAML without tags and aliases'],
+  ] as const)
+    assert.is(problemsOf(text)[0]?.expected, expected, text);
+});
+
 test('no tag is resolved', () => {
   for (const value of [
     '!env HOME',

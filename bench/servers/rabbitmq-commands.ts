@@ -7,6 +7,8 @@ import { ensureInstalled } from './debian.js';
 export interface RabbitCommands {
   /** Runs rabbitmqctl; resolves to what it printed. */
   control(...args: string[]): Promise<string>;
+  /** Evaluates an Erlang expression, which ends with a full stop, in the broker; resolves to `{ok, Value}`. */
+  evaluate(expression: string): Promise<string>;
   /** Messages ready and unacked, by queue. */
   queues(): Promise<ReadonlyMap<string, QueueCounts>>;
 }
@@ -26,7 +28,7 @@ const QUEUES = `[lists:flatten(io_lib:format("~ts ~w ~w ~w", [Name, Ready, Unack
 
 /** The commands of a broker that runs as `NODE`, with the environment that it was started with. */
 export function rabbitCommands(env: Readonly<Record<string, string | undefined>>): RabbitCommands {
-  return {
+  const commands: RabbitCommands = {
     async control(...args) {
       const { stdout } = await promisify(execFile)(rabbitCommand('rabbitmqctl'), ['-q', ...args], {
         env,
@@ -35,8 +37,8 @@ export function rabbitCommands(env: Readonly<Record<string, string | undefined>>
       return stdout;
     },
 
-    async queues() {
-      // Not by rabbitmqctl, which starts an Erlang of its own each time: that takes a second of a core.
+    // Not by rabbitmqctl, which starts an Erlang of its own each time: that takes a second of a core.
+    async evaluate(expression) {
       const asked = promisify(execFile)(erlangCommand('erl_call'), ['-R', '-sname', NODE, '-e'], {
         env,
         timeout: 60_000,
@@ -44,10 +46,16 @@ export function rabbitCommands(env: Readonly<Record<string, string | undefined>>
       });
       // What it ends of is told by its exit.
       asked.child.stdin!.on('error', () => {});
-      asked.child.stdin!.end(`${QUEUES}\n`);
-      return new Map([...(await asked).stdout.matchAll(/"([^"]*)"/g)].map(([, line]) => queueOf(line!)));
+      asked.child.stdin!.end(`${expression}\n`);
+      return (await asked).stdout.trim();
+    },
+
+    async queues() {
+      const answer = await commands.evaluate(QUEUES);
+      return new Map([...answer.matchAll(/"([^"]*)"/g)].map(([, line]) => queueOf(line!)));
     },
   };
+  return commands;
 }
 
 /**

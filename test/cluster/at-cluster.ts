@@ -43,7 +43,7 @@ export async function atCluster(
   configure(yaml);
   const simulators = await startSimulators({ kinds: ['gateway', 'rag'] });
   const control = (path: string) => `${simulators.gatewayUrl!.replace('/api/v1', '')}/_simulator/${path}`;
-  const primary = spawn(process.execPath, ['--enable-source-maps', main], {
+  const primary = spawn(process.execPath, [main], {
     env: {
       PATH: process.env.PATH,
       // Coverage makes a start a fifth longer.

@@ -86,7 +86,7 @@ export async function atNodes(
 const main = fileURLToPath(new URL('../../server/main.js', import.meta.url));
 
 async function startNode(env: Record<string, string>): Promise<ServiceNode> {
-  const child: ChildProcess = spawn(process.execPath, ['--enable-source-maps', main], {
+  const child: ChildProcess = spawn(process.execPath, [main], {
     env: {
       PATH: process.env.PATH,
       // Coverage makes a start a fifth longer, and most of these are killed before they could write it.

@@ -18,7 +18,7 @@ export function parseYaml(text: string): { readonly value: unknown } | { readonl
   const at = (
     offset: number | undefined,
     found: string,
-    expected = 'YAML without tags and aliases',
+    expected = 'YAML 1.2, without tags and aliases',
   ): Problem => {
     const { line, col } = lines.linePos(offset ?? 0);
     return { path: `line ${line}, column ${col}`, found, expected };

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { cacheOf, loadBundle } from './load-bundle.js';
@@ -8,7 +8,6 @@ import type { ThreadData } from './thread.js';
 /** Keeps what V8 has compiled when the bundle of the threads is loaded. A step of the build; it runs in such a thread. */
 if (isMainThread) {
   const data: ThreadData = { bundle: threadBundle, vocabularies: {} };
-  rmSync(cacheOf(threadBundle), { force: true });
   new Worker(fileURLToPath(import.meta.url), { workerData: data });
 } else {
   const { bundle } = workerData as ThreadData;

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Script } from 'node:vm';
 
@@ -19,12 +19,21 @@ export function cacheOf(file: string): string {
  * @throws {Error} when the file cannot be read, and what the bundle throws.
  */
 export function loadBundle(file: string): LoadedBundle {
-  const cache = cacheOf(file);
+  const cachedData = compiled(file);
   const script = new Script(readFileSync(file, 'utf8'), {
     filename: file,
-    ...(existsSync(cache) && { cachedData: readFileSync(cache) }),
+    ...(cachedData !== undefined && { cachedData }),
   });
   const module = { exports: {} };
   script.runInThisContext()(module.exports, createRequire(file), module);
   return { exports: module.exports, script };
+}
+
+function compiled(file: string): Buffer | undefined {
+  try {
+    return readFileSync(cacheOf(file));
+  } catch {
+    // A build that is interrupted leaves none, rather than one of the bundle before.
+    return undefined;
+  }
 }

@@ -9,7 +9,7 @@ import { TOLD } from './tell.js';
 /**
  * Runs lint and every test file, each in a process of its own, and ends with `N passed, N failed`. A process
  * that fails without a failed test (a crash, a time-out) counts as one failure. A run of all tests measures what
- * they cover, in every process and thread that they start, and fails below the limit of `.c8rc.json`.
+ * they cover, in their own processes, and fails below the limit of `.c8rc.json`.
  */
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -33,6 +33,16 @@ const LANES = 3;
 let passed = 0;
 let failed = 0;
 
+/** Of the steps that run, each a process group. */
+const running = new Set<number>();
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => {
+    for (const pid of running) process.kill(-pid, 'SIGKILL');
+    // Which ends the shared broker, too.
+    process.exit(1);
+  });
+
 await main();
 
 async function main(): Promise<void> {
@@ -41,9 +51,8 @@ async function main(): Promise<void> {
   const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.js') && file.includes(filter))
     .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
-  const shared = files.some((file) => readFileSync(here + file, 'utf8').includes('sharedRabbit()'))
-    ? await shareRabbit()
-    : undefined;
+  const isShared = files.some((file) => readFileSync(here + file, 'utf8').includes('sharedRabbit()'));
+  const rabbit = isShared ? await counted('the shared broker', shareRabbit) : undefined;
   await inTurn(
     files.filter((file) => timed.test(file)),
     1,
@@ -52,9 +61,20 @@ async function main(): Promise<void> {
     files.filter((file) => !timed.test(file)),
     LANES,
   );
-  await shared?.close();
+  await counted('the end of the shared broker', async () => rabbit?.close());
   console.log(`\n${passed} passed, ${failed} failed`);
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+}
+
+/** What throws is a failure, and no end of the run. */
+async function counted<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    failed++;
+    console.log(`FAILED ${what}: ${(error as Error).stack}`);
+    return undefined;
+  }
 }
 
 async function inTurn(files: readonly string[], lanes: number): Promise<void> {
@@ -123,6 +143,7 @@ function run(args: string[], isMeasured: boolean): Promise<{ code: number | null
         ...(isMeasured && coverage !== undefined && { NODE_V8_COVERAGE: coverage }),
       },
     });
+    running.add(child.pid!);
     const timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), STEP_LIMIT_MS);
     let output = '';
     child.stdout.on('data', (text: Buffer) => {
@@ -132,6 +153,7 @@ function run(args: string[], isMeasured: boolean): Promise<{ code: number | null
       output += text.toString();
     });
     child.on('close', (code) => {
+      running.delete(child.pid!);
       clearTimeout(timer);
       resolve({ code, output });
     });

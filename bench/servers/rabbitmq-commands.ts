@@ -7,7 +7,7 @@ import { ensureInstalled } from './debian.js';
 export interface RabbitCommands {
   /** Runs rabbitmqctl; resolves to what it printed. */
   control(...args: string[]): Promise<string>;
-  /** Evaluates an Erlang expression, which ends with a full stop, in the broker; resolves to `{ok, Value}`. */
+  /** Evaluates an Erlang expression, which ends with a full stop, in the broker; resolves to `{ok, Value}`, rejects what fails. */
   evaluate(expression: string): Promise<string>;
   /** Messages ready and unacked, by queue. */
   queues(): Promise<ReadonlyMap<string, QueueCounts>>;
@@ -47,7 +47,10 @@ export function rabbitCommands(env: Readonly<Record<string, string | undefined>>
       // What it ends of is told by its exit.
       asked.child.stdin!.on('error', () => {});
       asked.child.stdin!.end(`${expression}\n`);
-      return (await asked).stdout.trim();
+      const answer = (await asked).stdout.trim();
+      // An error of the expression ends with 0 too.
+      if (!answer.startsWith('{ok,')) throw new Error(`the broker answered ${answer} to ${expression}`);
+      return answer;
     },
 
     async queues() {

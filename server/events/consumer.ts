@@ -191,6 +191,7 @@ export async function openConsumer({ parts, topology, name, processes }: Consume
       // A new name each time: the broker may hold the one before for a connection that it has not missed yet.
       const own = names.cancellations(randomUUID());
       for (const intake of cancellationIntakes(own)) await openIntake(model, intake);
+      if (phase !== 'open') return;
       if (!(await fence.wait(own)) && current === model && phase === 'open')
         log.warn({ event: 'cancellations_not_noted', queue: names.cancelled });
       for (const intake of intakes) await openIntake(model, intake);
@@ -231,6 +232,6 @@ export async function openConsumer({ parts, topology, name, processes }: Consume
 
 const REOPEN_MS = 200;
 const CLOSE_MS = 1000;
-const FENCE_MS = 3000;
+const FENCE_MS = 2000;
 /** A message that meets a fault of ours comes back, but not in a busy loop. */
 const ERROR_PAUSE_MS = 1000;

@@ -61,7 +61,7 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
   });
   try {
     if ('conflict' in submission) throw new Conflict();
-    return await conclude(parts, delivery, resolved, await submission.ended, attempt);
+    return await conclude(parts, delivery, resolved, await submission.ended, { attempt, expiresAt });
   } catch (error) {
     if (!(error instanceof Conflict)) throw error;
     // It may have been taken before the other body was recorded, and is not waited for any longer.
@@ -95,7 +95,7 @@ async function conclude(
   delivery: Delivery,
   { task, requestHash }: ResolvedTask,
   { outcome, final }: TaskOutcome,
-  attempt: number,
+  { attempt, expiresAt }: { readonly attempt: number; readonly expiresAt: number | undefined },
 ): Promise<DeliveryVerdict> {
   if (final) {
     await parts.outbox.confirmed(task.task_id);
@@ -113,17 +113,21 @@ async function conclude(
       return 'requeue';
     case 'tier_saturated':
       await noteWaiting(parts, task.task_id, requestHash);
-      return retryLater(parts, delivery, attempt - 1, attempt);
+      return retryLater(parts, delivery, attempt - 1, { step: attempt });
     case 'internal_error':
       // Not even recorded, or it would be final: a fault of ours that meets this message every time.
       if (attempt >= parts.config.rabbitmq.max_attempts) {
         await parts.store.dropQueued(task.task_id, requestHash);
         return deadLetter(parts, delivery, task.task_id, outcome.code, outcome.detail);
       }
-      return retryLater(parts, delivery, attempt, attempt);
+      return retryLater(parts, delivery, attempt, { step: attempt });
     default:
       await noteWaiting(parts, task.task_id, requestHash);
-      return retryLater(parts, delivery, attempt, attempt, outcome.retry_after_seconds);
+      return retryLater(parts, delivery, attempt, {
+        step: attempt,
+        askedSeconds: outcome.retry_after_seconds,
+        expiresAt,
+      });
   }
 }
 

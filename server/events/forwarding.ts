@@ -5,20 +5,24 @@ import type { Delivery, DeliveryParts, DeliveryVerdict } from './delivery-parts.
 import { expiryHeader } from './expiry.js';
 import { again, countIn, ownHeaders, returnsOf } from './message.js';
 
-/**
- * Lets the message wait in the broker before it is tried again: as long as its `step`th delay says, or the first later
- * one that is as long as what failed asks for.
- */
+/** How long a message waits, in milliseconds. */
+export interface Wait {
+  /** Which of the delays it has come to, from 1 on. */
+  readonly step: number;
+  /** What the gateway asks for: the first delay from `step` on that is as long, or the longest. @default 0 */
+  readonly askedSeconds?: number | undefined;
+  /** When nobody wants it any longer, in milliseconds since the epoch: it does not wait beyond that because it is asked to. */
+  readonly expiresAt?: number | undefined;
+}
+
+/** Lets the message wait in the broker before it is tried again. */
 export async function retryLater(
   { config, names, publisher }: DeliveryParts,
   { tier, message }: Delivery,
   attempts: number,
-  step: number,
-  askedSeconds = 0,
+  wait: Wait,
 ): Promise<DeliveryVerdict> {
-  const delays = config.rabbitmq.retry_delays_ms;
-  const left = delays.slice(Math.min(step, delays.length) - 1);
-  const ms = left.find((delay) => delay >= askedSeconds * 1000) ?? left.at(-1)!;
+  const ms = delayOf(config.rabbitmq.retry_delays_ms, wait);
   await publisher.keep(
     again(message, names.delay(ms), names.ready(tier), {
       [ownHeaders.attempts]: attempts,
@@ -26,6 +30,12 @@ export async function retryLater(
     }),
   );
   return 'ack';
+}
+
+function delayOf(delays: readonly number[], { step, askedSeconds = 0, expiresAt }: Wait): number {
+  const left = delays.slice(Math.min(step, delays.length) - 1);
+  const ms = left.find((delay) => delay >= askedSeconds * 1000) ?? Math.max(...left);
+  return expiresAt !== undefined && Date.now() + ms > expiresAt ? left[0]! : ms;
 }
 
 /** Replaces a message that came back nearly too often: the count begins anew with a message that is new to the broker. */

@@ -10,7 +10,7 @@ import type { GatewayKnobsInput } from '../../bench/simulators/gateway-knobs.js'
 import { startSimulators } from '../../bench/simulators/start.js';
 import { until } from '../service/at-service.js';
 
-/** A service of several processes, started as the README starts it. */
+/** A service of several processes. */
 export interface ClusterUnderTest {
   readonly url: string;
   readonly primary: ChildProcess;
@@ -46,8 +46,6 @@ export async function atCluster(
   const primary = spawn(process.execPath, [main], {
     env: {
       PATH: process.env.PATH,
-      // Coverage makes a start a fifth longer.
-      NODE_V8_COVERAGE: '',
       CONFIG_FILE: config,
       MODEL_GATEWAY_URL: simulators.gatewayUrl!,
       RAG_SERVICE_URL: simulators.ragUrl!,

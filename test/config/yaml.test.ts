@@ -20,7 +20,7 @@ test('what was expected says what to do about a key that stands twice, a tab and
     ['a: 1\na: 2\n', 'each key once'],
     ['server:\n\tport: 1\n', 'spaces in the indentation'],
     ['a: 1\n---\nb: 1\n', 'one document'],
-    ['a: !env HOME', 'YAML without tags and aliases'],
+    ['a: !env HOME', 'YAML 1.2, without tags and aliases'],
   ] as const)
     assert.is(problemsOf(text)[0]?.expected, expected, text);
 });

@@ -215,11 +215,11 @@ export async function queuesAreEmpty(
 ): Promise<void> {
   let left: unknown[] = [];
   for (let i = 0; i < 30; i++) {
-    left = [...(await rabbit.queues())].filter(
+    const own = [...(await rabbit.queues())].filter(([name]) => name.startsWith(`${names.queuePrefix}.`));
+    if (own.length === 0) throw new Error(`the broker has no queue of ${names.queuePrefix}`);
+    left = own.filter(
       ([name, { ready, unacked }]) =>
-        name.startsWith(`${names.queuePrefix}.`) &&
-        !except.includes(name.slice(names.queuePrefix.length + 1)) &&
-        ready + unacked > 0,
+        !except.includes(name.slice(names.queuePrefix.length + 1)) && ready + unacked > 0,
     );
     if (left.length === 0) return;
     await sleep(1000);

@@ -187,6 +187,14 @@ test('what asks for time gets the first delay from its step on that is as long, 
     const own = { 'x-attempts': before + 1 };
     assert.deepEqual(published, [[names.delay(delay), names.ready('tiny'), own]]);
   }
+  // Nobody wants it any longer by then: it is tried once more within its time.
+  for (const [expirytime, delay] of [
+    [new Date(Date.now() + 3000).toISOString(), 10],
+    ['2120-01-01T00:00:00Z', 4000],
+  ] as const) {
+    const { published } = await delivered({ code, retryAfterSeconds: 1, attributes: { expirytime } });
+    assert.equal(published[0]![0], names.delay(delay));
+  }
 });
 
 test('the last attempt is the one that max_attempts counts, or any after the time of the sender', async () => {

@@ -19,7 +19,7 @@ import {
 import { type GatewayStats, until } from '../service/at-service.js';
 import type { SharedRabbit } from '../shared-rabbit.js';
 
-/** A service in a process of its own, started as the README starts it. */
+/** A service in a process of its own. */
 export interface ServiceNode {
   readonly url: string;
   readonly pid: number;
@@ -89,8 +89,6 @@ async function startNode(env: Record<string, string>): Promise<ServiceNode> {
   const child: ChildProcess = spawn(process.execPath, [main], {
     env: {
       PATH: process.env.PATH,
-      // Coverage makes a start a fifth longer, and most of these are killed before they could write it.
-      NODE_V8_COVERAGE: '',
       SERVICE_PORT: '0',
       HOST: '127.0.0.1',
       WORKERS: '1',

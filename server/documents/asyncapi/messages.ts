@@ -67,7 +67,7 @@ export const messages = {
         headers: {
           'x-reason': 'gateway_unavailable',
           'x-detail': 'the endpoint ollama_gpu_general answered 503',
-          'x-attempts': 3,
+          'x-attempts': 4,
           'x-queue': 'worker.task.ready.small',
         },
       },

@@ -15,7 +15,7 @@ export class CancellationFence {
   readonly #beingNoted = new Set<Promise<unknown>>();
   /** Fences of this process that are not answered. */
   readonly #standing = new Map<string, () => void>();
-  readonly #waits = new Set<Promise<boolean>>();
+  readonly #waits = new Set<Promise<unknown>>();
 
   constructor(parts: Pick<DeliveryParts, 'names' | 'publisher'>) {
     this.#parts = parts;
@@ -27,13 +27,7 @@ export class CancellationFence {
     note: (message: ConsumeMessage) => Promise<DeliveryVerdict>,
   ): Promise<DeliveryVerdict> {
     if (isFence(message)) return this.#answer(message);
-    const noted = note(message);
-    this.#beingNoted.add(noted);
-    try {
-      return await noted;
-    } finally {
-      this.#beingNoted.delete(noted);
-    }
+    return among(this.#beingNoted, note(message));
   }
 
   /** Takes the answer to a fence; false when the message is none. */
@@ -49,13 +43,7 @@ export class CancellationFence {
    * @returns whether they are there
    */
   async wait(own: string): Promise<boolean> {
-    const wait = this.#wait(own);
-    this.#waits.add(wait);
-    try {
-      return await wait;
-    } finally {
-      this.#waits.delete(wait);
-    }
+    return among(this.#waits, this.#wait(own));
   }
 
   /** Resolves when nobody waits any longer for a fence of this process. */
@@ -105,6 +93,16 @@ export class CancellationFence {
       if (!(error instanceof PublishGivenUp)) throw error;
     }
     return 'ack';
+  }
+}
+
+/** Keeps the work in the set until it is over. */
+async function among<T>(all: Set<Promise<unknown>>, work: Promise<T>): Promise<T> {
+  all.add(work);
+  try {
+    return await work;
+  } finally {
+    all.delete(work);
   }
 }
 

@@ -67,11 +67,11 @@ export function openHttp(given: Omit<HttpParts, 'unfinished'>): HttpServer {
     get(`${prefix}/openapi.json`, 'read', () => openApi);
     for (const [path, methods] of routes) refuseOtherMethods(app, parts, prefix + path, methods);
   }
-  if (parts.config.server.page) {
+  const { page, docs } = parts.config.server;
+  if (page) {
     app.get('/live', openLive(parts));
     refuseOtherMethods(app, parts, '/live', 'GET');
   }
-  const { page, docs } = parts.config.server;
   for (const [path, reply] of [...(page ? pageFiles : []), ...(docs ? docsFiles : [])]) {
     get(path, 'open', reply);
     refuseOtherMethods(app, parts, path, 'GET, HEAD');

@@ -8,6 +8,8 @@ export interface TaskOutcome {
   readonly output: Uint8Array | undefined;
   /** Whether it stands for good, and is durable. */
   readonly final: boolean;
+  /** What it took to make it durable, in milliseconds; undefined for one that was before. */
+  readonly recordMs?: number;
 }
 
 /** How a task came in. */

@@ -42,13 +42,20 @@ export function openHealth({ gateway, rag, store, events, standIns, isClosing }:
     (signal) => rag.probe(signal),
     'nothing answers at the address of the RAG service',
   );
+  /** Something may answer at the address while queries get no answer. */
+  const observedRag = async (): Promise<Observed> => {
+    const since = rag.hangsSince;
+    return since === undefined
+      ? ragProbe()
+      : { ok: false, since, detail: 'queries to the RAG service get no answer in time' };
+  };
   const summary = () => ({
     status: store.state().ok ? ('healthy' as const) : ('degraded' as const),
     version,
     timestamp: new Date().toISOString(),
   });
   const observed = async (): Promise<[name: string, observed: Observed][]> => {
-    const [ofGateway, ofRag] = await Promise.all([gatewayProbe(), ragProbe()]);
+    const [ofGateway, ofRag] = await Promise.all([gatewayProbe(), observedRag()]);
     return [
       ['model_gateway', ofGateway],
       ['store', store.state()],

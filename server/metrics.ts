@@ -172,7 +172,7 @@ function observe(
   });
   new Counter({
     name: 'worker_service_rag_queries_total',
-    help: 'Questions to the RAG service: hit (of the cache), joined (to an equal one), answered, failed.',
+    help: 'Questions to the RAG service: hit (of the cache), joined (to an equal one), answered, failed, not_asked (it hangs).',
     labelNames: ['result'],
     registers,
     collect() {

@@ -1,23 +1,15 @@
-import { Agent } from 'undici';
 import type { Config } from '../config/schema.js';
-import { parseContext } from '../contracts/parse-context.js';
 import { hashOf } from '../contracts/parse-task.js';
 import type { RetrievedContext } from '../contracts/threads.js';
 import type { TraceContext } from '../contracts/trace-context.js';
-import { INLINE_BYTES, type Pools } from '../pool/pools.js';
-import { basicAuthorizationOf } from './basic-authorization.js';
+import type { Pools } from '../pool/pools.js';
 import { ContextCache } from './context-cache.js';
 import type { Deadline } from './deadline.js';
-
-export interface RagQuery {
-  readonly query: string;
-  readonly domain: string;
-  readonly projectId: string | undefined;
-  readonly maxTokens: number;
-}
+import { RagCircuit, RagHangs } from './rag-circuit.js';
+import { openRagService, type RagQuery, type RagService } from './rag-service.js';
 
 /** The client of the RAG service. */
-export interface Rag {
+export interface Rag extends Pick<RagService, 'probe' | 'close'> {
   /** Context for a task, or why there is none. Never throws: a task goes on without context. */
   retrieve(
     query: RagQuery,
@@ -25,59 +17,28 @@ export interface Rag {
     trace: TraceContext | undefined,
   ): Promise<RetrievedContext | { readonly degraded: string }>;
   /** Questions since the start, by what became of them. */
-  readonly counts: Readonly<Record<'hit' | 'joined' | 'answered' | 'failed', number>>;
-  /** Whether something answers at the service's address. Any HTTP answer counts. */
-  probe(signal: AbortSignal): Promise<boolean>;
-  close(): Promise<void>;
+  readonly counts: Readonly<Record<'hit' | 'joined' | 'answered' | 'failed' | 'not_asked', number>>;
+  /** Since when queries get no answer in time, in milliseconds since the epoch; undefined while they do. */
+  readonly hangsSince: number | undefined;
 }
 
-/**
- * Asks `POST {url}/query`, as the user that the URL names; caches by project, domain and query; joins equal queries
- * that are under way. Large answers are parsed in a thread.
- */
+/** Caches answers by project, domain and query; joins equal queries that are under way; spares a service that hangs. */
 export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'parseContext'>): Rag {
   const { rag } = config;
-  const agent = new Agent({ connections: 64, connect: { timeout: rag.timeout_ms } });
-  const base = new URL(ragUrl);
-  const credentials = basicAuthorizationOf(base);
-  const authorization = credentials === undefined ? {} : { authorization: credentials };
+  const service = openRagService(rag, ragUrl, pools);
+  const circuit = new RagCircuit(rag);
   const cache = new ContextCache({
     ttlSeconds: rag.cache_ttl_seconds,
     maxEntries: rag.cache_max_entries,
     maxBytes: rag.cache_max_bytes,
   });
-  const counts = { hit: 0, joined: 0, answered: 0, failed: 0 };
+  const counts = { hit: 0, joined: 0, answered: 0, failed: 0, not_asked: 0 };
   const underWay = new Map<string, Promise<RetrievedContext>>();
 
-  const ask = async (
-    { query, projectId, maxTokens }: RagQuery,
-    trace: TraceContext | undefined,
-  ): Promise<RetrievedContext> => {
-    const signal = AbortSignal.timeout(rag.timeout_ms);
-    const response = await agent.request({
-      origin: base.origin,
-      path: `${base.pathname.replace(/\/+$/, '')}/query`,
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...authorization, ...trace },
-      body: JSON.stringify({ query, project_id: projectId, max_tokens: maxTokens, search_mode: 'hybrid' }),
-      signal,
-    });
-    if (response.statusCode !== 200) {
-      await response.body.dump();
-      throw new Error(`the RAG service answered ${response.statusCode}`);
-    }
-    const answer = await bytesUpTo(response.body, rag.max_response_bytes);
-    const parsed =
-      answer.length <= INLINE_BYTES
-        ? parseContext(answer)
-        : await unlessAborted(pools.parseContext({ answer }), signal);
-    if (parsed.kind === 'malformed') throw new Error(parsed.detail);
-    return { text: parsed.text, sources: parsed.sources };
-  };
-  const askTwice = async (query: RagQuery, trace: TraceContext | undefined): Promise<RetrievedContext> => {
+  const askAgain = async (query: RagQuery, trace: TraceContext | undefined): Promise<RetrievedContext> => {
     for (let left = rag.retries; ; left--) {
       try {
-        return await ask(query, trace);
+        return await service.ask(query, trace);
       } catch (error) {
         if (left <= 0) throw error;
       }
@@ -95,14 +56,15 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
       counts.joined++;
       return joined;
     }
-    const asked = askTwice(query, trace)
+    const asked = circuit
+      .run(() => askAgain(query, trace))
       .then((context) => {
         counts.answered++;
         cache.set(key, context);
         return context;
       })
       .catch((error: Error) => {
-        counts.failed++;
+        counts[error instanceof RagHangs ? 'not_asked' : 'failed']++;
         throw error;
       })
       .finally(() => underWay.delete(key));
@@ -111,6 +73,9 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
   };
   return {
     counts,
+    get hangsSince() {
+      return circuit.hangsSince;
+    },
     retrieve: async (query, deadline, trace) => {
       try {
         const asked = lookUp(query, trace);
@@ -120,48 +85,12 @@ export function openRag(config: Config, ragUrl: string, pools: Pick<Pools, 'pars
         return { degraded: reasonOf(error as Error & { code?: unknown }, rag.timeout_ms) };
       }
     },
-    probe: async (signal) => {
-      try {
-        const path = `${base.pathname.replace(/\/+$/, '')}/health`;
-        const { body } = await agent.request({
-          origin: base.origin,
-          path,
-          method: 'GET',
-          headers: authorization,
-          signal,
-        });
-        await body.dump();
-        return true;
-      } catch {
-        return false;
-      }
-    },
+    probe: (signal) => service.probe(signal),
     close: async () => {
       cache.close();
-      await agent.destroy();
+      await service.close();
     },
   };
-}
-
-async function bytesUpTo(body: AsyncIterable<Buffer>, maxBytes: number): Promise<Uint8Array> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const part of body) {
-    bytes += part.length;
-    if (bytes > maxBytes) throw new Error(`the RAG service's answer is larger than ${maxBytes} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
-}
-
-/** A thread that is busy with other bodies is waited for no longer than the service itself. */
-function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort);
-    if (signal.aborted) abort();
-    pending.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 function untilInterrupted(

@@ -21,6 +21,20 @@ export const Rag = Type.Object(
       maximum: 10,
       description: 'Further queries after one that failed.',
     }),
+    breaker_failures: Type.Integer({
+      default: 5,
+      minimum: 1,
+      maximum: 1_000_000,
+      description:
+        'Queries without an answer in time, one after the other, before the RAG service counts as hanging, and tasks go on without context at once.',
+    }),
+    breaker_open_ms: Type.Integer({
+      default: 5_000,
+      minimum: 1,
+      maximum: 3_600_000,
+      description:
+        'Time that a RAG service that hangs is left alone before one query tries it, in milliseconds.',
+    }),
     max_response_bytes: Type.Integer({
       default: 8 * mib,
       minimum: kib,

@@ -32,9 +32,8 @@ export function send(
     res.writeStatus(statusLine(reply.status)).writeHeader('content-type', reply.contentType);
     // Whatever an output holds is data: no browser shall take it for something that runs.
     res.writeHeader('x-content-type-options', 'nosniff');
-    const { connection, ...headers } = reply.headers ?? {};
-    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
-    const closes = close || connection === 'close';
+    for (const name in reply.headers) if (name !== 'connection') res.writeHeader(name, reply.headers[name]!);
+    const closes = close || reply.headers?.connection === 'close';
     if (isHead) res.writeHeader('content-length', String(Buffer.byteLength(reply.body))).endWithoutBody();
     else if (unfinished === undefined || reply.body.length <= AT_ONCE_BYTES) res.end(reply.body, closes);
     else {
@@ -76,14 +75,27 @@ export function problem(value: Problem, headers?: Record<string, string>): Reply
 /** The translation of an outcome to HTTP, and nothing more. */
 export function replyOf(ended: TaskOutcome): Reply {
   const { outcome } = ended;
+  const headers: Record<string, string> = {};
+  const timing = serverTiming(ended);
+  if (timing !== undefined) headers['server-timing'] = timing;
   if (outcome.status === 'completed') {
-    return { status: 200, contentType: 'application/json', body: completedJson(ended) };
+    return { status: 200, contentType: 'application/json', headers, body: completedJson(ended) };
   }
-  const retryAfter = outcome.retry_after_seconds;
-  return problem(
-    problemOfFailure(outcome),
-    retryAfter === undefined ? undefined : { 'retry-after': String(retryAfter) },
-  );
+  if (outcome.retry_after_seconds !== undefined) headers['retry-after'] = String(outcome.retry_after_seconds);
+  return problem(problemOfFailure(outcome), headers);
+}
+
+/**
+ * Where the time of an execution went (W3C Server Timing), with what the outcome cannot know of itself: how long it took
+ * to make it durable (decision 26). None for an outcome that was stored before.
+ */
+function serverTiming({ outcome, recordMs }: TaskOutcome): string | undefined {
+  const { timings, execution_time_ms } = outcome;
+  if (recordMs === undefined || timings === undefined || execution_time_ms === undefined) return undefined;
+  let value = '';
+  for (const stage in timings) value += `${stage};dur=${timings[stage as keyof typeof timings]}, `;
+  const total = (execution_time_ms + recordMs).toFixed(3);
+  return `${value}record;dur=${recordMs.toFixed(3)}, total;dur=${total}`;
 }
 
 /** The completed outcome as JSON; the output is spliced in as the bytes that a thread has written. */

@@ -11,7 +11,8 @@ import { openPools, type Pools } from '../../pool/pools.js';
 import { Deadline } from '../../server/deadline.js';
 import type { ExecutionParts } from '../../server/execution-parts.js';
 import type { Log } from '../../server/log.js';
-import { openRag, type RagQuery } from '../../server/rag.js';
+import { openRag } from '../../server/rag.js';
+import type { RagQuery } from '../../server/rag-service.js';
 import { targetOf } from '../../server/resolution.js';
 import { retrieveContext } from '../../server/retrieval.js';
 import { openTemplates, type Templates } from '../../server/templates.js';
@@ -152,6 +153,70 @@ test('a thread that is busy is waited for no longer than one query may take', as
   assert.deepEqual(await retrievedFrom(large, busy, impatient), {
     degraded: 'the RAG service did not answer within 300 ms',
   });
+});
+
+test('one that hangs is asked by one query at a time, and by all when it answers again', async () => {
+  let asked = 0;
+  let hangs = true;
+  let hours = 0;
+  const { now } = Date;
+  Date.now = () => now() + hours * 3_600_000;
+  const service = createServer((_req, res) => {
+    asked++;
+    if (!hangs) res.end('{"context": "c", "sources": []}');
+  });
+  await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
+  const settings = { timeout_ms: 300, retries: 0, breaker_failures: 3, breaker_open_ms: 3_600_000 };
+  const url = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+  const rag = openRag({ ...config, rag: { ...config.rag, ...settings } }, url, pools);
+  const deadline = new Deadline(60_000);
+  let queries = 0;
+  const ask = () => rag.retrieve({ ...query, query: `q${queries++}` }, deadline, undefined);
+  const late = { degraded: 'the RAG service did not answer within 300 ms' };
+  const spared = { degraded: 'the RAG service answers nothing, and was not asked' };
+
+  assert.deepEqual([await ask(), await ask()], [late, late]);
+  assert.equal(rag.hangsSince, undefined);
+  assert.deepEqual(await ask(), late);
+  assert.ok(rag.hangsSince! <= Date.now());
+  assert.deepEqual([await ask(), await ask(), asked], [spared, spared, 3]);
+
+  // Whoever tries waits, the others do not.
+  hours++;
+  assert.deepEqual(await Promise.all([ask(), ask(), ask()]), [late, spared, spared]);
+  assert.deepEqual([await ask(), asked], [spared, 4]);
+
+  hangs = false;
+  hours++;
+  const found = { text: 'c', sources: [] };
+  assert.deepEqual([await ask(), await ask(), await ask()], [found, found, found]);
+  assert.equal(rag.hangsSince, undefined);
+  assert.deepEqual(rag.counts, { hit: 0, joined: 0, answered: 3, failed: 4, not_asked: 5 });
+  Date.now = now;
+  deadline.clear();
+  await rag.close();
+  service.closeAllConnections();
+  service.close();
+});
+
+test('a service that fails at once is asked each time', async () => {
+  let asked = 0;
+  const service = createServer((_req, res) => {
+    asked++;
+    res.writeHead(500).end();
+  });
+  await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
+  const settings = { ...config.rag, retries: 0, breaker_failures: 1 };
+  const url = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+  const rag = openRag({ ...config, rag: settings }, url, pools);
+  const deadline = new Deadline(60_000);
+  for (let times = 1; times <= 3; times++) {
+    const answer = await rag.retrieve(query, deadline, undefined);
+    assert.deepEqual([answer, asked], [{ degraded: 'the RAG service answered 500' }, times]);
+  }
+  deadline.clear();
+  await rag.close();
+  service.close();
 });
 
 test('a service that is not there is told from one that answers wrongly', async () => {

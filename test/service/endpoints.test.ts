@@ -235,7 +235,31 @@ test('the parts of the time add up to the whole', async () => {
   assert.ok(Math.abs(assemble + validate + other - body.overhead_ms) < 0.01);
 });
 
+test('the first answer says in Server-Timing what the outcome cannot know: how long it took to record it', async () => {
+  const task = aTask({ tier: 'tiny' });
+  const { body, headers } = await service.execute(task);
+  const said = timingOf(headers['server-timing']);
+  const { record, total, ...stages } = said;
+  assert.deepEqual(stages, body.timings);
+  assert.ok(record! > 0);
+  assert.ok(Math.abs(body.execution_time_ms + record! - total!) < 0.01, JSON.stringify(said));
+  const again = await service.execute(task);
+  assert.deepEqual(again.body, body);
+  assert.equal(again.headers['server-timing'], undefined);
+
+  await service.knobs({ script: [{ output: '{"content": 5}' }, { output: '{"content": 5}' }] });
+  const failed = await service.execute(aTask({ tier: 'tiny' }));
+  assert.equal(failed.body.code, 'output_invalid');
+  assert.ok(timingOf(failed.headers['server-timing']).record! > 0);
+});
+
 test.run();
+
+/** Milliseconds by name. */
+function timingOf(header: string | string[] | undefined): Record<string, number> {
+  const metrics = [...String(header).matchAll(/(\w+);dur=([\d.]+)(?:, |$)/g)];
+  return Object.fromEntries(metrics.map(([, name, ms]) => [name, Number(ms)]));
+}
 
 /** Sends a task and waits until it turns to its endpoint, which `started` tells; then there is its last event. */
 async function begun(task: object): Promise<{ last: Promise<ReturnType<typeof eventsOf>[number]> }> {

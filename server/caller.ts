@@ -8,7 +8,7 @@ export interface TaskOutcome {
   readonly output: Uint8Array | undefined;
   /** Whether it stands for good, and is durable. */
   readonly final: boolean;
-  /** What it took to make it durable, in milliseconds; undefined for one that was before. */
+  /** What it took to make it durable, in milliseconds; undefined for one that was before, or by another process. */
   readonly recordMs?: number;
 }
 

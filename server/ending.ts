@@ -60,7 +60,8 @@ export class Ending {
     metrics.ended(record, receipt, recordMs);
     recent.add(record);
     this.#tell(record, output, recordMs);
-    return this.#announced(isKept ? { record, output } : await this.#standing(record, output), recordMs);
+    if (!isKept) return this.#announced(await this.#standing(record, output));
+    return Object.assign(this.#announced({ record, output }), { recordMs });
   }
 
   /** As it was executed; or as cancelled, when that was asked for and noted before this could be recorded. */
@@ -79,9 +80,9 @@ export class Ending {
     return { record: instead, executed: cancelled, isKept };
   }
 
-  #announced({ record, output }: Ended, recordMs: number): TaskOutcome {
+  #announced({ record, output }: Ended): TaskOutcome {
     if (record.final) this.onFinal?.(record, output);
-    return { outcome: record.outcome, output, final: record.final, recordMs };
+    return { outcome: record.outcome, output, final: record.final };
   }
 
   /** A process that stood still for longer than its lease may find that another one has ended its task meanwhile. */

@@ -4,6 +4,7 @@ import { parseContext } from '../contracts/parse-context.js';
 import type { RetrievedContext } from '../contracts/threads.js';
 import type { TraceContext } from '../contracts/trace-context.js';
 import { INLINE_BYTES, type Pools } from '../pool/pools.js';
+import { answers } from './answers.js';
 import { basicAuthorizationOf } from './basic-authorization.js';
 
 export interface RagQuery {
@@ -58,21 +59,8 @@ export function openRagService(
       if (parsed.kind === 'malformed') throw new Error(parsed.detail);
       return { text: parsed.text, sources: parsed.sources };
     },
-    probe: async (signal) => {
-      try {
-        const { body } = await agent.request({
-          origin: base.origin,
-          path: `${path}/health`,
-          method: 'GET',
-          headers: authorization,
-          signal,
-        });
-        await body.dump();
-        return true;
-      } catch {
-        return false;
-      }
-    },
+    probe: (signal) =>
+      answers(agent, { origin: base.origin, path: `${path}/health`, headers: authorization, signal }),
     close: () => agent.destroy(),
   };
 }

@@ -1,6 +1,7 @@
 import { Agent, type Dispatcher } from 'undici';
 import type { Config } from '../../config/schema.js';
 import type { TraceContext } from '../../contracts/trace-context.js';
+import { answers } from '../answers.js';
 import type { Deadline } from '../deadline.js';
 import { authorizationOf, headersOf, joinPath } from './addressing.js';
 import type { CallStart } from './call-start.js';
@@ -91,22 +92,15 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
       });
     },
     endpoints: () => new Map([...targets].map(([name, { endpoint }]) => [name, endpoint.state()])),
-    probe: async (signal) => {
+    probe: (signal) => {
       const base = new URL(gatewayUrl);
-      try {
-        const { body } = await agent.request({
-          origin: base.origin,
-          path: joinPath(base, 'models'),
-          method: 'GET',
-          headers: headersOf(undefined, authorizationOf(base, gateway.api_key)),
-          headersTimeout: 2000,
-          signal,
-        });
-        await body.dump();
-        return true;
-      } catch {
-        return false;
-      }
+      return answers(agent, {
+        origin: base.origin,
+        path: joinPath(base, 'models'),
+        headers: headersOf(undefined, authorizationOf(base, gateway.api_key)),
+        headersTimeout: 2000,
+        signal,
+      });
     },
     close: () => agent.destroy(),
   };

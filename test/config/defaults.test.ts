@@ -105,6 +105,8 @@ test('an empty file has the documented defaults', () => {
     cache_max_entries: 1000,
     cache_max_bytes: 67_108_864,
     max_context_tokens: 8192,
+    breaker_failures: 5,
+    breaker_open_ms: 5_000,
   });
   assert.equal(config.output, { repairs: 1, max_bytes: 4_194_304 });
   assert.equal(config.store, {

@@ -21,7 +21,7 @@ export class RagHangs extends Error {
  */
 export class RagCircuit {
   readonly #policy: CircuitBreakerPolicy;
-  #since = Date.now();
+  #hangsSince: number | undefined;
 
   constructor({ breaker_failures, breaker_open_ms }: Config['rag']) {
     this.#policy = circuitBreaker(
@@ -29,14 +29,15 @@ export class RagCircuit {
       handleWhen(({ name }) => name === 'TimeoutError' || name === 'ConnectTimeoutError'),
       { halfOpenAfter: breaker_open_ms, breaker: new ConsecutiveBreaker(breaker_failures) },
     );
-    this.#policy.onStateChange(() => {
-      this.#since = Date.now();
+    this.#policy.onStateChange((state) => {
+      // A query that tried in vain changes nothing about it.
+      this.#hangsSince = state === CircuitState.Closed ? undefined : (this.#hangsSince ?? Date.now());
     });
   }
 
   /** Since when the service counts as hanging, in milliseconds since the epoch; undefined while it does not. */
   get hangsSince(): number | undefined {
-    return this.#policy.state === CircuitState.Closed ? undefined : this.#since;
+    return this.#hangsSince;
   }
 
   /** @throws RagHangs at once when the service hangs, but for one query now and then that tries it. */

@@ -63,6 +63,19 @@ test('it says of each dependency how it is, since when and why, and what the ser
   assert.equal(body.dependency_states.rag.state, 'disconnected');
 });
 
+test('a RAG service whose queries get no answer is told of, although something answers at its address', async () => {
+  service = await atService(
+    'rag: {timeout_ms: 200, retries: 0, breaker_failures: 1, breaker_open_ms: 600000}',
+  );
+  const rag = async () => (await service.ask('GET', '/health/ready')).body.dependency_states.rag;
+  assert.equal((await rag()).state, 'connected');
+  await service.ragKnobs({ hang: true });
+  const task = await service.execute(aTask({ context: undefined }));
+  assert.deepEqual([task.status, task.body.context], [200, 'degraded']);
+  const { state, why } = await rag();
+  assert.deepEqual([state, why], ['disconnected', 'queries to the RAG service get no answer in time']);
+});
+
 test('live and started are what they are once it listens', async () => {
   service = await atService();
   for (const prefix of ['', '/api/v1']) {

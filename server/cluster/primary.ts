@@ -194,27 +194,45 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
   if (stop?.aborted) void close();
   stop?.addEventListener('abort', () => void close());
 
-  async function reload(): Promise<void> {
+  /** The last round of replacements that has begun: two at once would put two workers on one seat. */
+  let round: Promise<unknown> = Promise.resolve();
+  let nextReload: Promise<void> | undefined;
+
+  function reload(): Promise<void> {
+    // One that has not begun yet will read what was changed until now.
+    nextReload ??= round.then(async () => {
+      nextReload = undefined;
+      const replacing = replaceAll();
+      round = replacing;
+      const replaced = await replacing;
+      if (replaced === undefined) return;
+      await Promise.all(replaced.map(({ retired }) => retired));
+      if (phase === 'open') log.info({ event: 'reloaded', workers: count });
+    });
+    return nextReload;
+  }
+
+  /** Resolves when new ones listen on all seats, to the old ones, which may not have ended; undefined when it failed. */
+  async function replaceAll(): Promise<readonly { readonly retired: Promise<void> }[] | undefined> {
     log.info({ event: 'reloading', workers: count });
-    const retiring: Promise<void>[] = [];
+    const replaced: { retired: Promise<void> }[] = [];
     for (let index = 0; index < count && phase === 'open'; index++) {
-      await starting.get(index)?.catch(() => {});
+      while (starting.has(index)) await starting.get(index)!.catch(() => {});
       const old = seats[index];
       try {
         await start(index);
       } catch (error) {
         if (phase === 'open')
           log.error({ event: 'reload_failed', worker: index, error: (error as Error).message });
-        return;
+        return undefined;
       }
       if (old === undefined) continue;
       const retired = retire(old, true);
-      retiring.push(retired);
+      replaced.push({ retired });
       // Not all workers twice at a time, unless their tasks are long ones.
       await Promise.race([retired, sleep(config.server.grace_period_ms)]);
     }
-    await Promise.all(retiring);
-    if (phase === 'open') log.info({ event: 'reloaded', workers: count });
+    return replaced;
   }
 
   try {

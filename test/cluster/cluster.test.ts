@@ -175,6 +175,30 @@ test('a reload replaces a worker that is just starting, too, and leaves none bes
   assert.equal(under.workers().length, 2);
 });
 
+test('several SIGHUPs at once, also while a worker starts, leave one worker on each seat, all of the last one', async () => {
+  const [victim] = under.workers();
+  process.kill(victim!, 'SIGKILL');
+  await until(
+    () => under.workers().length === 2 && !under.workers().includes(victim!),
+    'its successor begins',
+  );
+  const before = under.workers();
+  const told = (event: string) => under.log().split(`"event":"${event}"`).length;
+  const [reloads, rounds] = [told('reloaded'), told('reloading')];
+  const hangUp = () => under.primary.kill('SIGHUP');
+  for (let i = 0; i < 4; i++) {
+    hangUp();
+    await sleep(30);
+  }
+  await until(() => told('reloaded') > reloads && told('reloaded') === told('reloading'), 'the reloads');
+  assert.equal(told('reloading') - rounds, 2, 'what came while one was under way is one more');
+  assert.deepEqual(
+    under.workers().filter((pid) => before.includes(pid)),
+    [],
+  );
+  assert.equal(under.workers().length, 2);
+});
+
 test('SIGTERM to all processes at once lets what runs end, and the exit code is 0', async () => {
   await under.knobs({ ttftMs: 2_000 });
   const answers = Promise.all(Array.from({ length: 4 }, () => execute(tiny())));

@@ -60,6 +60,7 @@ export async function callOnce(
   const start = await parts.gateway.call(
     {
       endpoint,
+      tier,
       taskId: resolved.task.task_id,
       domain: resolved.task.domain,
       body: prompt.body,
@@ -102,7 +103,7 @@ export async function callOnce(
   const came = await reading?.result.catch((error: Error) => error);
   const [read, fault] = came instanceof Error ? [undefined, came] : [came, undefined];
   if (firstTokenMs !== undefined) parts.slots.observe(tier, firstTokenMs);
-  if (start.kind === 'interrupted' && !start.called) startedAt = performance.now();
+  if (isNotCalled(start)) startedAt = performance.now();
   journal.timings.wait += startedAt - askedAt;
   spend(journal.timings, startedAt, firstTokenMs, reading?.endedAt);
   const written: Attempt = {
@@ -212,11 +213,18 @@ function tokensOf(
 
 function endOf(start: CallStart, read: Reading | undefined, deadline: Deadline): Attempt['ended'] {
   if (start.kind === 'failed') return start.ended;
-  if (start.kind === 'interrupted' && !start.called) return 'not_called';
+  if (isNotCalled(start)) return 'not_called';
   if (deadline.interruption !== undefined || read === undefined) return 'cancelled';
   if (read.end.kind !== 'judged') return 'broken';
   const { verdict } = read.end;
   return verdict.kind === 'invalid' && verdict.early ? 'aborted' : 'finished';
+}
+
+/** All its time went into waiting for an endpoint that was paused, down, or tried by another call. */
+function isNotCalled(start: CallStart): boolean {
+  return start.kind === 'failed'
+    ? start.ended === 'not_called'
+    : start.kind === 'interrupted' && !start.called;
 }
 
 function errorOf(

@@ -46,34 +46,34 @@ export async function execute(
         detail,
         retryAfterSeconds: slot.retryAfterSeconds,
       };
-      break;
-    }
-    try {
-      if (retrieved === undefined) {
-        const retrieves = beginStage('context', journal, watcher);
-        retrieved = await retrieveContext(parts, resolved, tier, deadline, retrieves.context);
-        retrieves.end();
+    } else {
+      try {
+        if (retrieved === undefined) {
+          const retrieves = beginStage('context', journal, watcher);
+          retrieved = await retrieveContext(parts, resolved, tier, deadline, retrieves.context);
+          retrieves.end();
+        }
+        journal.contextStatus = retrieved.status;
+        journal.contextDetail = retrieved.detail;
+        generated = await generate({
+          parts,
+          resolved,
+          tier,
+          retrieved,
+          deadline,
+          watcher,
+          journal,
+          entry,
+          hasFallback,
+        });
+      } catch (error) {
+        parts.onFault(resolved.task.task_id, error as Error);
+        // A thread tells of what went wrong in it with its stack.
+        const [detail] = (error as Error).message.split('\n', 1);
+        generated = { kind: 'failed', code: 'internal_error', detail: detail! };
+      } finally {
+        slot.release();
       }
-      journal.contextStatus = retrieved.status;
-      journal.contextDetail = retrieved.detail;
-      generated = await generate({
-        parts,
-        resolved,
-        tier,
-        retrieved,
-        deadline,
-        watcher,
-        journal,
-        entry,
-        hasFallback,
-      });
-    } catch (error) {
-      parts.onFault(resolved.task.task_id, error as Error);
-      // A thread tells of what went wrong in it with its stack.
-      const [detail] = (error as Error).message.split('\n', 1);
-      generated = { kind: 'failed', code: 'internal_error', detail: detail! };
-    } finally {
-      slot.release();
     }
     if (generated.kind === 'escalate') {
       tier = generated.tier;
@@ -81,11 +81,18 @@ export async function execute(
       fallbacks = parts.config.tier_models[tier]!.fallback;
       continue;
     }
-    const next = generated.kind === 'failed' && generated.code === 'gateway_unavailable';
-    const other = next ? fallbacks.find((name) => !tried.has(name)) : undefined;
+    const other = fallsBack(generated, entry) ? fallbacks.find((name) => !tried.has(name)) : undefined;
     if (other === undefined) break;
     tier = other;
     entry = 'fallback';
   }
   return conclude({ parts, resolved, tier, journal, acceptedAt, startedAt }, generated);
+}
+
+/** A tier without an endpoint does; and one that stands in for it and has no room. */
+function fallsBack(generated: Generated, entry: Generation['entry']): boolean {
+  if (generated.kind !== 'failed') return false;
+  return (
+    generated.code === 'gateway_unavailable' || (generated.code === 'tier_saturated' && entry === 'fallback')
+  );
 }

@@ -61,7 +61,7 @@ export class TierSlots {
   get turnaroundMs(): number | undefined {
     if (this.#heldMs === undefined) return undefined;
     const waits = this.#used + this.#queue.length >= this.limit;
-    return this.#heldMs + (waits ? this.#estimatedWaitMs(this.#queue.length) : 0);
+    return this.#heldMs + (waits ? this.#estimatedWaitMs(this.#queue.httpLength) : 0);
   }
 
   acquire(
@@ -70,10 +70,11 @@ export class TierSlots {
   ): Slot | Saturated | undefined | Promise<Slot | Saturated | undefined> {
     if (deadline.interruption !== undefined) return undefined;
     if (this.#used < this.#capacity) return this.#take();
-    const waitMs = this.#estimatedWaitMs(this.#queue.length);
-    const full = this.#queue.httpLength >= this.#maxWaiting;
-    if (from === 'http' && (full || waitMs > deadline.left)) {
-      return saturatedFor(waitMs);
+    if (from === 'http') {
+      const { httpLength } = this.#queue;
+      if (httpLength >= this.#maxWaiting) return saturatedFor(this.#estimatedWaitMs(httpLength));
+      const waitMs = this.#estimatedWaitMs(this.#queue.httpBefore(deadline));
+      if (waitMs > deadline.left) return saturatedFor(waitMs);
     }
     return this.#wait(deadline, from);
   }
@@ -136,21 +137,22 @@ export class TierSlots {
 
   /** Who will not have his turn in time is told so now. */
   #refuseTheLate(): void {
-    let ahead = 0;
+    let httpBefore = 0;
     for (const waiter of [...this.#queue.http]) {
-      const waitMs = this.#estimatedWaitMs(ahead);
+      const waitMs = this.#estimatedWaitMs(httpBefore);
       if (waitMs > waiter.deadline.left) waiter.refuse(saturatedFor(waitMs));
-      else ahead++;
+      else httpBefore++;
     }
   }
 
   /**
-   * Until a slot is free for one who has so many ahead of him: the mean of what a slot takes, for all of them and
-   * for those in other processes, which have their turns as often.
+   * Until a slot is free for an HTTP caller who has so many of his kind before him: the mean of what a slot takes, for
+   * all who have their turn before him, and for those in other processes, which have their turns as often.
    */
-  #estimatedWaitMs(ahead: number): number {
+  #estimatedWaitMs(httpBefore: number): number {
     const { waiting, processes } = this.#elsewhere;
-    const turns = ahead + 1 + Math.min(waiting, (ahead + 1) * processes);
+    const here = this.#queue.ahead(httpBefore) + 1;
+    const turns = here + Math.min(waiting, here * processes);
     return ((this.#heldMs ?? 0) * turns) / this.limit;
   }
 

@@ -40,6 +40,21 @@ export class WaitQueue {
     return this.#http.length;
   }
 
+  /** How many HTTP callers have their turn before one with such a deadline. */
+  httpBefore(deadline: Deadline): number {
+    let before = this.#http.length;
+    while (before > 0 && this.#http[before - 1]!.deadline.at > deadline.at) before--;
+    return before;
+  }
+
+  /** How many have their turn before an HTTP caller who has so many of his kind before him: events have their share. */
+  ahead(httpBefore: number): number {
+    const share = this.#eventsShare;
+    const owed =
+      share < 1 ? Math.floor((this.#credit + (httpBefore + 1) * share - 1) / (1 - share)) + 1 : Infinity;
+    return httpBefore + Math.min(this.#events.length, Math.max(0, owed));
+  }
+
   /** HTTP callers, in the order of their turns. */
   get http(): readonly Waiter[] {
     return this.#http;

@@ -6,6 +6,7 @@ import { loadConfig } from '../../config/load.js';
 import type { Config } from '../../config/schema.js';
 import { domainNames } from '../../domains/registry.js';
 import { consumed, type EventDriver, openEventDriver } from '../event-driver.js';
+import { failedMetric } from '../findings.js';
 import { Latencies, together } from '../latencies.js';
 import { serviceEnvironment, startProcess } from '../processes.js';
 import { type Findings, metric } from '../result.js';
@@ -101,6 +102,7 @@ function rateOf(tier: string, concurrency: number): number {
 
 /** What became of every task, by its id. */
 interface Ledger {
+  /** Of tasks that were completed. */
   readonly byTier: Map<string, Latencies>;
   readonly perSecond: number[];
   readonly outcomes: Map<string, number>;
@@ -128,10 +130,13 @@ function openLedger(driver: EventDriver): Ledger {
     ended(id, how, ms) {
       ledger.lost.delete(id);
       ledger.outcomes.set(how, (ledger.outcomes.get(how) ?? 0) + 1);
-      if (how === 'completed') completed.add(id);
-      const tier = tiers.get(id)!;
-      if (!ledger.byTier.has(tier)) ledger.byTier.set(tier, new Latencies());
-      ledger.byTier.get(tier)!.record(ms);
+      if (how === 'completed') {
+        completed.add(id);
+        const tier = tiers.get(id)!;
+        if (!ledger.byTier.has(tier)) ledger.byTier.set(tier, new Latencies());
+        // One that fails does so faster than any model answers.
+        ledger.byTier.get(tier)!.record(ms);
+      }
       const second = Math.floor((performance.now() - startedAt) / 1000);
       while (ledger.perSecond.length <= second) ledger.perSecond.push(0);
       ledger.perSecond[second]!++;
@@ -217,6 +222,10 @@ function findings(config: Config, rounds: readonly Ledger[], workers: number): F
         rounds.map(({ lost }) => lost.size),
         { better: 'lower', aim: { atMost: 0 } },
       ),
+      failedMetric(
+        'all tiers',
+        rounds.map((_, round) => ends[round]! - completed[round]!),
+      ),
       ...tiers.flatMap((tier) => [
         metric(
           `${tier}: P95`,
@@ -225,7 +234,7 @@ function findings(config: Config, rounds: readonly Ledger[], workers: number): F
           { better: 'lower', aim: { atMost: config.queues[tier]!.timeout } },
         ),
         metric(
-          `${tier}: tasks`,
+          `${tier}: completed`,
           'tasks',
           of(tier).map(({ count }) => count),
         ),

@@ -42,7 +42,7 @@ export const Gateway = Type.Object(
       default: 256,
       minimum: 1,
       maximum: 65_535,
-      description: 'Most connections to one origin.',
+      description: 'Most connections of a tier to one origin.',
     }),
     breaker_failures: Type.Integer({
       default: 10,

@@ -14,6 +14,7 @@ import { withoutStreamOptions } from './stream-options.js';
 /** A request to the model gateway, made ready by a thread. */
 export interface GatewayRequest {
   readonly endpoint: string;
+  readonly tier: string;
   readonly taskId: string;
   readonly domain: string;
   /** JSON in UTF-8. */
@@ -42,15 +43,19 @@ export interface Gateway {
 /** The client of OpenAI-compatible servers and of the sister gateway, on undici with keep-alive connections. */
 export function openGateway(config: Config, gatewayUrl: string): Gateway {
   const { gateway } = config;
-  const agent = new Agent({
-    connections: gateway.connections,
-    pipelining: 1,
-    keepAliveTimeout: 30_000,
-    connect: connectorThatTells(gateway.connect_timeout_ms),
-    // The first token may take as long as the tier's deadline allows; the deadline aborts the call.
-    headersTimeout: 0,
-    bodyTimeout: gateway.idle_timeout_ms,
-  });
+  const openAgent = () =>
+    new Agent({
+      connections: gateway.connections,
+      pipelining: 1,
+      keepAliveTimeout: 30_000,
+      connect: connectorThatTells(gateway.connect_timeout_ms),
+      // The first token may take as long as the tier's deadline allows; the deadline aborts the call.
+      headersTimeout: 0,
+      bodyTimeout: gateway.idle_timeout_ms,
+    });
+  // A tier that hangs on all its connections leaves those of the others alone.
+  const agents = new Map(Object.keys(config.tier_models).map((tier) => [tier, openAgent()]));
+  const prober = openAgent();
   const targets = new Map(
     Object.entries(config.endpoints).map(([name, endpoint]) => {
       const base = new URL(endpoint.url ?? gatewayUrl);
@@ -73,6 +78,7 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
     call: (request, open) => {
       const { endpoint, origin, path, headers } = targets.get(request.endpoint)!;
       const { deadline, mayWait, trace } = request;
+      const agent = agents.get(request.tier)!;
       const options: Dispatcher.DispatchOptions = {
         origin,
         path,
@@ -94,7 +100,7 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
     endpoints: () => new Map([...targets].map(([name, { endpoint }]) => [name, endpoint.state()])),
     probe: (signal) => {
       const base = new URL(gatewayUrl);
-      return answers(agent, {
+      return answers(prober, {
         origin: base.origin,
         path: joinPath(base, 'models'),
         headers: headersOf(undefined, authorizationOf(base, gateway.api_key)),
@@ -102,6 +108,8 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
         signal,
       });
     },
-    close: () => agent.destroy(),
+    close: async () => {
+      await Promise.all([prober, ...agents.values()].map((agent) => agent.destroy()));
+    },
   };
 }

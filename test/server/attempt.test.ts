@@ -6,6 +6,7 @@ import { domainNames } from '../../domains/registry.js';
 import { type CallParts, callOnce } from '../../server/attempt.js';
 import { Deadline } from '../../server/deadline.js';
 import type { ExecutionWatcher } from '../../server/execution-watcher.js';
+import type { CallStart } from '../../server/gateway/call-start.js';
 import type { StreamSink } from '../../server/gateway/dispatch.js';
 import type { Gateway, GatewayRequest } from '../../server/gateway/gateway.js';
 import { openJournal } from '../../server/journal.js';
@@ -32,6 +33,7 @@ test.after.each(() => {
 async function called(
   answer: (request: GatewayRequest, sink: () => StreamSink) => void,
   read: () => Promise<Reading>,
+  start: CallStart = { kind: 'streaming' },
 ) {
   const deadline = new Deadline(60_000);
   const journal = openJournal({ name: 'code-general', sha256: '' } as Template);
@@ -40,7 +42,7 @@ async function called(
   const gateway: Pick<Gateway, 'call'> = {
     call: async (request, open) => {
       answer(request, () => open(stream));
-      return { kind: 'streaming' };
+      return start;
     },
   };
   const parts = {
@@ -83,6 +85,27 @@ test('what it waits for an endpoint that asked for a pause is no latency of the 
   assert.deepEqual(latencies, [20]);
   assert.deepEqual([timings.wait, timings.first_token, timings.stream], [5000, 20, 300]);
   assert.deepEqual([attempts[0]!.first_token_ms, attempts[0]!.duration_ms], [20, 320]);
+});
+
+test('what it waits for an endpoint that is being tried, and is not asked in the end, is no time of the endpoint', async () => {
+  const { ended, timings, attempts } = await called(
+    () => {
+      clock += 5000;
+    },
+    async () => broken,
+    {
+      kind: 'failed',
+      ended: 'not_called',
+      code: 'gateway_unavailable',
+      detail: 'is down',
+      retryable: false,
+      retryAfterMs: 1000,
+      unhealthy: false,
+    },
+  );
+  assert.equal((ended as { kind: string }).kind, 'failed');
+  assert.deepEqual([timings.wait, timings.first_token, timings.stream], [5000, 0, 0]);
+  assert.deepEqual([attempts[0]!.ended, attempts[0]!.duration_ms], ['not_called', 0]);
 });
 
 test('one whose answer cannot be read is told of all the same, with what it has used', async () => {

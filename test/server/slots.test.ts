@@ -114,6 +114,21 @@ test('who waits in other processes is reckoned with, as far as these have their 
   assert.ok('release' in ((await waits) as object));
 });
 
+test('who has an early deadline is not refused for those behind him, nor for events, which let him go first', async () => {
+  const slots = new TierSlots(twoSlots);
+  slots.learn(10_000);
+  const waiting = [
+    ...Array.from({ length: 8 }, () => slots.acquire(deadline(100_000), 'http')),
+    ...Array.from({ length: 8 }, () => slots.acquire(deadline(1_000), 'events')),
+  ];
+  const early = slots.acquire(deadline(6_000), 'http');
+  assert.deepEqual(await slots.acquire(deadline(9_000), 'http'), retryAfter(10), 'one is before him');
+  slots.grow(1);
+  ((await early) as Slot).release();
+  slots.grow(16);
+  await Promise.all(waiting);
+});
+
 test('how long a task takes that comes now: as long as others did, and its wait where there is no room', async () => {
   const slots = new TierSlots(twoSlots);
   slots.grow(2);

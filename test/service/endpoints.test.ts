@@ -14,7 +14,7 @@ tier_models:
 workers:
   code-general: {default_tier: tiny}
 gateway: {max_attempts: 2, backoff_base_ms: 1, backoff_max_ms: 2, breaker_failures: 4, breaker_open_ms: 400}
-queues: {tiny: {concurrency: 4, timeout: 20}, small: {concurrency: 4, timeout: 20}, large: {concurrency: 4, timeout: 20}}
+queues: {tiny: {concurrency: 4, timeout: 20}, small: {concurrency: 4, timeout: 20, max_waiting: 0}, large: {concurrency: 4, timeout: 20}}
 `;
 
 test.before.each(async () => {
@@ -47,6 +47,21 @@ test('a chain goes on to its end, and no tier is tried twice', async () => {
   assert.equal((await service.execute(aTask({ tier: 'tiny' }))).body.tier, 'large');
   const { status, body } = await service.execute(aTask({ tier: 'small' }));
   assert.deepEqual([status, body.code, body.tier], [503, 'gateway_unavailable', 'tiny']);
+});
+
+test('a tier that stands in for another one and has no room is passed over', async () => {
+  await service.knobs({
+    perModel: { 'gemma3:4b': { status: 503 }, 'gemma3:12b': { hangBeforeHeaders: true } },
+  });
+  const holding = Array.from({ length: 4 }, () => aTask({ tier: 'small' }));
+  const held = holding.map((task) => service.execute(task));
+  await until(async () => (await service.stats()).open === 4, 'all slots of small taken');
+  const { status, body } = await service.execute(aTask({ tier: 'tiny' }));
+  assert.deepEqual([status, body.tier], [200, 'large']);
+  const own = await service.execute(aTask({ tier: 'small' }));
+  assert.deepEqual([own.status, own.body.code], [429, 'tier_saturated'], 'its own tasks come again');
+  for (const { task_id } of holding) await service.ask('DELETE', `/tasks/${task_id}`);
+  await Promise.all(held);
 });
 
 test('what is not the fault of the endpoint does not fall back, and opens no circuit', async () => {
@@ -220,6 +235,18 @@ test('a tier whose endpoint hangs does not hold up the others', async () => {
     Array.from({ length: 12 }, () => service.execute(aTask({ tier: 'tiny' }))),
   );
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+  for (const { task_id } of hanging) await service.ask('DELETE', `/tasks/${task_id}`);
+  await Promise.all(stuck);
+});
+
+test('a tier whose endpoint hangs on all its connections leaves the others theirs', async () => {
+  await service.close();
+  service = await atService(yaml.replace('gateway: {', 'gateway: {connections: 3, '));
+  await service.knobs({ perModel: { 'openai/gpt-oss-20b': { hangBeforeHeaders: true } } });
+  const hanging = Array.from({ length: 4 }, () => aTask({ tier: 'large' }));
+  const stuck = hanging.map((task) => service.execute(task));
+  await until(async () => (await service.stats()).open === 3, 'all connections of large taken');
+  assert.equal((await service.execute(aTask({ tier: 'tiny' }))).status, 200);
   for (const { task_id } of hanging) await service.ask('DELETE', `/tasks/${task_id}`);
   await Promise.all(stuck);
 });

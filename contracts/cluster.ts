@@ -18,7 +18,12 @@ export type ToPrimary =
   | {
       readonly kind: 'observed';
       readonly tier: string;
-      readonly window: { readonly answered: number; readonly latencyMs: number; readonly refused: number };
+      readonly window: {
+        readonly answered: number;
+        readonly latencyMs: number;
+        readonly ageMs: number;
+        readonly refused: number;
+      };
     }
   | { readonly kind: 'claim'; readonly claims: readonly TaskClaim[] }
   | { readonly kind: 'release'; readonly taskIds: readonly string[] }

@@ -4,6 +4,8 @@ export interface CallWindow {
   readonly answered: number;
   /** Their mean time to the first byte of the answer, in ms; 0 when there was none. */
   readonly latencyMs: number;
+  /** How long before the end of the window the first of these began, in ms. */
+  readonly ageMs: number;
   /** Calls that found the endpoint busy, down or out of reach. */
   readonly refused: number;
 }
@@ -14,6 +16,7 @@ export class CallMeter {
   #since: number;
   #answered = 0;
   #latencyMs = 0;
+  #begunAt = Number.POSITIVE_INFINITY;
   #refused = 0;
 
   /** @param now milliseconds of a clock that never goes back. */
@@ -23,25 +26,28 @@ export class CallMeter {
   }
 
   /**
-   * Takes one call: its time to the first byte in ms, or undefined when it was refused.
+   * Takes one call when it has just come that far: its time to the first byte in ms, or undefined when it was refused.
    * Returns the window when it has ended with it.
    */
   add(latencyMs: number | undefined): CallWindow | undefined {
+    const now = this.#now();
     if (latencyMs === undefined) this.#refused++;
     else {
       this.#answered++;
       this.#latencyMs += latencyMs;
+      this.#begunAt = Math.min(this.#begunAt, now - latencyMs);
     }
-    const now = this.#now();
     if (this.#answered + this.#refused < WINDOW_CALLS || now - this.#since < WINDOW_MS) return undefined;
     const window = {
       answered: this.#answered,
       latencyMs: this.#answered === 0 ? 0 : this.#latencyMs / this.#answered,
+      ageMs: this.#answered === 0 ? 0 : now - this.#begunAt,
       refused: this.#refused,
     };
     this.#since = now;
     this.#answered = 0;
     this.#latencyMs = 0;
+    this.#begunAt = Number.POSITIVE_INFINITY;
     this.#refused = 0;
     return window;
   }
@@ -59,49 +65,58 @@ const WINDOW_MS = 250;
 export class AdaptiveLimit {
   readonly #min: number;
   readonly #max: number;
+  readonly #now: () => number;
   #estimate: number;
   #slowStart = true;
   /** Latency of the endpoint when it queues nothing, in ms. */
   #bestMs = Number.POSITIVE_INFINITY;
   #windows = 0;
-  /** Windows with half of the limit that are still to come. */
-  #probing = 0;
+  /** Since when half of the limit holds, until a window shows what that is like. */
+  #probingSince: number | undefined;
+  /** Since when less runs than half of the limit. */
+  #quietSince: number | undefined;
 
-  /** Begins with `min`, where the endpoint shows what it does when nothing waits for anything. */
-  constructor(min: number, max: number) {
+  /**
+   * Begins with `min`, where the endpoint shows what it does when nothing waits for anything.
+   * @param now milliseconds of a clock that never goes back.
+   */
+  constructor(min: number, max: number, now: () => number = () => performance.now()) {
     this.#min = min;
     this.#max = max;
+    this.#now = now;
     this.#estimate = min;
   }
 
   get limit(): number {
-    return Math.max(this.#min, Math.floor(this.#probing > 0 ? this.#estimate / 2 : this.#estimate));
+    const isProbing = this.#probingSince !== undefined;
+    return Math.max(this.#min, Math.floor(isProbing ? this.#estimate / 2 : this.#estimate));
   }
 
-  /** @param running how many ran at once at most. */
-  update({ answered, latencyMs, refused }: CallWindow, running: number): void {
+  /** @param running how many run at its end. */
+  update({ answered, latencyMs, ageMs, refused }: CallWindow, running: number): void {
     if (refused > 0) {
       this.#slowStart = false;
-      this.#probing = 0;
+      this.#probingSince = undefined;
       this.#become(this.#estimate * BACKOFF);
-    } else if (answered > 0) this.#learn(latencyMs, running);
+    } else if (answered > 0) this.#learn(latencyMs, this.#now() - ageMs, running);
   }
 
-  #learn(latencyMs: number, running: number): void {
-    if (this.#probing > 0) {
-      this.#probing--;
-      // In the windows before, calls still ended that had begun beside more of them.
-      if (this.#probing === 0) this.#bestMs = latencyMs;
+  /** @param begunAt when the first call of the window began; those before a change were made beside more of them. */
+  #learn(latencyMs: number, begunAt: number, running: number): void {
+    if (this.#probingSince !== undefined) {
+      if (begunAt < this.#probingSince) return;
+      this.#probingSince = undefined;
+      this.#bestMs = latencyMs;
       return;
     }
     if (running < this.#estimate / 2) {
+      this.#quietSince ??= this.#now();
       // As good as a probe. Nothing is learnt of a higher limit.
-      this.#bestMs =
-        this.#bestMs === Number.POSITIVE_INFINITY
-          ? latencyMs
-          : this.#bestMs + (latencyMs - this.#bestMs) * SMOOTHING;
+      if (this.#bestMs === Number.POSITIVE_INFINITY) this.#bestMs = latencyMs;
+      else if (begunAt >= this.#quietSince) this.#bestMs += (latencyMs - this.#bestMs) * SMOOTHING;
       return;
     }
+    this.#quietSince = undefined;
     this.#bestMs = Math.min(this.#bestMs, latencyMs);
     const gradient =
       latencyMs > 0 ? Math.max(LEAST_GRADIENT, Math.min(1, (TOLERANCE * this.#bestMs) / latencyMs)) : 1;
@@ -112,7 +127,7 @@ export class AdaptiveLimit {
         : this.#estimate + (this.#estimate * gradient + HEADROOM - this.#estimate) * SMOOTHING,
     );
     this.#windows++;
-    if (this.#windows % PROBE_EVERY === 0) this.#probing = PROBE_WINDOWS;
+    if (this.#windows % PROBE_EVERY === 0) this.#probingSince = this.#now();
   }
 
   #become(estimate: number): void {
@@ -126,4 +141,3 @@ const HEADROOM = 1;
 const SMOOTHING = 0.5;
 const BACKOFF = 0.7;
 const PROBE_EVERY = 50;
-const PROBE_WINDOWS = 2;

@@ -90,6 +90,7 @@ export async function callOnce(
           isLive: () => watcher.live,
           firstBytes: () => {
             firstTokenMs = since(startedAt);
+            parts.slots.observe(tier, firstTokenMs);
           },
           progress: (delta, tokens) => watcher.delta(delta, tokens),
           voided: () => watcher.reset('reasoning', journal.attempts.length + 1),
@@ -102,7 +103,6 @@ export async function callOnce(
   if (start.kind === 'failed' && start.code === 'gateway_unavailable') parts.slots.observe(tier, undefined);
   const came = await reading?.result.catch((error: Error) => error);
   const [read, fault] = came instanceof Error ? [undefined, came] : [came, undefined];
-  if (firstTokenMs !== undefined) parts.slots.observe(tier, firstTokenMs);
   if (isNotCalled(start)) startedAt = performance.now();
   journal.timings.wait += startedAt - askedAt;
   spend(journal.timings, startedAt, firstTokenMs, reading?.endedAt);

@@ -14,7 +14,10 @@ export interface Slots {
   usage(): ReadonlyMap<string, TierUsage>;
   /** How long a task of the tier takes that comes now, wait and work, in ms; undefined while nobody knows. */
   turnaroundMs(tier: string): number | undefined;
-  /** A call of the tier's endpoint: ms to its first byte, or undefined when it was refused. For adaptive limits. */
+  /**
+   * A call of the tier's endpoint: ms to its first byte, which has just come, or undefined when it was refused. For
+   * adaptive limits.
+   */
   observe(tier: string, latencyMs: number | undefined): void;
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { randomOf } from '../../bench/simulators/random.js';
 import { AdaptiveLimit, CallMeter, type CallWindow } from '../../server/adaptive-limit.js';
 
 const test = suite('adaptive limit');
@@ -7,7 +8,7 @@ const test = suite('adaptive limit');
 /** An endpoint that works on so many calls at once, and lets the others wait. */
 class Model {
   parallel: number;
-  #seed = 1;
+  readonly #random = randomOf(1, 0);
 
   constructor(parallel: number) {
     this.parallel = parallel;
@@ -18,20 +19,15 @@ class Model {
     return Array.from({ length: windows }, () => {
       const running = Math.min(limit.limit, demand);
       const latencyMs = 100 * Math.max(1, running / this.parallel) * (0.9 + 0.2 * this.#random());
-      limit.update({ answered: running, latencyMs, refused: 0 }, running);
+      limit.update({ answered: running, latencyMs, ageMs: 0, refused: 0 }, running);
       return limit.limit;
     });
-  }
-
-  #random(): number {
-    this.#seed = (this.#seed * 48_271) % 2_147_483_647;
-    return this.#seed / 2_147_483_647;
   }
 }
 
 /** The limit after one window in which `running` ran at once: without it as many as might. */
 function after(limit: AdaptiveLimit, window: Partial<CallWindow>, running = limit.limit): number {
-  limit.update({ answered: 5, latencyMs: 0, refused: 0, ...window }, running);
+  limit.update({ answered: 5, latencyMs: 0, ageMs: 0, refused: 0, ...window }, running);
   return limit.limit;
 }
 
@@ -71,7 +67,7 @@ test('it follows an endpoint that loses half of its power, and gets it back', ()
 test('refused calls lower it by a factor, down to the least and no further', () => {
   const limit = new AdaptiveLimit(3, 64);
   new Model(1000).run(limit, 20);
-  const refused = () => limit.update({ answered: 5, latencyMs: 100, refused: 1 }, limit.limit);
+  const refused = () => limit.update({ answered: 5, latencyMs: 100, ageMs: 0, refused: 1 }, limit.limit);
   refused();
   assert.equal(limit.limit, 44);
   for (let i = 0; i < 20; i++) refused();
@@ -110,7 +106,7 @@ test('a window without calls changes nothing', () => {
   assert.equal(after(limit, { latencyMs: 100 }), 4);
 });
 
-test('every fifty windows two with half of the limit find the best latency anew', () => {
+test('every fifty windows half of the limit finds the best latency anew', () => {
   const probing = () => {
     const limit = new AdaptiveLimit(1, 16);
     for (let i = 0; i < 49; i++) after(limit, { latencyMs: 100 });
@@ -119,7 +115,7 @@ test('every fifty windows two with half of the limit find the best latency anew'
     return limit;
   };
   const limit = probing();
-  assert.equal(after(limit, { latencyMs: 500 }), 8, 'calls that had begun beside more');
+  assert.equal(after(limit, { latencyMs: 500, ageMs: 60_000 }), 8, 'calls that had begun beside more');
   assert.equal(after(limit, { latencyMs: 200 }), 16);
   assert.equal(after(limit, { latencyMs: 300 }), 16);
   assert.equal(after(limit, { latencyMs: 600 }), 12);
@@ -129,6 +125,7 @@ test('every fifty windows two with half of the limit find the best latency anew'
 test('what few calls find is as good as a probe', () => {
   const limit = new AdaptiveLimit(1, 64);
   for (let i = 0; i < 3; i++) after(limit, { latencyMs: 100 });
+  assert.equal(after(limit, { latencyMs: 1500, ageMs: 60_000 }, 1), 8, 'calls that had begun beside more');
   assert.equal(after(limit, { latencyMs: 300 }, 1), 8);
   assert.equal(after(limit, { latencyMs: 400 }), 7);
   const idle = new AdaptiveLimit(4, 64);
@@ -138,6 +135,33 @@ test('what few calls find is as good as a probe', () => {
   assert.equal(after(half, { latencyMs: 100 }, 2), 8);
 });
 
+test('calls that are longer than many windows do not make a probe of what they have seen under load', () => {
+  const parallel = 20;
+  let now = 0;
+  const meter = new CallMeter(() => now);
+  const limit = new AdaptiveLimit(1, 100, () => now);
+  const random = randomOf(1, 0);
+  const limits: number[] = [];
+  /** When each of the endpoint's places is free again, and the calls that run. */
+  const free: number[] = Array(parallel).fill(0);
+  const calls: { begunAt: number; endsAt: number }[] = [];
+  while (limits.length < 600) {
+    while (calls.length < limit.limit) {
+      const place = free.indexOf(Math.min(...free));
+      free[place] = Math.max(now, free[place]!) + 9_000 + 2_000 * random();
+      calls.push({ begunAt: now, endsAt: free[place]! });
+    }
+    calls.sort((a, b) => a.endsAt - b.endsAt);
+    const ended = calls.shift()!;
+    now = ended.endsAt;
+    const window = meter.add(now - ended.begunAt);
+    if (window === undefined) continue;
+    limit.update(window, calls.length + 1);
+    limits.push(limit.limit);
+  }
+  between(limits.slice(200), 20, 50);
+});
+
 test('a window has at least five calls and 250 ms, and the next one begins with nothing', () => {
   let now = 1000;
   const meter = new CallMeter(() => now);
@@ -145,16 +169,16 @@ test('a window has at least five calls and 250 ms, and the next one begins with 
   now += 249;
   assert.equal(meter.add(10), undefined);
   now += 1;
-  assert.deepEqual(meter.add(undefined), { answered: 101, latencyMs: 10, refused: 1 });
+  assert.deepEqual(meter.add(undefined), { answered: 101, latencyMs: 10, ageMs: 260, refused: 1 });
   for (let i = 0; i < 10; i++) assert.equal(meter.add(undefined), undefined);
   now += 250;
-  assert.deepEqual(meter.add(undefined), { answered: 0, latencyMs: 0, refused: 11 });
+  assert.deepEqual(meter.add(undefined), { answered: 0, latencyMs: 0, ageMs: 0, refused: 11 });
   now += 250;
   assert.deepEqual(
     [meter.add(20), meter.add(20), meter.add(undefined), meter.add(undefined)],
     Array(4).fill(undefined),
   );
-  assert.deepEqual(meter.add(80), { answered: 3, latencyMs: 40, refused: 2 });
+  assert.deepEqual(meter.add(80), { answered: 3, latencyMs: 40, ageMs: 80, refused: 2 });
 });
 
 test('an endpoint that answers within the resolution of the clock is one that queues nothing', () => {

@@ -26,6 +26,12 @@ test('what moved within the spread of either run is noise', () => {
   assert.is(verdictOf(tasksPerSecond(90, 104, 130), tasksPerSecond(100, 102, 104)), 'same');
 });
 
+test('three rounds show less of the noise than more of them do', () => {
+  assert.is(verdictOf(tasksPerSecond(100, 102, 104), tasksPerSecond(108, 109, 110)), 'same');
+  assert.is(verdictOf(tasksPerSecond(100, 102, 104, 102), tasksPerSecond(108, 109, 110)), 'same');
+  assert.is(verdictOf(tasksPerSecond(100, 102, 104, 102), tasksPerSecond(108, 109, 110, 109)), 'better');
+});
+
 test('fewer than three rounds, or a value that could not be measured, decide nothing', () => {
   assert.is(verdictOf(tasksPerSecond(100, 102), tasksPerSecond(200, 201, 202)), 'undecided');
   const lost = readResult(
@@ -58,7 +64,7 @@ test('the table shows what changed and counts the rest', () => {
     metric('p50', 'ms', [1, 1, 1], { better: 'lower' }),
   );
   const text = comparisonTable(compare(before, after));
-  assert.match(text, /execute\s+tasks\s+101 1\/s\s+201 1\/s\s+± 2\s+better/);
+  assert.match(text, /execute\s+tasks\s+101 1\/s\s+201 1\/s\s+± 4\s+better/);
   assert.not.match(text, /p50/);
   assert.match(text, /1 within the noise/);
   assert.match(comparisonTable(compare(before, before)), /Nothing changed beyond the noise/);

@@ -252,14 +252,20 @@ test('a tier whose endpoint hangs on all its connections leaves the others their
 });
 
 test('the parts of the time add up to the whole', async () => {
-  await service.knobs({ script: [{ status: 500 }, { output: '{"content": 5}' }] });
-  const { body } = await service.execute(aTask({ tier: 'large' }));
+  await service.ragKnobs({ delayMs: 60 });
+  await service.knobs({
+    script: [{ status: 429, retryAfterSeconds: 1 }, { output: '{"content": 5}', ttftMs: 50 }, { ttftMs: 50 }],
+  });
+  const { body } = await service.execute(aTask({ tier: 'large', context: undefined }));
   assert.equal(body.attempts, 3);
+  const { wait, context, first_token } = body.timings;
+  assert.ok(wait > 900 && context > 50 && first_token > 90, JSON.stringify(body.timings));
   const parts: number[] = Object.values(body.timings);
   const sum = parts.reduce((total, ms) => total + ms, 0);
   assert.ok(Math.abs(sum - body.execution_time_ms) < 0.01, JSON.stringify(body.timings));
   const { assemble, validate, other } = body.timings;
   assert.ok(Math.abs(assemble + validate + other - body.overhead_ms) < 0.01);
+  assert.ok(assemble > 0 && validate > 0);
 });
 
 test('the first answer says in Server-Timing what the outcome cannot know: how long it took to record it', async () => {

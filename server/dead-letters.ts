@@ -135,6 +135,7 @@ async function handleAll(
   const failures: { letter: DeadLetter; error: string }[] = [];
   const missing = new Set(selection.ids);
   let count = 0;
+  const isEnough = () => command === 'list' && count >= limit;
   const act = async (found: { letter: DeadLetter; message: GetMessage }) => {
     if (dryRun || command === 'list') return;
     if (command === 'drop') channel.ack(found.message);
@@ -144,6 +145,7 @@ async function handleAll(
     const { letter } = found;
     if (!isSelected(letter, selection)) continue;
     for (const id of [letter.messageId, letter.taskId]) if (id !== undefined) missing.delete(id);
+    if (isEnough()) continue;
     try {
       await act(found);
       count++;
@@ -151,7 +153,8 @@ async function handleAll(
     } catch (error) {
       failures.push({ letter, error: reasonOf(error) });
     }
-    if (command === 'list' && count >= limit) break;
+    // An id that was named may stand behind those that are shown.
+    if (isEnough() && missing.size === 0) break;
   }
   return { count, letters, failures, missing: [...missing] };
 }

@@ -132,6 +132,8 @@ test('list shows what was given up and why, and takes nothing away', async () =>
   assert.ok(table.stdout.includes(`  ${failed!.detail.slice(0, 99)}`));
   assert.match(table.stdout, /^2 of 2 dead letters in \S+ shown$/m);
   assert.equal((await listed('--limit', '1')).letters.length, 1);
+  const both = await listed('po\u001bison', task.task_id, '--limit', '1');
+  assert.equal(both.letters.length, 1, 'the other one is found, too');
   assert.equal((await listed('--reason', 'invalid_request')).letters.length, 1);
   assert.equal((await listed()).total, 2);
 });

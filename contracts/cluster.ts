@@ -11,9 +11,20 @@ export type ToPrimary =
       readonly longestTaskMs: number;
       readonly queues: Readonly<Record<string, QueueLimits>>;
     }
-  /** How many more slots of a tier the worker could use now; replaces what it said before. */
-  | ({ readonly kind: 'want'; readonly tier: string; readonly slots: number } & HeldTime)
-  | ({ readonly kind: 'give'; readonly tier: string; readonly slots: number } & HeldTime)
+  /** How many more slots of a tier the worker could use now, `events` of them for events; replaces what it said before. */
+  | ({
+      readonly kind: 'want';
+      readonly tier: string;
+      readonly slots: number;
+      readonly events: number;
+    } & HeldTime)
+  /** `turn`: who is to have the slot, where somebody waits. */
+  | ({
+      readonly kind: 'give';
+      readonly tier: string;
+      readonly slots: number;
+      readonly turn?: Turn;
+    } & HeldTime)
   /** What the endpoint of a tier was like lately. */
   | {
       readonly kind: 'observed';
@@ -51,6 +62,9 @@ export interface QueueLimits {
   readonly min_concurrency: number;
 }
 
+/** Whose turn it is to have a slot: that of HTTP callers, or of events, which have a share while both wait. */
+export type Turn = 'http' | 'events';
+
 /** How long a slot of the tier was held lately, the mean in milliseconds; undefined when there is no news of it. */
 export interface HeldTime {
   readonly heldMs?: number | undefined;
@@ -67,11 +81,12 @@ export type ToWorker =
   | ({ readonly kind: 'grant'; readonly tier: string; readonly slots: number } & HeldTime)
   /** Give back what is idle, up to `slots`, and of what is busy up to `busy` when it ends. */
   | { readonly kind: 'recall'; readonly tier: string; readonly slots: number; readonly busy: number }
-  /** How many wait for slots of a tier in other workers, and in how many of these. */
+  /** How many wait for slots of a tier in other workers, `events` of them events, and in how many of these. */
   | ({
       readonly kind: 'contended';
       readonly tier: string;
       readonly waiting: number;
+      readonly events: number;
       readonly workers: number;
     } & HeldTime)
   /** How many tasks of a tier may run on the node from now on. */

@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.js';
+import type { Turn } from '../contracts/cluster.js';
 import { AdaptiveLimit, CallMeter } from './adaptive-limit.js';
 import type { Deadline } from './deadline.js';
 import { TierSlots, type TierUsage } from './tier-slots.js';
@@ -10,7 +11,7 @@ export interface Slots {
    * Resolves to a slot, to `Saturated`, or to undefined when the work was stopped first. Events are never told that
    * there is no room: how many of them wait is bounded by what the consumer takes from the broker.
    */
-  acquire(tier: string, deadline: Deadline, from: 'http' | 'events'): Promise<Slot | Saturated | undefined>;
+  acquire(tier: string, deadline: Deadline, from: Turn): Promise<Slot | Saturated | undefined>;
   usage(): ReadonlyMap<string, TierUsage>;
   /** How long a task of the tier takes that comes now, wait and work, in ms; undefined while nobody knows. */
   turnaroundMs(tier: string): number | undefined;
@@ -29,7 +30,7 @@ export class LocalSlots implements Slots {
     this.#tiers = new Map(Object.entries(queues).map(([tier, queue]) => [tier, new LocalTier(queue)]));
   }
 
-  async acquire(tier: string, deadline: Deadline, from: 'http' | 'events') {
+  async acquire(tier: string, deadline: Deadline, from: Turn) {
     return this.#tiers.get(tier)!.slots.acquire(deadline, from);
   }
 

@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.js';
+import type { Turn } from '../contracts/cluster.js';
 import type { Deadline } from './deadline.js';
 import { type Saturated, type Slot, type Waiter, WaitQueue } from './wait-queue.js';
 
@@ -16,8 +17,11 @@ export interface TierWatcher {
   short(waiting: number): void;
   /** How many wait; called when one of them got his slot from another task here. */
   fewer(waiting: number): void;
-  /** A slot became free that is owed, or that nobody waits for. */
-  idle(isOwed: boolean): void;
+  /**
+   * A slot became free that is owed or somebody's elsewhere, or that nobody waits for. `turn`: whose it is, where
+   * somebody waits.
+   */
+  idle(isOwed: boolean, turn?: Turn): void;
 }
 
 /** The slots that a process has of one tier, and who waits for them. */
@@ -36,7 +40,7 @@ export class TierSlots {
   /** Whether it holds what was seen here, and the node does not know yet. */
   #hasNews = false;
   /** Who waits in other processes of the node, and in how many of these. */
-  #elsewhere = { waiting: 0, processes: 0 };
+  #elsewhere = { http: 0, events: 0, processes: 0 };
 
   constructor({ concurrency, max_waiting, events_share }: Config['queues'][string], watcher?: TierWatcher) {
     this.limit = concurrency;
@@ -47,6 +51,16 @@ export class TierSlots {
 
   get waiting(): number {
     return this.#queue.length;
+  }
+
+  /** How many of those who wait are events. */
+  get waitingEvents(): number {
+    return this.#queue.eventsLength;
+  }
+
+  /** Whether others wait in other processes, as far as is known here. */
+  get isContended(): boolean {
+    return this.#elsewhere.processes > 0;
   }
 
   get hasNews(): boolean {
@@ -66,7 +80,7 @@ export class TierSlots {
 
   acquire(
     deadline: Deadline,
-    from: 'http' | 'events',
+    from: Turn,
   ): Slot | Saturated | undefined | Promise<Slot | Saturated | undefined> {
     if (deadline.interruption !== undefined) return undefined;
     if (this.#used < this.#capacity) return this.#take();
@@ -129,9 +143,13 @@ export class TierSlots {
     this.#refuseTheLate();
   }
 
-  /** Others compete for the slots of the node. @param heldMs see `learn`. */
-  contend(waiting: number, processes: number, heldMs?: number): void {
-    this.#elsewhere = { waiting, processes };
+  /**
+   * Others compete for the slots of the node.
+   * @param events how many of those who wait are events.
+   * @param heldMs see `learn`.
+   */
+  contend(waiting: number, events: number, processes: number, heldMs?: number): void {
+    this.#elsewhere = { http: waiting - events, events, processes };
     this.learn(heldMs);
   }
 
@@ -150,13 +168,13 @@ export class TierSlots {
    * all who have their turn before him, and for those in other processes, which have their turns as often.
    */
   #estimatedWaitMs(httpBefore: number): number {
-    const { waiting, processes } = this.#elsewhere;
-    const here = this.#queue.ahead(httpBefore) + 1;
-    const turns = here + Math.min(waiting, here * processes);
+    const { http, processes } = this.#elsewhere;
+    const here = this.#queue.ahead(httpBefore, this.#elsewhere) + 1;
+    const turns = here + Math.min(http, here * processes);
     return ((this.#heldMs ?? 0) * turns) / this.limit;
   }
 
-  #wait(deadline: Deadline, from: 'http' | 'events'): Promise<Slot | Saturated | undefined> {
+  #wait(deadline: Deadline, from: Turn): Promise<Slot | Saturated | undefined> {
     return new Promise((resolve) => {
       const leave = () => {
         this.#queue.remove(waiter);
@@ -198,15 +216,13 @@ export class TierSlots {
   }
 
   #passOn(): void {
-    if (this.#owed > 0) {
-      this.#owed--;
-      this.#watcher?.idle(true);
-      return;
-    }
-    if (this.#used >= this.#capacity) return;
-    const waiter = this.#queue.next();
+    const isOwed = this.#owed > 0;
+    if (isOwed) this.#owed--;
+    else if (this.#used >= this.#capacity) return;
+    const turn = this.#queue.turn(this.#elsewhere);
+    const waiter = isOwed || turn === undefined ? undefined : this.#queue.take(turn);
     if (waiter === undefined) {
-      this.#watcher?.idle(false);
+      this.#watcher?.idle(isOwed || turn !== undefined, turn);
       return;
     }
     waiter.admit(this.#take());

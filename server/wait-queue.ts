@@ -1,3 +1,4 @@
+import type { Turn } from '../contracts/cluster.js';
 import type { Deadline } from './deadline.js';
 
 /** Leave to run one task of a tier; `release` gives it back, once. */
@@ -17,9 +18,17 @@ export interface Waiter {
   readonly refuse: (saturated: Saturated) => void;
 }
 
+/** Who waits for slots of the same tier in other processes of the node. */
+export interface Elsewhere {
+  readonly http: number;
+  readonly events: number;
+}
+
+const nowhere: Elsewhere = { http: 0, events: 0 };
+
 /**
  * Who waits for a slot of a tier: HTTP callers before events, each by deadline, the earliest first; while both wait,
- * `eventsShare` of the slots that become free go to events.
+ * here or elsewhere on the node, `eventsShare` of the slots that become free go to events.
  */
 export class WaitQueue {
   readonly #http: Waiter[] = [];
@@ -40,6 +49,10 @@ export class WaitQueue {
     return this.#http.length;
   }
 
+  get eventsLength(): number {
+    return this.#events.length;
+  }
+
   /** How many HTTP callers have their turn before one with such a deadline. */
   httpBefore(deadline: Deadline): number {
     let before = this.#http.length;
@@ -48,11 +61,11 @@ export class WaitQueue {
   }
 
   /** How many have their turn before an HTTP caller who has so many of his kind before him: events have their share. */
-  ahead(httpBefore: number): number {
+  ahead(httpBefore: number, elsewhere: Elsewhere = nowhere): number {
     const share = this.#eventsShare;
     const owed =
       share < 1 ? Math.floor((this.#credit + (httpBefore + 1) * share - 1) / (1 - share)) + 1 : Infinity;
-    return httpBefore + Math.min(this.#events.length, Math.max(0, owed));
+    return httpBefore + Math.min(this.#events.length + elsewhere.events, Math.max(0, owed));
   }
 
   /** HTTP callers, in the order of their turns. */
@@ -60,7 +73,7 @@ export class WaitQueue {
     return this.#http;
   }
 
-  add(waiter: Waiter, from: 'http' | 'events'): void {
+  add(waiter: Waiter, from: Turn): void {
     const queue = from === 'http' ? this.#http : this.#events;
     let at = queue.length;
     while (at > 0 && queue[at - 1]!.deadline.at > waiter.deadline.at) at--;
@@ -74,12 +87,24 @@ export class WaitQueue {
     }
   }
 
+  /** Takes out whose turn it is of those who wait here. */
   next(): Waiter | undefined {
-    if (this.#http.length === 0) return this.#events.shift();
-    if (this.#events.length === 0) return this.#http.shift();
+    const turn = this.turn(nowhere);
+    return turn && this.take(turn);
+  }
+
+  /** Whose turn it is, which may be that of somebody elsewhere; undefined when nobody waits here. */
+  turn(elsewhere: Elsewhere): Turn | undefined {
+    if (this.length === 0) return undefined;
+    if (this.#http.length + elsewhere.http === 0) return 'events';
+    if (this.#events.length + elsewhere.events === 0) return 'http';
     this.#credit += this.#eventsShare;
-    if (this.#credit < 1) return this.#http.shift();
+    if (this.#credit < 1) return 'http';
     this.#credit -= 1;
-    return this.#events.shift();
+    return 'events';
+  }
+
+  take(turn: Turn): Waiter | undefined {
+    return (turn === 'http' ? this.#http : this.#events).shift();
   }
 }

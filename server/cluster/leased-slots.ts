@@ -1,4 +1,5 @@
 import type { Config } from '../../config/schema.js';
+import type { Turn } from '../../contracts/cluster.js';
 import { CallMeter } from '../adaptive-limit.js';
 import type { Deadline } from '../deadline.js';
 import type { Slots } from '../slots.js';
@@ -22,7 +23,9 @@ export class LeasedSlots implements Slots {
     link.on((message) => {
       if (message.kind === 'grant') this.#tiers.get(message.tier)?.granted(message.slots, message.heldMs);
       if (message.kind === 'contended')
-        this.#tiers.get(message.tier)?.slots.contend(message.waiting, message.workers, message.heldMs);
+        this.#tiers
+          .get(message.tier)
+          ?.slots.contend(message.waiting, message.events, message.workers, message.heldMs);
       if (message.kind === 'limit') {
         const tier = this.#tiers.get(message.tier);
         if (tier !== undefined) tier.slots.limit = message.limit;
@@ -31,7 +34,7 @@ export class LeasedSlots implements Slots {
     });
   }
 
-  async acquire(tier: string, deadline: Deadline, from: 'http' | 'events') {
+  async acquire(tier: string, deadline: Deadline, from: Turn) {
     return this.#tiers.get(tier)!.slots.acquire(deadline, from);
   }
 
@@ -59,6 +62,8 @@ class LeasedTier {
   readonly #meter: CallMeter | undefined;
   /** How many slots the primary knows that this worker wants. */
   #wanted = 0;
+  /** How many of them for events. */
+  #wantedEvents = 0;
   #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(tier: string, queue: Config['queues'][string], link: Link) {
@@ -68,12 +73,14 @@ class LeasedTier {
     this.slots = new TierSlots(queue, {
       short: (waiting) => this.#want(waiting),
       fewer: (waiting) => this.#wantLess(waiting),
-      idle: (isOwed) => this.#becameIdle(isOwed),
+      idle: (isOwed, turn) => this.#becameIdle(isOwed, turn),
     });
   }
 
   granted(slots: number, heldMs: number | undefined): void {
     this.#wanted = Math.max(0, this.#wanted - slots);
+    // As the primary reckons: HTTP callers first.
+    this.#wantedEvents = Math.min(this.#wantedEvents, this.#wanted);
     this.slots.grow(slots);
     this.slots.learn(heldMs);
     this.#wantWhatWaits();
@@ -95,10 +102,10 @@ class LeasedTier {
     clearTimeout(this.#idleTimer);
   }
 
-  #becameIdle(isOwed: boolean): void {
+  #becameIdle(isOwed: boolean, turn: Turn | undefined): void {
     // One that comes while another is owed pays for it.
     if (isOwed || this.slots.forgive(1) > 0) {
-      this.#giveIdle(1);
+      this.#giveIdle(1, turn);
       this.#wantWhatWaits();
     }
     // Nobody waits here: what the primary was told before is void.
@@ -111,31 +118,41 @@ class LeasedTier {
   }
 
   #want(waiting: number): void {
-    if (waiting > this.#wanted) this.#tell(waiting);
+    const http = waiting - this.slots.waitingEvents;
+    if (waiting > this.#wanted || http > this.#wanted - this.#wantedEvents) this.#tell(waiting);
   }
 
-  /** Others reckon with who waits here: they hear of a queue that has halved, and not of each task. */
+  /**
+   * Others reckon with who waits here: they hear of a queue that has halved, and not of each task; and that HTTP callers,
+   * for whom they give slots away, wait no more.
+   */
   #wantLess(waiting: number): void {
-    if (this.#wanted >= LONG_QUEUE && waiting <= this.#wanted / 2) this.#tell(waiting);
+    const halved = this.#wanted >= LONG_QUEUE && waiting <= this.#wanted / 2;
+    const onlyEvents = waiting === this.slots.waitingEvents && this.#wanted > this.#wantedEvents;
+    if (halved || (onlyEvents && this.slots.isContended)) this.#tell(waiting);
   }
 
   #wantWhatWaits(): void {
-    if (this.slots.waiting !== this.#wanted) this.#tell(this.slots.waiting);
+    const { waiting, waitingEvents } = this.slots;
+    if (waiting !== this.#wanted || waitingEvents !== this.#wantedEvents) this.#tell(waiting);
   }
 
   #tell(slots: number): void {
+    const events = this.slots.waitingEvents;
     this.#wanted = slots;
-    if (slots === 0) this.slots.contend(0, 0);
-    this.#link.send({ kind: 'want', tier: this.#tier, slots, heldMs: this.slots.news() });
+    this.#wantedEvents = events;
+    if (slots === 0) this.slots.contend(0, 0, 0);
+    this.#link.send({ kind: 'want', tier: this.#tier, slots, events, heldMs: this.slots.news() });
   }
 
-  #giveIdle(most: number): void {
+  #giveIdle(most: number, turn?: Turn): void {
     const idle = this.slots.shrink(most);
-    if (idle > 0) this.#give(idle);
+    if (idle > 0) this.#give(idle, turn);
   }
 
-  #give(slots: number): void {
-    this.#link.send({ kind: 'give', tier: this.#tier, slots, heldMs: this.slots.news() });
+  #give(slots: number, turn?: Turn): void {
+    const heldMs = this.slots.news();
+    this.#link.send({ kind: 'give', tier: this.#tier, slots, heldMs, ...(turn !== undefined && { turn }) });
   }
 }
 

@@ -61,8 +61,10 @@ class Node {
     setImmediate(() => {
       // What a dead worker still had to say is lost with its pipe.
       if (!this.workers.has(id)) return;
-      if (message.kind === 'want') this.ledger.want(id, message.tier, message.slots, message.heldMs);
-      if (message.kind === 'give') this.ledger.give(id, message.tier, message.slots, message.heldMs);
+      if (message.kind === 'want')
+        this.ledger.want(id, message.tier, message.slots, message.heldMs, message.events);
+      if (message.kind === 'give')
+        this.ledger.give(id, message.tier, message.slots, message.heldMs, message.turn);
     });
   }
 
@@ -282,8 +284,8 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
   ledger.want(3, 'tiny', 7);
   await turn();
   assert.deepEqual(contended(), [
-    { worker: 2, kind: 'contended', tier: 'tiny', waiting: 7, workers: 1, heldMs: undefined },
-    { worker: 3, kind: 'contended', tier: 'tiny', waiting: 5, workers: 1, heldMs: undefined },
+    { worker: 2, kind: 'contended', tier: 'tiny', waiting: 7, events: 0, workers: 1, heldMs: undefined },
+    { worker: 3, kind: 'contended', tier: 'tiny', waiting: 5, events: 0, workers: 1, heldMs: undefined },
   ]);
   ledger.give(1, 'tiny', 0, 400);
   await turn();
@@ -497,7 +499,7 @@ test('what was heard of those who wait elsewhere is void when nobody waits here'
   const first = take();
   hear({ kind: 'limit', tier: 'tiny', limit: 1 });
   hear({ kind: 'grant', tier: 'tiny', slots: 1 });
-  hear({ kind: 'contended', tier: 'tiny', waiting: 50, workers: 1, heldMs: 1000 });
+  hear({ kind: 'contended', tier: 'tiny', waiting: 50, events: 0, workers: 1, heldMs: 1000 });
   assert.equal(slots.turnaroundMs('tiny'), 3000, 'its own turn, one of another worker, and itself');
   const left = slots.acquire('tiny', impatient, 'http');
   impatient.cancel(new Interruption('cancelled', 'x'));
@@ -508,6 +510,63 @@ test('what was heard of those who wait elsewhere is void when nobody waits here'
   assert.equal(slots.turnaroundMs('tiny'), 2 * heldMs);
   for (const one of [deadline, impatient]) one.clear();
   slots.close();
+});
+
+for (const limit of [1, 2, LIMIT]) {
+  test(`HTTP callers of one worker go before the events of another one, which have their share of ${limit} slots`, async () => {
+    const node = new Node(limit);
+    const [asked, consuming] = [node.start(), node.start()];
+    const ended = { http: 0, events: 0 };
+    let stop = false;
+    const load = (worker: Worker, from: 'http' | 'events') =>
+      Array.from({ length: 10 }, async () => {
+        while (!stop) {
+          await worker.run(20, from);
+          if (!stop) ended[from]++;
+        }
+      });
+    const loads = [...load(consuming, 'events'), ...load(asked, 'http')];
+    try {
+      await until(() => ended.http + ended.events >= 100, 'both to run');
+      Object.assign(ended, { http: 0, events: 0 });
+      await until(() => ended.http + ended.events >= 600, 'many to have run');
+    } finally {
+      stop = true;
+    }
+    const share = ended.events / (ended.http + ended.events);
+    assert.ok(share > 0.1 && share < 0.3, `${share} of the tasks were events, where 0.2 is their share`);
+    // Without HTTP callers events have all.
+    await Promise.all(loads);
+    const rest = await Promise.all(Array.from({ length: 3 * limit }, () => consuming.run(20, 'events')));
+    assert.deepEqual([...new Set(rest)], [true]);
+    assert.ok(consuming.peak === limit);
+    node.close();
+  });
+}
+
+test('workers that always want more than there is get as much of it, also of a single slot', async () => {
+  for (const limit of [1, 2, 3]) {
+    const node = new Node(limit);
+    const workers = [node.start(), node.start(), node.start()];
+    const ended = [0, 0, 0];
+    let stop = false;
+    const loads = workers.flatMap((worker, at) =>
+      Array.from({ length: 6 }, async () => {
+        while (!stop) {
+          await worker.run(5);
+          ended[at]!++;
+        }
+      }),
+    );
+    try {
+      await until(() => ended[0]! + ended[1]! + ended[2]! >= 300, 'many to have run');
+    } finally {
+      stop = true;
+    }
+    assert.ok(Math.min(...ended) >= 60, `${ended} of ${limit} slots`);
+    await Promise.all(loads);
+    node.close();
+  }
 });
 
 test('one slot is passed to and fro between two workers that both want it', async () => {

@@ -98,11 +98,11 @@ test('who waits in other processes is reckoned with, as far as these have their 
   const slots = new TierSlots(twoSlots);
   // Two slots of 10 s. Who is the first here has one of each of the three others before him, where so many wait.
   const told = (waiting: number) => {
-    slots.contend(waiting, 3, 10_000);
+    slots.contend(waiting, 0, 3, 10_000);
     return slots.acquire(deadline(1), 'http');
   };
   assert.deepEqual([0, 1, 2, 3, 4, 100].map(told), [5, 10, 15, 20, 20, 20].map(retryAfter));
-  slots.contend(100, 3, 10_000);
+  slots.contend(100, 0, 3, 10_000);
   const patient = deadline(21_000);
   const waits = slots.acquire(patient, 'http');
   assert.deepEqual(

@@ -1,0 +1,220 @@
+import type { ToWorker, Turn } from '../../contracts/cluster.js';
+import { onceATurn } from './once-a-turn.js';
+
+export type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
+
+interface Share {
+  held: number;
+  wanted: number;
+  /** How many of those are for events. */
+  events: number;
+  /** Number of the last slot that it was granted: who waits for longest comes before others with as many slots. */
+  granted: number;
+  /** Busy slots that it was asked to give back and has not yet. */
+  recalled: number;
+  /** How many wait elsewhere, and how many of them are events, as it was told. */
+  told: number;
+  toldEvents: number;
+  /** How long a slot is held, in ms, as it said or was told. */
+  heldMs: number | undefined;
+}
+
+/** The slots of one tier: how many each worker holds, who wants some, and who has them next. */
+export class TierLedger {
+  readonly #shares = new Map<number, Share>();
+  /** What comes in one turn of the event loop is told together. */
+  readonly #announceLater = onceATurn(() => this.#announce());
+  /** Mean time that a slot was held lately, in ms, as the last worker said that had news of it. */
+  #heldMs: number | undefined;
+  #limit = 0;
+  #grants = 0;
+
+  constructor(
+    readonly tier: string,
+    readonly send: (worker: number, message: Grant) => void,
+  ) {}
+
+  get heldByAll(): number {
+    let held = 0;
+    for (const share of this.#shares.values()) held += share.held;
+    return held;
+  }
+
+  want(worker: number, slots: number, heldMs: number | undefined, events: number): void {
+    const share = this.#shareOf(worker);
+    this.#learn(share, heldMs);
+    share.wanted = slots;
+    share.events = events;
+    if (slots === 0) share.told = share.toldEvents = 0;
+    this.#distribute();
+  }
+
+  give(worker: number, slots: number, heldMs: number | undefined, turn: Turn | undefined): void {
+    const share = this.#shareOf(worker);
+    this.#learn(share, heldMs);
+    const given = Math.min(slots, share.held);
+    share.held -= given;
+    share.recalled = Math.max(0, share.recalled - given);
+    this.#distribute(turn);
+  }
+
+  gone(worker: number): void {
+    this.#shares.delete(worker);
+    this.#distribute();
+  }
+
+  resize(limit: number): void {
+    this.#limit = limit;
+    const asked = new Map<number, number>();
+    for (let over = this.#heldAndKept() - limit; over > 0; over--) {
+      const richest = this.#richest();
+      if (richest === undefined) break;
+      const [worker, share] = richest;
+      share.recalled++;
+      asked.set(worker, (asked.get(worker) ?? 0) + 1);
+    }
+    for (const [worker, slots] of asked)
+      this.send(worker, { kind: 'recall', tier: this.tier, slots, busy: slots });
+    this.#distribute();
+  }
+
+  #heldAndKept(): number {
+    let kept = 0;
+    for (const share of this.#shares.values()) kept += share.held - share.recalled;
+    return kept;
+  }
+
+  #richest(): readonly [number, Share] | undefined {
+    let richest: readonly [number, Share] | undefined;
+    for (const entry of this.#shares) {
+      const kept = entry[1].held - entry[1].recalled;
+      if (kept > 0 && (richest === undefined || kept > richest[1].held - richest[1].recalled))
+        richest = entry;
+    }
+    return richest;
+  }
+
+  #learn(share: Share, heldMs: number | undefined): void {
+    if (heldMs === undefined) return;
+    this.#heldMs = heldMs;
+    share.heldMs = heldMs;
+  }
+
+  #shareOf(worker: number): Share {
+    let share = this.#shares.get(worker);
+    if (share === undefined) {
+      share = {
+        held: 0,
+        wanted: 0,
+        events: 0,
+        granted: 0,
+        recalled: 0,
+        told: 0,
+        toldEvents: 0,
+        heldMs: undefined,
+      };
+      this.#shares.set(worker, share);
+    }
+    return share;
+  }
+
+  /**
+   * One at a time to the one that has least of those who want one for HTTP callers, and then of all.
+   * @param first whose turn the first one is.
+   */
+  #distribute(first: Turn = 'http'): void {
+    const granted = new Map<number, number>();
+    let turn = first;
+    for (let free = this.#limit - this.heldByAll; free > 0; free--) {
+      const next = this.#poorest(turn);
+      if (next === undefined) break;
+      const [worker, share] = next;
+      turn = 'http';
+      share.granted = ++this.#grants;
+      share.held++;
+      share.wanted--;
+      share.events = Math.min(share.events, share.wanted);
+      granted.set(worker, (granted.get(worker) ?? 0) + 1);
+    }
+    const heldMs = this.#heldMs;
+    for (const [worker, slots] of granted) {
+      this.#shareOf(worker).heldMs = heldMs;
+      this.send(worker, { kind: 'grant', tier: this.tier, slots, heldMs });
+    }
+    this.#recall();
+    this.#announceLater();
+  }
+
+  /**
+   * Tells each worker in which tasks wait how many wait elsewhere, and how long a slot is held: those go before some
+   * of its own.
+   */
+  #announce(): void {
+    const waiting = [...this.#shares].filter(([, { wanted }]) => wanted > 0);
+    const all = waiting.reduce((sum, [, { wanted }]) => sum + wanted, 0);
+    const allEvents = waiting.reduce((sum, [, share]) => sum + share.events, 0);
+    for (const [worker, share] of waiting) {
+      const elsewhere = all - share.wanted;
+      const events = allEvents - share.events;
+      if (elsewhere === share.told && events === share.toldEvents && !this.#isNewTo(share)) continue;
+      const workers = waiting.length - 1;
+      const heldMs = this.#heldMs;
+      share.told = elsewhere;
+      share.toldEvents = events;
+      share.heldMs = heldMs;
+      this.send(worker, { kind: 'contended', tier: this.tier, waiting: elsewhere, events, workers, heldMs });
+    }
+  }
+
+  /** Whether a slot is held for another time than the worker knows. */
+  #isNewTo({ heldMs }: Share): boolean {
+    if (this.#heldMs === undefined) return false;
+    return heldMs === undefined || Math.abs(this.#heldMs - heldMs) > NEWS * heldMs;
+  }
+
+  /** Of those who want a slot for whose turn it is; of all who want one, when there is none of them. */
+  #poorest(turn: Turn): readonly [number, Share] | undefined {
+    let poorest: readonly [number, Share] | undefined;
+    let any: readonly [number, Share] | undefined;
+    for (const entry of this.#shares) {
+      const [, share] = entry;
+      if (share.wanted === 0) continue;
+      if (any === undefined || isPoorer(share, any[1])) any = entry;
+      if (turn === 'http' ? !hasHttp(share) : share.events === 0) continue;
+      if (poorest === undefined || isPoorer(share, poorest[1])) poorest = entry;
+    }
+    return poorest ?? any;
+  }
+
+  /**
+   * Asks the others for what is missing: for all that is idle, and for busy slots of those that hold at least two
+   * more, or hold any while a worker that wants has none. HTTP callers give events their share by themselves, and
+   * nothing beyond it.
+   */
+  #recall(): void {
+    const poorest = this.#poorest('http');
+    if (poorest === undefined) return;
+    const [worker, wanting] = poorest;
+    const { held, wanted } = wanting;
+    for (const [other, share] of this.#shares) {
+      if (other === worker || share.held === 0) continue;
+      const kept = share.held - share.recalled;
+      const owes = kept - held >= 2 || (held === 0 && kept >= 1);
+      const yields = hasHttp(wanting) || !hasHttp(share);
+      const busy = owes && yields && share.recalled === 0 ? 1 : 0;
+      share.recalled += busy;
+      this.send(other, { kind: 'recall', tier: this.tier, slots: wanted, busy });
+    }
+  }
+}
+
+function isPoorer(one: Share, other: Share): boolean {
+  return one.held < other.held || (one.held === other.held && one.granted < other.granted);
+}
+
+function hasHttp({ wanted, events }: Share): boolean {
+  return wanted > events;
+}
+
+/** A mean that has changed by this share is told without another cause. */
+const NEWS = 0.25;

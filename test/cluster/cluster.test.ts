@@ -149,40 +149,39 @@ test('SIGHUP replaces the workers one by one, and no request fails', async () =>
   await Promise.all(clients);
   assert.deepEqual(failures, []);
   assert.ok(answered > 0);
-  assert.deepEqual(
-    under.workers().filter((pid) => before.includes(pid)),
-    [],
-  );
-  assert.equal(under.workers().length, 2);
+  allReplaced(before);
 });
 
-test('a reload replaces a worker that is just starting, too, and leaves none beside', async () => {
+/** Kills a worker; returns the other one and the one that takes its place, which has just begun to start. */
+async function withOneStarting(): Promise<number[]> {
   const [victim] = under.workers();
   process.kill(victim!, 'SIGKILL');
   await until(
     () => under.workers().length === 2 && !under.workers().includes(victim!),
     'its successor begins',
   );
-  const before = under.workers();
+  return under.workers();
+}
+
+function allReplaced(before: readonly number[]): void {
+  assert.deepEqual(
+    under.workers().filter((pid) => before.includes(pid)),
+    [],
+  );
+  assert.equal(under.workers().length, 2);
+}
+
+test('a reload replaces a worker that is just starting, too, and leaves none beside', async () => {
+  const before = await withOneStarting();
   const reloads = () => under.log().split('"event":"reloaded"').length;
   const earlier = reloads();
   under.primary.kill('SIGHUP');
   await until(() => reloads() > earlier, 'the reload');
-  assert.deepEqual(
-    under.workers().filter((pid) => before.includes(pid)),
-    [],
-  );
-  assert.equal(under.workers().length, 2);
+  allReplaced(before);
 });
 
 test('several SIGHUPs at once, also while a worker starts, leave one worker on each seat, all of the last one', async () => {
-  const [victim] = under.workers();
-  process.kill(victim!, 'SIGKILL');
-  await until(
-    () => under.workers().length === 2 && !under.workers().includes(victim!),
-    'its successor begins',
-  );
-  const before = under.workers();
+  const before = await withOneStarting();
   const told = (event: string) => under.log().split(`"event":"${event}"`).length;
   const [reloads, rounds] = [told('reloaded'), told('reloading')];
   const hangUp = () => under.primary.kill('SIGHUP');
@@ -192,11 +191,7 @@ test('several SIGHUPs at once, also while a worker starts, leave one worker on e
   }
   await until(() => told('reloaded') > reloads && told('reloaded') === told('reloading'), 'the reloads');
   assert.equal(told('reloading') - rounds, 2, 'what came while one was under way is one more');
-  assert.deepEqual(
-    under.workers().filter((pid) => before.includes(pid)),
-    [],
-  );
-  assert.equal(under.workers().length, 2);
+  allReplaced(before);
 });
 
 test('SIGTERM to all processes at once lets what runs end, and the exit code is 0', async () => {

@@ -94,22 +94,35 @@ export class Tasks {
     return this.#parts.leases.isHeld(task.task_id, requestHash);
   }
 
-  /** Cancels a task for good. False, and without effect, when it does not run here. */
-  cancel(taskId: string): boolean {
-    return this.isRunning(taskId) && this.#running.get(taskId)!.cancel('');
+  /**
+   * Cancels a task for good. False, and without effect, when it does not run here.
+   * @throws StoreUnavailable see `cancelWherever`.
+   */
+  async cancel(taskId: string): Promise<boolean> {
+    const running = this.#running.get(taskId);
+    return running?.isOpen === true && (await this.#stopHere(running, ''));
   }
 
   /**
    * Cancels a task for good, wherever it waits or runs: here, in another process of the store, or not yet anywhere.
    * Without effect on a task that has ended for good.
-   * @throws StoreUnavailable when the cancellation cannot be noted; nothing was cancelled.
+   * @throws StoreUnavailable when the cancellation cannot be noted: what runs here has ended, and whoever has a message
+   * of the task may execute it again.
    */
   async cancelWherever(taskId: string, reason: string): Promise<void> {
-    if (this.#running.get(taskId)?.cancel(reason)) return;
+    const running = this.#running.get(taskId);
+    if (running !== undefined && (await this.#stopHere(running, reason))) return;
     await this.#parts.store.noteCancelled(taskId, reason);
     await this.#parts.leases.requestCancel(taskId);
     // It may have come after the first look and before the note.
     this.#running.get(taskId)?.cancel(reason);
+  }
+
+  /** True when that is why it ends. The broker still holds the message of one from there, and this process may die now. */
+  async #stopHere(running: RunningTask, reason: string): Promise<boolean> {
+    if (!running.cancel(reason)) return false;
+    if (running.patient) await this.#parts.store.noteCancelled(running.resolved.task.task_id, reason);
+    return true;
   }
 
   /** See Rejections. @throws StoreUnavailable */

@@ -5,7 +5,7 @@ import type { TraceContext } from '../../contracts/trace-context.js';
 import type { ResolvedTask } from '../resolution.js';
 import type { ArtifactStore } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
-import { PublishGivenUp } from './outgoing.js';
+import { PublishGivenUp, PublishRefused } from './outgoing.js';
 import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
 
@@ -79,6 +79,9 @@ export async function acceptTask(
   const limit = config.rabbitmq.max_message_bytes;
   if (message.content.length > limit)
     return { tooLarge: `a task to be queued must have at most ${limit} bytes, its envelope included` };
+  const { bytesUnderWay } = publisher;
+  if (bytesUnderWay > 0 && bytesUnderWay + message.content.length > MAX_BYTES_UNDER_WAY)
+    return { unavailable: `${bytesUnderWay} bytes wait for the broker already` };
   await store.noteQueued(task_id, requestHash);
   try {
     const published = await publisher.publish(message, config.rabbitmq.confirm_timeout_ms);
@@ -88,9 +91,16 @@ export async function acceptTask(
   } catch (error) {
     if (!queuedBefore) await store.dropQueued(task_id, requestHash);
     if (error instanceof PublishGivenUp) return { unavailable: error.message };
-    throw error;
+    if (!(error instanceof PublishRefused)) throw error;
+    const detail = `the broker does not take the task: ${error.message}`;
+    return error.replyCode === PRECONDITION_FAILED ? { tooLarge: detail } : { unavailable: detail };
   }
 }
+
+/** What callers may have waiting for a broker that is away or takes nothing, together with all else that does. */
+const MAX_BYTES_UNDER_WAY = 64 * 1024 * 1024;
+/** Reply code of AMQP 0-9-1: here, larger than `max_message_size` of the broker. */
+const PRECONDITION_FAILED = 406;
 
 /** A byte order mark may begin a JSON text that is parsed (RFC 8259, 8.1), and would make the envelope around it none. */
 function withoutMark(data: Uint8Array): Uint8Array {

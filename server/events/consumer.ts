@@ -211,8 +211,10 @@ export async function openConsumer({ parts, topology, name, processes }: Consume
       if (current !== undefined) await within(FENCE_MS, fence.none());
       phase = 'draining';
       const ending = [...open].filter(([, { intake }]) => intake.untilClosed !== true);
-      await Promise.all(
-        ending.map(([channel, { consumerTag }]) => channel.cancel(consumerTag).catch(() => {})),
+      // A broker that does not answer must not hold up the stop.
+      await within(
+        CLOSE_MS,
+        Promise.all(ending.map(([channel, { consumerTag }]) => channel.cancel(consumerTag).catch(() => {}))),
       );
       // Only now: before, the broker would have delivered them here again.
       for (const { channel, intake, message } of untaken.splice(0))

@@ -12,6 +12,7 @@ import type { Delivery, DeliveryParts, DeliveryVerdict } from './delivery-parts.
 import { expiryOf } from './expiry.js';
 import { deadLetter, giveBack, quarantine, renew, retryLater } from './forwarding.js';
 import { countIn, ownHeaders, plainHeaders } from './message.js';
+import { PublishRefused } from './outgoing.js';
 import { CONVICTED, isConvicted, isSuspicious, isWornOut } from './suspicion.js';
 
 /**
@@ -98,7 +99,8 @@ async function conclude(
   { attempt, expiresAt }: { readonly attempt: number; readonly expiresAt: number | undefined },
 ): Promise<DeliveryVerdict> {
   if (final) {
-    await parts.outbox.confirmed(task.task_id);
+    const refusal = await unannounced(parts, task.task_id);
+    if (refusal !== undefined) return deadLetter(parts, delivery, task.task_id, 'internal_error', refusal);
     if (outcome.status === 'completed' || failures[outcome.code].delivery === 'ack') return 'ack';
     return deadLetter(parts, delivery, task.task_id, outcome.code, outcome.detail);
   }
@@ -120,6 +122,7 @@ async function conclude(
         await parts.store.dropQueued(task.task_id, requestHash);
         return deadLetter(parts, delivery, task.task_id, outcome.code, outcome.detail);
       }
+      await noteWaiting(parts, task.task_id, requestHash);
       return retryLater(parts, delivery, attempt, { step: attempt });
     default:
       await noteWaiting(parts, task.task_id, requestHash);
@@ -128,6 +131,17 @@ async function conclude(
         askedSeconds: outcome.retry_after_seconds,
         expiresAt,
       });
+  }
+}
+
+/** Waits until the broker has the terminal event; says why when it does not take it: the sender gets a dead letter instead. */
+async function unannounced({ outbox }: DeliveryParts, taskId: string): Promise<string | undefined> {
+  try {
+    await outbox.confirmed(taskId);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof PublishRefused)) throw error;
+    return `the broker does not take the event of its end: ${error.message}`;
   }
 }
 
@@ -150,11 +164,11 @@ async function reject(
   code: Extract<FailureCode, 'invalid_request' | 'unknown_domain' | 'unknown_tier'>,
   detail: string,
 ): Promise<DeliveryVerdict> {
-  const { tasks, outbox } = parts;
+  const { tasks } = parts;
   if (claims.taskId !== undefined) {
     const { content } = delivery.message;
     const rejection = { taskId: claims.taskId, domain: claims.domain ?? '', content, code, detail, origin };
-    if (await tasks.reject(rejection)) await outbox.confirmed(claims.taskId);
+    if (await tasks.reject(rejection)) await unannounced(parts, claims.taskId);
   }
   return deadLetter(parts, delivery, claims.taskId, code, detail);
 }

@@ -2,7 +2,7 @@ import { type ChannelModel, type ConfirmChannel, IllegalOperationError } from 'a
 import type { Log } from '../log.js';
 import { gatherWrites } from './connection.js';
 import { Moment } from './moment.js';
-import { type Outgoing, type Published, PublishGivenUp } from './outgoing.js';
+import { type Outgoing, type Published, PublishGivenUp, PublishRefused } from './outgoing.js';
 
 /** The messages under way: each is either waiting to be sent, or sent and not confirmed. */
 export class Line {
@@ -10,6 +10,8 @@ export class Line {
   onOpen: (() => void) | undefined;
   readonly #waiting: Entry[] = [];
   readonly #sent = new Set<Entry>();
+  /** Those among which one made the broker close the channel: until it is found, each is sent alone. */
+  readonly #suspects = new Set<Entry>();
   readonly #confirmTimeoutMs: number;
   readonly #log: Log;
   readonly #declare: (model: ChannelModel) => Promise<void>;
@@ -25,6 +27,7 @@ export class Line {
   #blocked = false;
   #full = false;
   #closed = false;
+  #bytes = 0;
 
   constructor(confirmTimeoutMs: number, log: Log, declare: (model: ChannelModel) => Promise<void>) {
     this.#confirmTimeoutMs = confirmTimeoutMs;
@@ -40,7 +43,15 @@ export class Line {
     return this.#channel !== undefined && !this.#blocked;
   }
 
-  /** @throws PublishGivenUp after `limitMs`, or when the line is closed. */
+  /** Of all messages under way, without their headers. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * @throws PublishGivenUp after `limitMs`, or when the line is closed.
+   * @throws PublishRefused
+   */
   publish(message: Outgoing, limitMs: number | undefined): Promise<Published> {
     if (this.#closed) return Promise.reject(new PublishGivenUp('the publisher is closed'));
     return new Promise((resolve, reject) => {
@@ -58,6 +69,7 @@ export class Line {
           this.#giveUp(entry, new PublishGivenUp(`the broker did not confirm within ${limitMs} ms`));
         entry.timer = setTimeout(giveUp, limitMs);
       }
+      this.#bytes += message.content.length;
       this.#waiting.push(entry);
       void this.#moment.over();
     });
@@ -69,12 +81,18 @@ export class Line {
     // The channel may have been closed because an exchange is gone.
     await this.#declare(model);
     const channel = await model.createConfirmChannel();
-    channel.on('error', (error) => this.#log.warn({ event: 'publish_channel_error', error: error.message }));
+    let refusal: PublishRefused | undefined;
+    channel.on('error', (error: Error & { code?: unknown }) => {
+      this.#log.warn({ event: 'publish_channel_error', error: error.message });
+      if (error.code === 403 || error.code === 406) refusal = new PublishRefused(error.message, error.code);
+    });
     channel.on('handler-error', (error) =>
       this.#log.error({ event: 'publish_handler_error', error: error.stack }),
     );
-    channel.on('close', () => {
+    // Before amqplib tells each that waits for its confirm that the channel is closed, which is no basic.nack.
+    channel.prependListener('close', () => {
       if (this.#channel !== channel) return;
+      if (refusal !== undefined) this.#findRefused(refusal);
       this.#leaveChannel();
       this.#reopen(model);
     });
@@ -138,6 +156,13 @@ export class Line {
       this.#giveUp(entry, new PublishGivenUp('the publisher is closed'));
   }
 
+  /** The broker does not say which message it was. One that was alone on the channel it must have been. */
+  #findRefused(refusal: PublishRefused): void {
+    const [first] = this.#sent;
+    if (first !== undefined && this.#sent.size === 1) this.#settle(first, () => first.reject(refusal));
+    else for (const entry of this.#sent) this.#suspects.add(entry);
+  }
+
   /** What was sent there has an unknown outcome, so it is sent again, before what waits. */
   #leaveChannel(): void {
     this.#channel = undefined;
@@ -174,13 +199,16 @@ export class Line {
   }
 
   #mayWrite(): boolean {
-    return this.#waiting.length > 0 && !this.#full && !this.#blocked;
+    const isAlone = this.#suspects.size === 0 || this.#sent.size === 0;
+    return this.#waiting.length > 0 && !this.#full && !this.#blocked && isAlone;
   }
 
   #answered(channel: ConfirmChannel, entry: Entry, error: Error | null): void {
     if (channel !== this.#channel || !this.#sent.delete(entry)) return;
     if (error === null) {
+      const wasAlone = this.#suspects.size > 0;
       this.#settle(entry, () => entry.resolve(entry.returned ? 'unroutable' : 'confirmed'));
+      if (wasAlone) this.#send();
       return;
     }
     // A basic.nack: the broker could not take it (a queue that is full, or has lost its majority).
@@ -204,8 +232,11 @@ export class Line {
   #settle(entry: Entry, how: () => void): void {
     clearTimeout(entry.timer);
     this.#sent.delete(entry);
-    if (!entry.settled) how();
+    this.#suspects.delete(entry);
+    if (entry.settled) return;
     entry.settled = true;
+    this.#bytes -= entry.message.content.length;
+    how();
   }
 
   /** A confirm that does not come: the channel is given up, and what was sent on it goes out again. */

@@ -59,7 +59,9 @@ function sendersHeaders(headers: Record<string, unknown> = {}): Record<string, u
   return Object.fromEntries(kept.filter(([name]) => own.has(name)));
 }
 
-const brokersHeaders = /^x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count|opt-.*)$/;
+/** With `CC` and `BCC` the broker would bring copies of what moves on to others, again each time. */
+const brokersHeaders =
+  /^(?:x-(?:death|first-death-.*|last-death-.*|delivery-count|acquired-count|opt-.*)|CC|BCC)$/;
 
 /** amqplib (2.3) reads some values of other clients that it does not write: the message would be stuck here. */
 function isWritable(value: unknown): boolean {

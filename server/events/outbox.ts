@@ -2,6 +2,7 @@ import type { Log } from '../log.js';
 import type { ArtifactStore, MarkedRecord, TaskRecord } from '../store/store.js';
 import { storedOutput } from '../store/stored-output.js';
 import { outcomeEvent } from './outcome-event.js';
+import { PublishRefused } from './outgoing.js';
 import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
 
@@ -12,7 +13,10 @@ import type { Names } from './topology.js';
 export interface Outbox {
   /** Takes an outcome that is durable and marked. Never waits, never throws. */
   offer(record: TaskRecord, output: Uint8Array | undefined): void;
-  /** Resolves when the broker has the terminal event of a task that has ended for good. */
+  /**
+   * Resolves when the broker has the terminal event of a task that has ended for good.
+   * @throws PublishRefused when the broker does not take the event; it stays in the store, and is tried again later.
+   */
   confirmed(taskId: string): Promise<void>;
   /** Events under way now. */
   readonly underWay: number;
@@ -42,6 +46,8 @@ const MAX_UNDER_WAY = 512;
 const MAX_BYTES_UNDER_WAY = 16 * 1024 * 1024;
 const PAGE = 256;
 const SWEEP_MS = 2000;
+/** An operator may have raised the broker's limit, or given a permission. */
+const REFUSED_AGAIN_MS = 600_000;
 // A mark costs a transaction, and nobody waits for it. A process that dies before publishes again, under the same id.
 const MARK_AFTER_MS = 50;
 const MARKS_AT_ONCE = 128;
@@ -55,7 +61,10 @@ class StoreOutbox implements Outbox {
   readonly #held = new Map<string, 'under way' | 'confirmed'>();
   /** Task ids whose event could not be published, for the next sweep to try again. */
   readonly #failed = new Set<string>();
-  readonly #waiters = new Map<string, (() => void)[]>();
+  /** Why the broker did not take the event of a task, by its id. */
+  readonly #refused = new Map<string, PublishRefused>();
+  #refusedSince = Date.now();
+  readonly #waiters = new Map<string, ((refused?: PublishRefused) => void)[]>();
   readonly #toMark: MarkedRecord[] = [];
   readonly #timer: NodeJS.Timeout;
   #bytes = 0;
@@ -83,10 +92,11 @@ class StoreOutbox implements Outbox {
   }
 
   confirmed(taskId: string): Promise<void> {
-    const announced = new Promise<void>((resolve) => {
+    const announced = new Promise<void>((resolve, reject) => {
+      const settle = (refused?: PublishRefused) => (refused === undefined ? resolve() : reject(refused));
       const others = this.#waiters.get(taskId);
-      if (others === undefined) this.#waiters.set(taskId, [resolve]);
-      else others.push(resolve);
+      if (others === undefined) this.#waiters.set(taskId, [settle]);
+      else others.push(settle);
     });
     // Not held: it is done, or the sweep finds it, or another process of the store has it under way.
     if (this.#held.get(taskId) !== 'under way') void this.#watch(taskId);
@@ -106,8 +116,10 @@ class StoreOutbox implements Outbox {
     const swept = () => Promise.race([this.#sweeping, over]);
     // The one under way may leave young outcomes to others.
     await swept();
+    // What others record from now on is theirs; of the last moments before, some of theirs is published twice.
+    const began = Date.now() + 1;
     while (this.#parts.publisher.open && !isOver) {
-      this.#sweep(0);
+      this.#sweep(began);
       await swept();
       void this.#markAll();
       if (this.#held.size === 0) break;
@@ -145,7 +157,10 @@ class StoreOutbox implements Outbox {
       this.#mark(record);
     } catch (error) {
       this.#held.delete(taskId);
-      this.#failed.add(taskId);
+      if (error instanceof PublishRefused) {
+        this.#refused.set(taskId, error);
+        this.#announce(taskId, error);
+      } else this.#failed.add(taskId);
       if (!this.#closed)
         log.error({ event: 'publish_failed', task_id: taskId, error: (error as Error).message });
     } finally {
@@ -154,8 +169,8 @@ class StoreOutbox implements Outbox {
     }
   }
 
-  #announce(taskId: string): void {
-    for (const resolve of this.#waiters.get(taskId) ?? []) resolve();
+  #announce(taskId: string, refused?: PublishRefused): void {
+    for (const settle of this.#waiters.get(taskId) ?? []) settle(refused);
     this.#waiters.delete(taskId);
   }
 
@@ -195,9 +210,10 @@ class StoreOutbox implements Outbox {
     this.#markSoon();
   }
 
-  #sweep(graceMs = this.#parts.graceMs): void {
+  /** @param before when outcomes must have ended, in ms since the epoch, that others may be about to publish. */
+  #sweep(before = Date.now() - this.#parts.graceMs): void {
     if (this.#closed || this.#sweeping !== undefined || !this.#parts.publisher.open) return;
-    this.#sweeping = this.#publishStored(graceMs)
+    this.#sweeping = this.#publishStored(before)
       .catch((error: Error) => this.#parts.log.warn({ event: 'outbox_unreadable', error: error.message }))
       .finally(() => {
         this.#sweeping = undefined;
@@ -205,33 +221,43 @@ class StoreOutbox implements Outbox {
   }
 
   /** Oldest first, until nothing is left that nobody holds. */
-  async #publishStored(graceMs: number): Promise<void> {
+  async #publishStored(before: number): Promise<void> {
     const { store, publisher } = this.#parts;
     this.#failed.clear();
+    if (Date.now() - this.#refusedSince >= REFUSED_AGAIN_MS) {
+      this.#refused.clear();
+      this.#refusedSince = Date.now();
+    }
     while (!this.#closed && publisher.open) {
-      const free = await this.#free(graceMs);
+      const free = await this.#free(before);
       if (free.length === 0) return;
       for (const record of free) {
         while (!this.#hasRoom() && !this.#closed) await this.#room();
         if (this.#closed || !publisher.open) return;
         if (this.#held.has(record.taskId)) continue;
         const output = await storedOutput(store, record);
+        // Another process has published it since, and it was too old to be kept.
+        if (output === undefined && record.outcome.status === 'completed') {
+          this.#failed.add(record.taskId);
+          continue;
+        }
         if (!this.#held.has(record.taskId)) void this.#publish(record, output);
       }
     }
   }
 
-  async #free(graceMs: number): Promise<readonly TaskRecord[]> {
-    const { store } = this.#parts;
-    const limit = PAGE + this.#held.size + this.#failed.size;
-    const isFree = ({ taskId }: TaskRecord) => !this.#held.has(taskId) && !this.#failed.has(taskId);
+  async #free(before: number): Promise<readonly TaskRecord[]> {
+    const { store, graceMs } = this.#parts;
+    const limit = PAGE + this.#held.size + this.#failed.size + this.#refused.size;
+    const isFree = ({ taskId }: TaskRecord) =>
+      !this.#held.has(taskId) && !this.#failed.has(taskId) && !this.#refused.has(taskId);
     if (graceMs === 0) return (await store.unpublished(limit)).filter(isFree);
-    const now = Date.now();
-    const left = (await store.unpublished(limit, now - graceMs)).filter(isFree);
+    const left = (await store.unpublished(limit, before)).filter(isFree);
     if (left.length > 0) return left;
     // The clock was set back: what is of the future would wait until then.
+    const future = Date.now() + MOST_SKEW_MS;
     const all = await store.unpublished(limit);
-    return all.filter((record) => record.finishedAt > now + MOST_SKEW_MS && isFree(record));
+    return all.filter((record) => record.finishedAt > future && isFree(record));
   }
 
   #room(): Promise<void> {
@@ -251,6 +277,8 @@ class StoreOutbox implements Outbox {
     while (!this.#closed && this.#waiters.has(taskId)) {
       const held = this.#held.get(taskId);
       if (held === 'under way') return;
+      const refused = this.#refused.get(taskId);
+      if (refused !== undefined) return this.#announce(taskId, refused);
       if (held === 'confirmed' || (await this.#isPublished(taskId))) return this.#announce(taskId);
       await new Promise((resolve) => setTimeout(resolve, WATCH_MS).unref());
     }

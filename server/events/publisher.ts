@@ -11,15 +11,19 @@ export interface Publisher {
    * Resolves when the broker has confirmed the message. Until then the message is sent again, under the same id, on
    * every new connection and after each time-out. The caller bounds how many he has under way.
    * @throws PublishGivenUp after `limitMs`, or when the publisher is closed; the broker may have the message.
+   * @throws PublishRefused
    */
   publish(message: Outgoing, limitMs?: number): Promise<Published>;
   /**
    * Publishes what must come to a queue of the service's own: one that was deleted is declared again.
    * @throws PublishGivenUp when the publisher is closed; the broker may have the message.
+   * @throws PublishRefused
    */
   keep(message: Outgoing): Promise<void>;
   /** Whether messages go out now. */
   readonly open: boolean;
+  /** Of all messages that are not confirmed yet, without their headers. */
+  readonly bytesUnderWay: number;
   /** Called when messages go out again. */
   onOpen: (() => void) | undefined;
   state(): BrokerState;
@@ -54,6 +58,9 @@ export async function openPublisher({ rabbitmq, topology, name, log }: Publisher
     },
     get open() {
       return line.open;
+    },
+    get bytesUnderWay() {
+      return line.bytes;
     },
     get onOpen() {
       return line.onOpen;

@@ -36,7 +36,7 @@ export async function taskStatus({ tasks, store, leases }: HttpParts, id: string
 export async function cancelTask({ tasks, store, leases }: HttpParts, id: string): Promise<Reply> {
   if (!isId(id)) return notFound('task', id);
   const cancelling = json({ task_id: id, status: 'cancelling' }, 202);
-  if (tasks.cancel(id)) return cancelling;
+  if (await tasks.cancel(id)) return cancelling;
   const record = await store.find(id);
   if (record?.final !== true) {
     const isSomewhere = async () =>

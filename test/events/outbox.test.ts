@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { openOutbox } from '../../server/events/outbox.js';
-import type { Outgoing } from '../../server/events/outgoing.js';
+import { type Outgoing, PublishRefused } from '../../server/events/outgoing.js';
 import type { Publisher } from '../../server/events/publisher.js';
 import { namesOf } from '../../server/events/topology.js';
 import type { Log } from '../../server/log.js';
@@ -69,6 +69,7 @@ function aPublisher() {
   let confirmed = 0;
   const publisher: Publisher = {
     open: true,
+    bytesUnderWay: 0,
     onOpen: undefined,
     state: () => ({ ok: true, since: 0, detail: '' }),
     close: async () => {},
@@ -215,6 +216,87 @@ test('a drain leaves nothing to others, also when a sweep that does so is under 
   clearInterval(confirming);
   assert.deepEqual([sent.length, waiting], [1, []]);
   outbox.close();
+});
+
+test('a drain is no race with others of the same store, who go on recording outcomes and publish them themselves', async () => {
+  let count = 0;
+  const ofOthers = () => ({ ...aRecord(`other-${count++}`), finishedAt: Date.now() + 1 });
+  const waiting = [{ ...aRecord('own'), finishedAt: Date.now() - 10 }];
+  const recording = setInterval(() => waiting.push(ofOthers()), 1);
+  const store = {
+    unpublished: async (limit: number, before = Number.POSITIVE_INFINITY) =>
+      waiting.filter(({ finishedAt }) => finishedAt < before).slice(0, limit),
+    markPublished: async (marked: readonly MarkedRecord[]) => {
+      for (const { taskId } of marked)
+        waiting.splice(
+          waiting.findIndex((each) => each.taskId === taskId),
+          1,
+        );
+    },
+  };
+  const { publisher, sent, confirmAll } = aPublisher();
+  const outbox = onSharedStore(store, publisher);
+  const confirming = setInterval(confirmAll, 1);
+  await outbox.drain(600_000);
+  clearInterval(confirming);
+  clearInterval(recording);
+  assert.deepEqual(
+    sent.map(({ content }) => JSON.parse(content.toString()).data.task_id),
+    ['own'],
+  );
+  outbox.close();
+});
+
+test('of an outcome whose output is gone, because another process has published it since, nothing is published', async () => {
+  const records = [aCompleted('t-1'), aRecord('t-2')];
+  const { store, waiting, release } = aStore(records);
+  const pruned = { ...store, artifact: async () => undefined } as unknown as ArtifactStore;
+  const { publisher, sent, confirmAll } = aPublisher();
+  const outbox = openOutbox({ store: pruned, publisher, names, log, graceMs: 0 });
+  release();
+  publisher.onOpen?.();
+  await until(() => {
+    confirmAll();
+    return waiting.size === 1;
+  }, 'the other one');
+  assert.deepEqual(
+    sent.map(({ content }) => JSON.parse(content.toString()).data.task_id),
+    ['t-2'],
+  );
+  outbox.close();
+});
+
+test('an event that the broker refuses is not tried again by this process for now; who waits for it hears why', async () => {
+  const record = aRecord('t-1');
+  const { store, waiting, release } = aStore([record]);
+  const { publisher, confirmAll } = aPublisher();
+  let tries = 0;
+  const refusing: Publisher = {
+    ...publisher,
+    publish: () => {
+      tries++;
+      return Promise.reject(new PublishRefused('too large', 406));
+    },
+  };
+  const outbox = openOutbox({ store, publisher: refusing, names, log, graceMs: 0 });
+  outbox.offer(record, undefined);
+  await assert.rejects(outbox.confirmed('t-1'), PublishRefused);
+  await assert.rejects(outbox.confirmed('t-1'), PublishRefused);
+  for (let sweep = 0; sweep < 3; sweep++) {
+    refusing.onOpen?.();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.deepEqual([tries, waiting.size], [1, 1]);
+  outbox.close();
+  // The next process tries it: the limit may have been raised.
+  release();
+  const next = openOutbox({ store, publisher, names, log, graceMs: 0 });
+  publisher.onOpen?.();
+  await until(() => {
+    confirmAll();
+    return waiting.size === 0;
+  }, 'published');
+  next.close();
 });
 
 test('whoever asks between the confirm and the clearing of the mark is told at once', async () => {

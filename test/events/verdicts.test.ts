@@ -163,7 +163,7 @@ test('what failed for now waits longer after each attempt, and for a slot withou
     ['tier_saturated', 0, 0, 10, ['note']],
     ['tier_saturated', 2, 2, 30, ['note']],
     ['tier_saturated', 9, 9, 4000, ['note']],
-    ['internal_error', 3, 4, 4000, []],
+    ['internal_error', 3, 4, 4000, ['note']],
   ] as const) {
     const { verdict, published, done } = await delivered({ code, headers: { 'x-attempts': before } });
     assert.deepEqual([verdict, done], ['ack', ['execute', ...more]], code);

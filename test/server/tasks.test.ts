@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
 import { domainNames } from '../../domains/registry.js';
 import type { TaskEvent } from '../../server/caller.js';
+import type { Deadline } from '../../server/deadline.js';
 import type { ExecutionParts } from '../../server/execution-parts.js';
 import type { HttpParts } from '../../server/http/parts.js';
 import { taskStatus } from '../../server/http/resources.js';
@@ -10,7 +11,7 @@ import { LocalLeases } from '../../server/leases.js';
 import type { Log } from '../../server/log.js';
 import type { ResolvedTask } from '../../server/resolution.js';
 import { Conflict } from '../../server/standing.js';
-import type { ArtifactStore, TaskRecord } from '../../server/store/store.js';
+import { type ArtifactStore, StoreUnavailable, type TaskRecord } from '../../server/store/store.js';
 import { Tasks, type TasksParts } from '../../server/tasks.js';
 import { until } from '../service/at-service.js';
 
@@ -256,6 +257,54 @@ test('a cancellation while a failure is recorded that is tried again holds for t
   recorded(true);
   assert.equal((await caller.ended).final, false);
   assert.deepEqual(noted, ['superseded']);
+});
+
+test('a cancellation of a task of the queue that runs here is noted before it is promised: another process may get its message', async () => {
+  for (const cancel of [
+    // As DELETE does.
+    async (tasks: Tasks) => (await tasks.cancel('task-1')) || (await tasks.cancelWherever('task-1', '')),
+    (tasks: Tasks) => tasks.cancelWherever('task-1', ''),
+  ])
+    for (const from of ['events', 'http'] as const) {
+      const done: string[] = [];
+      let isAway = true;
+      const slots = {
+        acquire: (_tier: string, deadline: Deadline) =>
+          new Promise((resolve) => void deadline.onInterruption(() => resolve(undefined))),
+      };
+      const templates = { of: () => ({ name: 'code-general', sha256: '' }) };
+      const tasks = saturated(
+        {
+          noteCancelled: async () => {
+            if (isAway) throw new StoreUnavailable('the disk is full');
+            done.push('noted');
+          },
+          record: async ({ outcome }) => {
+            if (isAway) throw new StoreUnavailable('the disk is full');
+            return done.push(outcome.status === 'failed' ? outcome.code : outcome.status) > 0;
+          },
+        },
+        {
+          parts: { config, slots, templates } as unknown as ExecutionParts,
+          log: { error() {}, info() {}, warn() {} } as unknown as Log,
+        },
+      );
+      const caller = tasks.submit(resolved, { from });
+      assert.ok('ended' in caller);
+      await until(() => tasks.isRunning('task-1'), 'it runs');
+      if (from === 'http') {
+        await cancel(tasks);
+        assert.equal((await caller.ended).final, false, 'nobody else has it, and nothing is recorded');
+        continue;
+      }
+      await assert.rejects(cancel(tasks), StoreUnavailable);
+      isAway = false;
+      const noted = cancel(tasks);
+      const { outcome } = await caller.ended;
+      await noted;
+      assert.equal(outcome.status === 'failed' && outcome.code, 'cancelled');
+      assert.ok(done.includes('noted') && done.includes('cancelled'), String(done));
+    }
 });
 
 test('a cancellation of a task that is being stopped holds for the next attempt', async () => {

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
+import { aTinyTask } from '../events/at-broker.js';
+import { tell } from '../tell.js';
+import { atFaults, closeAll, eventually, tinyTasks } from './at-faults.js';
+
+const test = suite('messages that the broker refuses');
+const MOST_BYTES = 6_000;
+let rabbit: RabbitServer;
+
+test.before(async () => {
+  rabbit = await startRabbit([`max_message_size = ${MOST_BYTES}`]);
+});
+test.after.each(closeAll);
+test.after(() => rabbit.close());
+
+const queues = 'queues: {tiny: {concurrency: 8, timeout: 60}, small: {concurrency: 2, timeout: 60}}';
+
+test('an event that is too large for the broker holds up no other; its message becomes a dead letter', async () => {
+  const under = await atFaults(rabbit, { yaml: queues });
+  const { orchestrator } = under;
+  await under.knobs({ perModel: { 'gemma3:12b': { outputBytes: 2 * MOST_BYTES } } });
+  const fitting = tinyTasks(60);
+  const large = [1, 2, 3].map(() => aTinyTask({ tier: 'small' }));
+  const byHttp = aTinyTask({ tier: 'small' });
+  const sending = fitting.map(async (task, at) => {
+    if (at % 20 === 5) await orchestrator.ready(large[(at - 5) / 20]!);
+    await orchestrator.ready(task);
+  });
+  assert.equal((await under.execute(byHttp)).status, 200, 'who waits for the answer has it');
+  await Promise.all(sending);
+  await orchestrator.outcomes(fitting.length);
+  await eventually(
+    async () => (await orchestrator.depth(under.queue('dead'))) === large.length,
+    'dead letters',
+  );
+  // Nor do those that come later wait.
+  const later = tinyTasks(20);
+  for (const task of later) await orchestrator.ready(task);
+  await orchestrator.outcomes(fitting.length + later.length);
+  const letters = await orchestrator.take(under.queue('dead'));
+  assert.deepEqual(
+    letters.map(({ content }) => JSON.parse(content.toString()).data.task_id).sort(),
+    large.map(({ task_id }) => task_id).sort(),
+  );
+  for (const { properties } of letters) {
+    assert.equal(properties.headers!['x-reason'], 'internal_error');
+    assert.match(String(properties.headers!['x-detail']), /message size \d+ (is )?larger than/);
+  }
+  const ids = orchestrator.seen.map(({ event }) => event.data.task_id as string);
+  assert.deepEqual([...new Set(ids)].sort(), [...fitting, ...later].map(({ task_id }) => task_id).sort());
+  assert.equal(under.entries('publish_failed').length, large.length + 1, 'each is told of once');
+  const { byTask } = await under.stats();
+  for (const { task_id } of [...large, byHttp]) {
+    assert.equal(byTask[task_id], 1);
+    assert.equal((await under.ask('GET', `/tasks/${task_id}`)).body.status, 'completed');
+  }
+  tell(
+    `sent ${fitting.length + later.length}, duplicates ${ids.length - new Set(ids).size}, refused ${large.length + 1}`,
+  );
+});
+
+test('a task that is too large to be queued is refused at once, with the limit of the broker', async () => {
+  const under = await atFaults(rabbit, { yaml: queues });
+  const description = 'word '.repeat(MOST_BYTES / 4);
+  const task = aTinyTask({ description });
+  const { status, body } = await under.execute(task, { prefer: 'respond-async' });
+  assert.deepEqual([status, body.code], [413, 'payload_too_large']);
+  assert.match(body.detail, new RegExp(`max(?:imum)? (?:allowed )?size '?${MOST_BYTES}`));
+  assert.equal((await under.ask('GET', `/tasks/${task.task_id}`)).status, 404, 'nothing is noted');
+  assert.equal((await under.execute(aTinyTask(), { prefer: 'respond-async' })).status, 202);
+});
+
+test.run();

@@ -16,6 +16,7 @@ import { aReadyEvent, aTinyTask } from './at-broker.js';
 
 const test = suite('the note that a task waits in the broker');
 
+const MIB = 1024 * 1024;
 const config = loadConfig({ env: {}, argv: [], domains: domainNames });
 
 function resolvedTask(): ResolvedTask {
@@ -89,6 +90,34 @@ test('once a body was executed it may be sent to the broker, which has had anoth
   assert.equal(await acceptTask(parts, task, Buffer.from('{}'), undefined), 'queued');
   assert.equal(await acceptTask(parts, other, Buffer.from('{}'), undefined), 'conflict');
   assert.deepEqual(noted, [task.requestHash]);
+});
+
+test('while too much waits for the broker no more is taken, and nothing is noted of it', async () => {
+  const task = resolvedTask();
+  const noted: string[] = [];
+  const accept = (bytesUnderWay: number, bytes: number) =>
+    acceptTask(
+      {
+        config: { ...config, rabbitmq: { ...config.rabbitmq, max_message_bytes: 128 * MIB } },
+        names: namesOf(config.rabbitmq),
+        tasks: { conflicts: () => false, conflictsElsewhere: async () => false },
+        store: {
+          find: async () => undefined,
+          pending: async () => undefined,
+          noteQueued: async (taskId: string) => void noted.push(taskId),
+        },
+        publisher: { bytesUnderWay, publish: async () => 'confirmed' },
+      } as unknown as AcceptanceParts,
+      task,
+      Buffer.alloc(bytes, ' '),
+      undefined,
+    );
+  assert.deepEqual(await accept(63 * MIB, MIB), {
+    unavailable: `${63 * MIB} bytes wait for the broker already`,
+  });
+  assert.deepEqual(noted, []);
+  assert.equal(await accept(62 * MIB, MIB), 'queued');
+  assert.equal(await accept(0, 65 * MIB), 'queued', 'one that is larger is taken when nothing waits');
 });
 
 test('a body that begins with a byte order mark is the same task for the consumer', async () => {

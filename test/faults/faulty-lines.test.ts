@@ -92,6 +92,20 @@ test('a connection that the broker still believes in does not keep the next one 
 /** Class 20, method 41. */
 const CHANNEL_CLOSE_OK = Buffer.from([0, 20, 0, 41]);
 
+test('a frozen line does not hold up the stop until its heartbeat is missed', async () => {
+  const under = await throughProxy(['heartbeat_seconds: 600']);
+  proxy.freeze();
+  let isOver = false;
+  void under.stop().then(() => {
+    isOver = true;
+  });
+  try {
+    await eventually(() => isOver, 'the end of the stop', 60_000);
+  } finally {
+    proxy.thaw();
+  }
+});
+
 test('a line that freezes while the service connects does not keep it from connecting later', async () => {
   const under = await throughProxy(['heartbeat_seconds: 1', 'connect_timeout_ms: 500']);
   // In the middle of the declarations, and where the client waits for the end of a channel.

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
+import { loadConfig } from '../../config/load.js';
+import { domainNames } from '../../domains/registry.js';
+import { PublishGivenUp, PublishRefused } from '../../server/events/outgoing.js';
+import { openPublisher } from '../../server/events/publisher.js';
+import { topologyOf } from '../../server/events/topology.js';
+import type { Log } from '../../server/log.js';
 import { aTinyTask } from '../events/at-broker.js';
 import { tell } from '../tell.js';
 import { atFaults, closeAll, eventually, tinyTasks } from './at-faults.js';
@@ -59,6 +66,31 @@ test('an event that is too large for the broker holds up no other; its message b
   tell(
     `sent ${fitting.length + later.length}, duplicates ${ids.length - new Set(ids).size}, refused ${large.length + 1}`,
   );
+});
+
+test('the bytes under way are those that are neither confirmed, nor given up, nor refused', async () => {
+  const env = { RABBITMQ_HOST: rabbit.url };
+  const config = loadConfig({ env, argv: [], domains: domainNames });
+  const log = { info() {}, warn() {}, error() {} } as unknown as Log;
+  const { rabbitmq } = config;
+  const publisher = await openPublisher({ rabbitmq, topology: topologyOf(config), name: 'test', log });
+  try {
+    await eventually(() => publisher.open, 'connected');
+    const send = (bytes: number, limitMs?: number) => {
+      const content = Buffer.alloc(bytes);
+      const message = { exchange: '', routingKey: 'nobody', content, options: { messageId: randomUUID() } };
+      return publisher.publish(message, limitMs);
+    };
+    const sent = [send(1_000), send(2 * MOST_BYTES), send(500, 1)];
+    assert.equal(publisher.bytesUnderWay, 1_500 + 2 * MOST_BYTES);
+    const [fits, isTooLarge, hasNoTime] = await Promise.allSettled(sent);
+    assert.equal(fits!.status === 'fulfilled' && fits!.value, 'unroutable');
+    assert.ok(isTooLarge!.status === 'rejected' && isTooLarge!.reason instanceof PublishRefused);
+    assert.ok(hasNoTime!.status === 'fulfilled' || hasNoTime!.reason instanceof PublishGivenUp);
+    assert.equal(publisher.bytesUnderWay, 0);
+  } finally {
+    await publisher.close();
+  }
 });
 
 test('a task that is too large to be queued is refused at once, with the limit of the broker', async () => {

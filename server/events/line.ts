@@ -78,8 +78,11 @@ export class Line {
   /** A connection is there: declares the topology on it, and sends what waits. */
   async openOn(model: ChannelModel): Promise<void> {
     this.#model = model;
-    // The channel may have been closed because an exchange is gone.
     await this.#declare(model);
+    await this.#openChannel(model);
+  }
+
+  async #openChannel(model: ChannelModel): Promise<void> {
     const channel = await model.createConfirmChannel();
     let refusal: PublishRefused | undefined;
     channel.on('error', (error: Error & { code?: unknown }) => {
@@ -94,7 +97,8 @@ export class Line {
       if (this.#channel !== channel) return;
       if (refusal !== undefined) this.#findRefused(refusal);
       this.#leaveChannel();
-      this.#reopen(model);
+      // Else it may have been closed because an exchange is gone.
+      this.#reopen(model, refusal !== undefined);
     });
     channel.on('return', ({ properties }) => {
       for (const entry of this.#sent)
@@ -111,10 +115,11 @@ export class Line {
   }
 
   /** The connection may well be fine; when it is not, its recovery opens the next channel. */
-  #reopen(model: ChannelModel): void {
+  #reopen(model: ChannelModel, isDeclared = false): void {
     setTimeout(() => {
       if (this.#closed || this.#model !== model || this.#channel !== undefined) return;
-      this.openOn(model).catch((error: Error) => {
+      const opened = isDeclared ? this.#openChannel(model) : this.openOn(model);
+      opened.catch((error: Error) => {
         this.#log.warn({ event: 'publish_channel_error', error: error.message });
         this.#reopen(model);
       });
@@ -227,6 +232,8 @@ export class Line {
     const at = this.#waiting.indexOf(entry);
     if (at >= 0) this.#waiting.splice(at, 1);
     this.#settle(entry, () => entry.reject(error));
+    // It may have been the one that is sent alone.
+    if (!this.#closed) this.#send();
   }
 
   #settle(entry: Entry, how: () => void): void {

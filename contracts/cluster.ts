@@ -23,7 +23,7 @@ export type ToPrimary =
       readonly kind: 'give';
       readonly tier: string;
       readonly slots: number;
-      readonly turn?: Turn;
+      readonly turn?: Turn | undefined;
     } & HeldTime)
   /** What the endpoint of a tier was like lately. */
   | {

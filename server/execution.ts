@@ -2,11 +2,12 @@ import type { Deadline } from './deadline.js';
 import type { ExecutionParts } from './execution-parts.js';
 import type { ExecutionWatcher } from './execution-watcher.js';
 import { type Generation, generate } from './generation.js';
-import { openJournal } from './journal.js';
+import { type Journal, openJournal } from './journal.js';
 import { conclude, type Executed, type Generated, interrupted } from './outcome.js';
 import type { ResolvedTask } from './resolution.js';
 import { type Retrieved, retrieveContext } from './retrieval.js';
 import { beginStage } from './stages.js';
+import type { Saturated } from './wait-queue.js';
 
 /**
  * Runs one task through every stage. Knows neither HTTP nor AMQP, and never throws for what may be expected:
@@ -38,23 +39,10 @@ export async function execute(
       generated = interrupted(deadline.interruption!);
       break;
     }
-    if ('retryAfterSeconds' in slot) {
-      const detail = `all slots of tier ${tier} are taken, and its queue is full or longer than the deadline`;
-      generated = {
-        kind: 'failed',
-        code: 'tier_saturated',
-        detail,
-        retryAfterSeconds: slot.retryAfterSeconds,
-      };
-    } else {
+    if ('retryAfterSeconds' in slot) generated = saturated(tier, slot);
+    else {
       try {
-        if (retrieved === undefined) {
-          const retrieves = beginStage('context', journal, watcher);
-          retrieved = await retrieveContext(parts, resolved, tier, deadline, retrieves.context);
-          retrieves.end();
-        }
-        journal.contextStatus = retrieved.status;
-        journal.contextDetail = retrieved.detail;
+        retrieved ??= await retrieve(parts, resolved, tier, deadline, watcher, journal);
         generated = await generate({
           parts,
           resolved,
@@ -87,6 +75,27 @@ export async function execute(
     entry = 'fallback';
   }
   return conclude({ parts, resolved, tier, journal, acceptedAt, startedAt }, generated);
+}
+
+function saturated(tier: string, { retryAfterSeconds }: Saturated): Generated {
+  const detail = `all slots of tier ${tier} are taken, and its queue is full or longer than the deadline`;
+  return { kind: 'failed', code: 'tier_saturated', detail, retryAfterSeconds };
+}
+
+async function retrieve(
+  parts: ExecutionParts,
+  resolved: ResolvedTask,
+  tier: string,
+  deadline: Deadline,
+  watcher: ExecutionWatcher,
+  journal: Journal,
+): Promise<Retrieved> {
+  const retrieves = beginStage('context', journal, watcher);
+  const retrieved = await retrieveContext(parts, resolved, tier, deadline, retrieves.context);
+  retrieves.end();
+  journal.contextStatus = retrieved.status;
+  journal.contextDetail = retrieved.detail;
+  return retrieved;
 }
 
 /** A tier without an endpoint does; and one that stands in for it and has no room. */

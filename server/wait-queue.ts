@@ -55,16 +55,16 @@ export class WaitQueue {
 
   /** How many HTTP callers have their turn before one with such a deadline. */
   httpBefore(deadline: Deadline): number {
-    let before = this.#http.length;
-    while (before > 0 && this.#http[before - 1]!.deadline.at > deadline.at) before--;
-    return before;
+    return placeIn(this.#http, deadline);
   }
 
   /** How many have their turn before an HTTP caller who has so many of his kind before him: events have their share. */
   ahead(httpBefore: number, elsewhere: Elsewhere = nowhere): number {
     const share = this.#eventsShare;
     const owed =
-      share < 1 ? Math.floor((this.#credit + (httpBefore + 1) * share - 1) / (1 - share)) + 1 : Infinity;
+      share < 1
+        ? Math.floor((this.#credit + (httpBefore + 1) * share - 1) / (1 - share)) + 1
+        : Number.POSITIVE_INFINITY;
     return httpBefore + Math.min(this.#events.length + elsewhere.events, Math.max(0, owed));
   }
 
@@ -75,9 +75,7 @@ export class WaitQueue {
 
   add(waiter: Waiter, from: Turn): void {
     const queue = from === 'http' ? this.#http : this.#events;
-    let at = queue.length;
-    while (at > 0 && queue[at - 1]!.deadline.at > waiter.deadline.at) at--;
-    queue.splice(at, 0, waiter);
+    queue.splice(placeIn(queue, waiter.deadline), 0, waiter);
   }
 
   remove(waiter: Waiter): void {
@@ -107,4 +105,11 @@ export class WaitQueue {
   take(turn: Turn): Waiter | undefined {
     return (turn === 'http' ? this.#http : this.#events).shift();
   }
+}
+
+/** Behind all whose deadline is as early. */
+function placeIn(queue: readonly Waiter[], deadline: Deadline): number {
+  let at = queue.length;
+  while (at > 0 && queue[at - 1]!.deadline.at > deadline.at) at--;
+  return at;
 }

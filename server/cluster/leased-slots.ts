@@ -151,8 +151,7 @@ class LeasedTier {
   }
 
   #give(slots: number, turn?: Turn): void {
-    const heldMs = this.slots.news();
-    this.#link.send({ kind: 'give', tier: this.#tier, slots, heldMs, ...(turn !== undefined && { turn }) });
+    this.#link.send({ kind: 'give', tier: this.#tier, slots, heldMs: this.slots.news(), turn });
   }
 }
 

@@ -206,16 +206,16 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
       round = replacing;
       const replaced = await replacing;
       if (replaced === undefined) return;
-      await Promise.all(replaced.map(({ retired }) => retired));
+      await Promise.all(replaced);
       if (phase === 'open') log.info({ event: 'reloaded', workers: count });
     });
     return nextReload;
   }
 
-  /** Resolves when new ones listen on all seats, to the old ones, which may not have ended; undefined when it failed. */
-  async function replaceAll(): Promise<readonly { readonly retired: Promise<void> }[] | undefined> {
+  /** Resolves when new ones listen on all seats, to the ends of the old ones; to undefined when it failed. */
+  async function replaceAll(): Promise<readonly Promise<void>[] | undefined> {
     log.info({ event: 'reloading', workers: count });
-    const replaced: { retired: Promise<void> }[] = [];
+    const retiring: Promise<void>[] = [];
     for (let index = 0; index < count && phase === 'open'; index++) {
       while (starting.has(index)) await starting.get(index)!.catch(() => {});
       const old = seats[index];
@@ -228,11 +228,11 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
       }
       if (old === undefined) continue;
       const retired = retire(old, true);
-      replaced.push({ retired });
+      retiring.push(retired);
       // Not all workers twice at a time, unless their tasks are long ones.
       await Promise.race([retired, sleep(config.server.grace_period_ms)]);
     }
-    return replaced;
+    return retiring;
   }
 
   try {

@@ -93,14 +93,12 @@ export async function acceptTask(
     if (error instanceof PublishGivenUp) return { unavailable: error.message };
     if (!(error instanceof PublishRefused)) throw error;
     const detail = `the broker does not take the task: ${error.message}`;
-    return error.replyCode === PRECONDITION_FAILED ? { tooLarge: detail } : { unavailable: detail };
+    return error.isTooLarge ? { tooLarge: detail } : { unavailable: detail };
   }
 }
 
 /** What callers may have waiting for a broker that is away or takes nothing, together with all else that does. */
 const MAX_BYTES_UNDER_WAY = 64 * 1024 * 1024;
-/** Reply code of AMQP 0-9-1: here, larger than `max_message_size` of the broker. */
-const PRECONDITION_FAILED = 406;
 
 /** A byte order mark may begin a JSON text that is parsed (RFC 8259, 8.1), and would make the envelope around it none. */
 function withoutMark(data: Uint8Array): Uint8Array {

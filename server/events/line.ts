@@ -2,7 +2,14 @@ import { type ChannelModel, type ConfirmChannel, IllegalOperationError } from 'a
 import type { Log } from '../log.js';
 import { gatherWrites } from './connection.js';
 import { Moment } from './moment.js';
-import { type Outgoing, type Published, PublishGivenUp, PublishRefused } from './outgoing.js';
+import {
+  ACCESS_REFUSED,
+  type Outgoing,
+  PRECONDITION_FAILED,
+  type Published,
+  PublishGivenUp,
+  PublishRefused,
+} from './outgoing.js';
 
 /** The messages under way: each is either waiting to be sent, or sent and not confirmed. */
 export class Line {
@@ -87,7 +94,8 @@ export class Line {
     let refusal: PublishRefused | undefined;
     channel.on('error', (error: Error & { code?: unknown }) => {
       this.#log.warn({ event: 'publish_channel_error', error: error.message });
-      if (error.code === 403 || error.code === 406) refusal = new PublishRefused(error.message, error.code);
+      if (error.code === ACCESS_REFUSED || error.code === PRECONDITION_FAILED)
+        refusal = new PublishRefused(error.message, error.code);
     });
     channel.on('handler-error', (error) =>
       this.#log.error({ event: 'publish_handler_error', error: error.stack }),

@@ -11,14 +11,18 @@ export interface Outgoing {
 /** `unroutable`: the broker confirmed the message, and had nobody to give it to. */
 export type Published = 'confirmed' | 'unroutable';
 
+/** Reply codes of AMQP 0-9-1, with which the broker closes a channel. */
+export const ACCESS_REFUSED = 403;
+export const PRECONDITION_FAILED = 406;
+
 /** The broker does not take the message, however often it is sent: it is too large for it, or not allowed. */
 export class PublishRefused extends Error {
-  /** Reply code of AMQP 0-9-1. */
-  readonly replyCode: 403 | 406;
-  constructor(message: string, replyCode: 403 | 406) {
+  readonly isTooLarge: boolean;
+  /** @param replyCode with which the channel was closed; 406 is about the size, with messages that are well-formed. */
+  constructor(message: string, replyCode: typeof ACCESS_REFUSED | typeof PRECONDITION_FAILED) {
     super(message);
     this.name = 'PublishRefused';
-    this.replyCode = replyCode;
+    this.isTooLarge = replyCode === PRECONDITION_FAILED;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ChannelModel } from 'amqplib';
 import type { Config } from '../../config/schema.js';
 import type { Log } from '../log.js';
+import { PRECONDITION_FAILED } from './outgoing.js';
 
 /** The names of what the service has on the broker. */
 export interface Names {
@@ -214,9 +215,6 @@ async function attempt(
   }
   await channel.close();
 }
-
-/** Reply code 406 of AMQP 0-9-1. */
-const PRECONDITION_FAILED = 406;
 
 /** The broker holds something of the same name that is declared otherwise. */
 export class TopologyConflict extends Error {

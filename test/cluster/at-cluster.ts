@@ -17,6 +17,8 @@ export interface ClusterUnderTest {
   /** Of the gateway simulator beside it. */
   readonly gatewayUrl: string;
   readonly log: () => string;
+  /** How often the log tells of an event. */
+  times(event: string): number;
   /** Process ids of the workers that are alive. */
   workers(): number[];
   /** Writes another configuration, for the workers that start from now on. */
@@ -94,6 +96,7 @@ export async function atCluster(
     primary,
     gatewayUrl: simulators.gatewayUrl!,
     log: () => output,
+    times: (event) => output.split(`"event":"${event}"`).length - 1,
     workers: () => childrenOf(primary.pid!),
     configure,
     knobs: async (knobs) => {

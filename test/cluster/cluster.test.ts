@@ -173,24 +173,23 @@ function allReplaced(before: readonly number[]): void {
 
 test('a reload replaces a worker that is just starting, too, and leaves none beside', async () => {
   const before = await withOneStarting();
-  const reloads = () => under.log().split('"event":"reloaded"').length;
-  const earlier = reloads();
+  const earlier = under.times('reloaded');
   under.primary.kill('SIGHUP');
-  await until(() => reloads() > earlier, 'the reload');
+  await until(() => under.times('reloaded') > earlier, 'the reload');
   allReplaced(before);
 });
 
 test('several SIGHUPs at once, also while a worker starts, leave one worker on each seat, all of the last one', async () => {
   const before = await withOneStarting();
-  const told = (event: string) => under.log().split(`"event":"${event}"`).length;
-  const [reloads, rounds] = [told('reloaded'), told('reloading')];
-  const hangUp = () => under.primary.kill('SIGHUP');
+  const [reloads, rounds] = [under.times('reloaded'), under.times('reloading')];
   for (let i = 0; i < 4; i++) {
-    hangUp();
+    under.primary.kill('SIGHUP');
     await sleep(30);
   }
-  await until(() => told('reloaded') > reloads && told('reloaded') === told('reloading'), 'the reloads');
-  assert.equal(told('reloading') - rounds, 2, 'what came while one was under way is one more');
+  const areOver = () =>
+    under.times('reloaded') > reloads && under.times('reloaded') === under.times('reloading');
+  await until(areOver, 'the reloads');
+  assert.equal(under.times('reloading') - rounds, 2, 'what came while one was under way is one more');
   allReplaced(before);
 });
 

@@ -45,13 +45,16 @@ test('a configuration that became wrong stops no worker, and a dead one has a su
   under.configure('queues: {small: {concurrency: none}}');
   const [victim, other] = under.workers();
   process.kill(victim!, 'SIGKILL');
-  const times = (event: string) => under.log().split(`"event":"${event}"`).length - 1;
-  await until(() => times('worker_start_failed') >= 2, 'two attempts');
-  assert.equal(times('worker_died'), 1, 'attempts do not count as deaths, of which too many end the service');
+  await until(() => under.times('worker_start_failed') >= 2, 'two attempts');
+  assert.equal(
+    under.times('worker_died'),
+    1,
+    'attempts do not count as deaths, of which too many end the service',
+  );
   assert.ok(under.workers().includes(other!));
   assert.equal((await execute('small')).status, 200);
   under.configure(before);
-  await until(() => times('worker_respawned') === 1, 'the successor');
+  await until(() => under.times('worker_respawned') === 1, 'the successor');
   assert.equal(under.workers().length, 2);
 });
 

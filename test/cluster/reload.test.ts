@@ -108,11 +108,10 @@ test('a worker that dies while its replacement starts is replaced, even when tha
   const [replacement] = begun();
   process.kill(replacement!, 'SIGSTOP');
   for (const pid of before) process.kill(pid, 'SIGKILL');
-  const respawned = () => under.log().split('"event":"worker_respawned"').length - 1;
-  await until(() => respawned() === 1, 'the one whose seat nobody else fills');
+  await until(() => under.times('worker_respawned') === 1, 'the one whose seat nobody else fills');
   process.kill(replacement!, 'SIGKILL');
   await until(() => under.log().includes('"event":"reload_failed"'), 'the end of the reload');
-  await until(() => respawned() === 2, 'the other one');
+  await until(() => under.times('worker_respawned') === 2, 'the other one');
   assert.equal(under.workers().length, 2);
 });
 
@@ -133,9 +132,8 @@ test('SIGTERM while a worker starts does not have to wait until it is killed', a
   await until(() => under.workers().length > before.length, 'a new worker');
   under.primary.kill('SIGTERM');
   assert.equal(await under.exited, 0);
-  const stops = under.log().split('"event":"stopped"').length - 1;
   assert.equal(
-    stops,
+    under.times('stopped'),
     before.length + 2,
     'the old workers, the new one and the primary say that they stopped',
   );

@@ -57,6 +57,10 @@ function aStore(records: readonly TaskRecord[], output?: Uint8Array) {
   return { store, waiting, release, cleared };
 }
 
+function taskIdsOf(sent: readonly Outgoing[]): string[] {
+  return sent.map(({ content }) => JSON.parse(content.toString()).data.task_id);
+}
+
 /** As where another process may be about to publish what is of the last moments. */
 function onSharedStore(store: object, publisher: Publisher) {
   return openOutbox({ store: store as ArtifactStore, publisher, names, log, graceMs: 3000 });
@@ -240,10 +244,7 @@ test('a drain is no race with others of the same store, who go on recording outc
   await outbox.drain(600_000);
   clearInterval(confirming);
   clearInterval(recording);
-  assert.deepEqual(
-    sent.map(({ content }) => JSON.parse(content.toString()).data.task_id),
-    ['own'],
-  );
+  assert.deepEqual(taskIdsOf(sent), ['own']);
   outbox.close();
 });
 
@@ -259,10 +260,7 @@ test('of an outcome whose output is gone, because another process has published 
     confirmAll();
     return waiting.size === 1;
   }, 'the other one');
-  assert.deepEqual(
-    sent.map(({ content }) => JSON.parse(content.toString()).data.task_id),
-    ['t-2'],
-  );
+  assert.deepEqual(taskIdsOf(sent), ['t-2']);
   outbox.close();
 });
 
@@ -337,10 +335,7 @@ test('outcomes from before the clock was set back are published, those of a mome
   const outbox = onSharedStore(store, publisher);
   publisher.onOpen?.();
   await until(() => sent.length > 0, 'an event');
-  assert.deepEqual(
-    sent.map(({ content }) => JSON.parse(content.toString()).data.task_id),
-    ['task-future'],
-  );
+  assert.deepEqual(taskIdsOf(sent), ['task-future']);
   outbox.close();
 });
 

@@ -134,6 +134,6 @@ function withoutChatter(text: string): FreeText {
   return { content: left.trim(), artifacts: [], notes };
 }
 
-// One short line that introduces the answer and ends in a colon.
+// One short line that introduces the answer and ends in a colon, and no key of YAML.
 const LEADING_CHATTER =
-  /^\s*(?:sure|certainly|of course|absolutely|okay|ok|here(?:'s| is| are)|below is)\b[^\n]{0,240}:[ \t]*\r?\n\s*/i;
+  /^\s*(?!\w+:[ \t]*\r?\n[ \t-])(?:sure|certainly|of course|absolutely|okay|ok|here(?:'s| is| are)|below is)\b[^\n]{0,240}:[ \t]*\r?\n\s*/i;

@@ -10,8 +10,9 @@ import type { Verdict } from '../contracts/threads.js';
 import { compile, type Validator, type Violation } from '../contracts/validator.js';
 import type { Domain } from '../domains/domain.js';
 import { domains } from '../domains/registry.js';
-import { AnswerScanner } from './answer-scanner.js';
+import type { AnswerScanner } from './answer-scanner.js';
 import { correct } from './correct.js';
+import { findEmbeddedObject } from './embedded-object.js';
 import { isRefusal, readFreeText } from './free-text.js';
 import { parseLenient } from './lenient-json.js';
 
@@ -37,7 +38,10 @@ export function judge(domain: Domain, answer: Answer): Verdict {
         ])
       : invalid('empty', '', [{ path: '', message: 'the answer is empty' }]);
   }
-  if (scanner.mode === 'json') return judgeJson(domain, answer);
+  if (scanner.mode === 'json') {
+    const isCut = scanner.end < 0 && answer.finishReason === 'length';
+    return isCut ? cutOff(scanner.text) : judgeJson(domain, scanner, scanner.text);
+  }
   if (answer.finishReason === 'length') return cutOff(scanner.text);
   if (isRefusal(scanner.text, domain.kind)) return declined(scanner.text.trim());
   if (answer.structured) {
@@ -72,8 +76,17 @@ export function invalid(
   text: string,
   violations: readonly Violation[],
 ): Verdict & { kind: 'invalid' } {
-  return { kind: 'invalid', fault, early: false, violations, answer: shorten(text) };
+  return {
+    kind: 'invalid',
+    fault,
+    early: false,
+    violations: violations.slice(0, MAX_VIOLATIONS),
+    answer: shorten(text),
+  };
 }
+
+// They stand in the outcome, in the receipt and in the prompt of the repair.
+const MAX_VIOLATIONS = 32;
 
 /** Checks one top-level field as it ends in the stream. */
 export function fieldChecker(domain: Domain): (name: string, json: string) => readonly Violation[] {
@@ -92,17 +105,21 @@ export function fieldChecker(domain: Domain): (name: string, json: string) => re
   };
 }
 
-function judgeJson(domain: Domain, answer: Answer): Verdict {
-  const { scanner } = answer;
-  if (scanner.end < 0) {
-    if (answer.finishReason === 'length') return cutOff(scanner.text);
-    return invalid('wrong_shape', scanner.text, [{ path: '', message: 'the JSON object is not complete' }]);
-  }
+/** Judges a JSON object that a scanner has read; `text` is the whole answer. */
+function judgeJson(
+  domain: Domain,
+  scanner: AnswerScanner,
+  text: string,
+  notes: readonly Note[] = [],
+): Verdict {
+  if (scanner.dead !== undefined) return invalid('wrong_shape', text, scanner.dead);
+  if (scanner.end < 0)
+    return invalid('wrong_shape', text, [{ path: '', message: 'the JSON object is not complete' }]);
   const parsed = parseLenient(scanner.text.slice(scanner.start, scanner.end));
   if (parsed === undefined) {
-    return invalid('wrong_shape', scanner.text, [{ path: '', message: 'the answer is not valid JSON' }]);
+    return invalid('wrong_shape', text, [{ path: '', message: 'the answer is not valid JSON' }]);
   }
-  return judgeObject(domain, parsed.value as Record<string, unknown>, parsed.notes, scanner.text);
+  return judgeObject(domain, parsed.value as Record<string, unknown>, [...parsed.notes, ...notes], text);
 }
 
 function judgeObject(domain: Domain, value: Record<string, unknown>, notes: Note[], text: string): Verdict {
@@ -164,34 +181,15 @@ function judgeQuestion(questions: unknown, message: unknown, text: string): Verd
 }
 
 function judgeText(domain: Domain, text: string): Verdict {
-  const embedded = embeddedObject(domain, text);
-  if (embedded !== undefined) return embedded;
+  const embedded = findEmbeddedObject(text, domain.kind);
+  if (embedded !== undefined) {
+    const note = { code: 'chatter_removed', message: 'text around the JSON object was left out' };
+    const verdict = judgeJson(domain, embedded.scanner, text, [note]);
+    if (verdict.kind !== 'invalid' || embedded.isMeant) return verdict;
+  }
   const { content, artifacts, notes } = readFreeText(text, domain.kind, domain.language ?? 'text');
   return judgeOutput(domain, artifacts.length > 0 ? { content, artifacts } : { content }, notes, text);
 }
-
-/** The JSON object that was asked for, with chatter around it. Taken only where it is an answer as a whole. */
-function embeddedObject(domain: Domain, text: string): Verdict | undefined {
-  const found = /(?:^|\n)[ \t]*(?:```(?:json)?[ \t]*\r?\n\s*)?(\{\s*"(?:status|content)"\s*:)/i.exec(text);
-  if (found === null) return undefined;
-  const from = found.index + found[0].length - found[1]!.length;
-  const scanner = new AnswerScanner(() => [], false);
-  scanner.push(text.slice(from));
-  if (
-    scanner.end < 0 ||
-    from > CHATTER_CHARACTERS ||
-    scanner.text.length - scanner.end > CHATTER_CHARACTERS
-  ) {
-    return undefined;
-  }
-  const parsed = parseLenient(scanner.text.slice(scanner.start, scanner.end));
-  if (parsed === undefined) return undefined;
-  const note = { code: 'chatter_removed', message: 'text around the JSON object was left out' };
-  const verdict = judgeObject(domain, parsed.value as Record<string, unknown>, [...parsed.notes, note], text);
-  return verdict.kind === 'invalid' ? undefined : verdict;
-}
-
-const CHATTER_CHARACTERS = 1000;
 
 function judgeOutput(domain: Domain, output: Record<string, unknown>, notes: Note[], text: string): Verdict {
   const { output: validator } = compiled(domain);

@@ -86,9 +86,79 @@ test('the object is found behind a line of chatter', () => {
   assert.deepEqual(outputOf(verdictOn('Here is the JSON:\n{"content": "x"}\nBye')), { content: 'x' });
 });
 
+const isWrong = (text: string, domain: string, path: string, message: RegExp) => {
+  const verdict = verdictOn(text, domain);
+  assert.ok(verdict.kind === 'invalid' && verdict.fault === 'wrong_shape', `${domain}: ${text}`);
+  assert.equal(verdict.violations[0]!.path, path);
+  assert.match(verdict.violations[0]!.message, message);
+};
+
+test('what is wrong with an object behind chatter is wrong with the answer, and the object no result', () => {
+  for (const domain of ['code-general', 'ui-design', 'documentation']) {
+    for (const lead of ['Here is the JSON:\n', 'Sure!\n\n```json\n', 'Here is the JSON: ']) {
+      const tail = lead.includes('`') ? '\n```' : '';
+      const is = (json: string, path: string, message: RegExp) =>
+        isWrong(`${lead}${json}${tail}`, domain, path, message);
+      is('{"status":"completed","content":"print("hi")"}', '/content', /must be followed by a comma/);
+      is('{"status":"completed","content":["x"]}', '/content', /must be of type string/);
+      is('{"status":"completed","content":"x","summary":{"a":1}}', '/summary', /must be/);
+      is('{"status":"completed","content":"x', '', /is not complete/);
+      is('{"status":"completed","content":"a ```\n```\n b","summary":x}', '/summary', /must be a JSON value/);
+      is('{"status":"refused","reason":"too_hard","message":"no"}', '/reason', /must be one of/);
+      is('{"status":"needs_clarification","questions":[]}', '/questions', /at least 1/);
+    }
+  }
+});
+
+test('a refusal behind chatter is one', () => {
+  const said = '{"status":"refused","reason":"complexity","message":"no"}';
+  for (const domain of ['code-general', 'documentation']) {
+    for (const text of [
+      `I have looked at it:\n\n\`\`\`json\n${said}\n\`\`\``,
+      `Here is my answer: ${said}`,
+    ]) {
+      assert.equal(verdictOn(text, domain).kind, 'refused', text);
+    }
+  }
+});
+
+test('the object is found however much is said around it', () => {
+  const chatter = 'It took a while to think this over. '.repeat(40);
+  for (const text of [
+    `Sure:\n\`\`\`json\n{"content":"x = 1"}\n\`\`\`\n${chatter}`,
+    `${chatter}\n\`\`\`\n{"content":"x = 1"}\n\`\`\``,
+  ]) {
+    assert.deepEqual(outputOf(verdictOn(text)), { content: 'x = 1' });
+  }
+  const long = `# Title\n\n${'All of it. '.repeat(300)}`;
+  const answer = `${chatter}\n\n${JSON.stringify({ status: 'completed', content: long })}`;
+  assert.deepEqual(outputOf(verdictOn(answer, 'documentation')), { content: long });
+});
+
+test('data that has a status, and a document that shows such an object, are results', () => {
+  const data = '{"status":"ok","id":1}\n';
+  assert.deepEqual(outputOf(verdictOn(`Here is an example:\n\`\`\`json\n${data}\`\`\``)), { content: data });
+  const order = '{"status":"completed","order":7}\n';
+  assert.deepEqual(outputOf(verdictOn(`As asked:\n\`\`\`json\n${order}\`\`\``)), { content: order });
+  const reply = '```json\n{"status":"completed","content":5}\n```';
+  for (const text of [
+    `# API\n\nThe answer:\n\n${reply}`,
+    `The service answers.\n\nLike this:\n\n${reply}\n\nOr not.`,
+    `# API\n\n${'It does more. '.repeat(100)}\n\n${reply.replace('5', '"x"')}`,
+  ]) {
+    assert.deepEqual(outputOf(verdictOn(text, 'documentation')), { content: text });
+  }
+});
+
 test('a dictionary inside of code is not taken for the answer', () => {
   const code = 'reply = {"content": "x"}\nprint(reply)';
   assert.deepEqual(outputOf(verdictOn(code)), { content: code });
+});
+
+test('the first key of YAML is no chatter', () => {
+  for (const text of ['ok:\n  retries: 3', 'Sure:\n- a\n- b'])
+    assert.deepEqual(outputOf(verdictOn(text)), { content: text });
+  assert.deepEqual(outputOf(verdictOn('Sure:\n\nx = 1')), { content: 'x = 1' });
 });
 
 test('prose keeps its fences', () => {

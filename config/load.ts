@@ -160,20 +160,23 @@ function overlay(below: Mapping, above: Mapping): Mapping {
 }
 
 function withAbsoluteDirectories(config: Config): Config {
-  const { store, prompts, embedded, server } = config;
-  const files = Object.fromEntries(
-    (['tokens_file', 'tls_cert_file', 'tls_key_file'] as const).flatMap((name) => {
-      const file = server[name];
-      return file === undefined ? [] : [[name, resolve(packageRoot, file)]];
-    }),
-  );
+  const { store, prompts, embedded, server, rabbitmq } = config;
   return {
     ...config,
-    server: { ...server, ...files },
+    server: withAbsolute(server, ['tokens_file', 'tls_cert_file', 'tls_key_file']),
+    rabbitmq: withAbsolute(rabbitmq, ['tls_ca_file', 'tls_cert_file', 'tls_key_file']),
     store: { ...store, directory: resolve(packageRoot, store.directory) },
     prompts: { ...prompts, directory: resolve(packageRoot, prompts.directory) },
     embedded: { ...embedded, documents: resolve(packageRoot, embedded.documents) },
   };
+}
+
+function withAbsolute<T>(section: T, files: readonly (keyof T)[]): T {
+  const absolute = files.flatMap((name) => {
+    const file = section[name];
+    return typeof file === 'string' ? [[name, resolve(packageRoot, file)]] : [];
+  });
+  return { ...section, ...Object.fromEntries(absolute) };
 }
 
 function frozen<T>(value: T): T {

@@ -38,8 +38,9 @@ export function taskOf(value: unknown): ParsedTask {
   if (!taskValidator.check(value)) return { kind: 'invalid', violations: taskValidator.violations(value) };
   const surrogates = loneSurrogates(value);
   if (surrogates.length > 0) return { kind: 'invalid', violations: surrogates };
-  const { context, ...task } = value;
-  return { kind: 'task', task, context, requestHash: requestHashOf(value) };
+  const { context = '', ...task } = value;
+  const brought = /\S/.test(context) ? context : undefined;
+  return { kind: 'task', task, context: brought, requestHash: requestHashOf(value) };
 }
 
 /** SHA-256 over the request in canonical form: the order of its keys does not matter. */

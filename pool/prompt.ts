@@ -51,7 +51,9 @@ function asAttribute(text: string | undefined): string {
   return (text ?? '').replace(/["<>\r\n]/g, ' ');
 }
 
-// Invisible characters and spaces between `<`, `/` and the name do not help to get past this.
-const BLOCK_TAG =
-  /<(?=[\s\u00ad\u200b-\u200f\u2060\ufeff/]*(?:context|task|acceptance_criteria|inputs?|constraints)(?![\w-]))/gi;
+// What cannot be seen does not help to get past this, wherever in the tag it stands.
+const UNSEEN = '\\p{Default_Ignorable_Code_Point}\\p{Cf}\\p{Cc}\\p{Mn}';
+const NAMES = ['context', 'task', 'acceptance_criteria', 'inputs', 'input', 'constraints'];
+const NAME = NAMES.map((name) => [...name].join(`[${UNSEEN}]*`)).join('|');
+const BLOCK_TAG = new RegExp(`<(?=[\\s/${UNSEEN}]*(?:${NAME})(?![\\w-]))`, 'giu');
 const CONTROL_TOKEN = /<(?=\|[a-z_0-9]{2,32}\|>|(?:start|end)_of_(?:turn|image)>|\/?s>|bos>|eos>)/gi;

@@ -168,9 +168,14 @@ test('a wrong field of the file is an error even when the environment sets it', 
   assert.equal(pathsOf('server: 5', { SERVICE_PORT: '1' }), ['server']);
 });
 
-test('a relative directory of the environment is taken from the working directory', () => {
-  const { prompts, store } = aConfig('', { PROMPTS_DIR: 'a', DATA_DIR: './b/../c' });
-  assert.equal([prompts.directory, store.directory], [resolve('a'), resolve('c')]);
+test('a relative path of the environment is taken from the working directory', () => {
+  const env = { PROMPTS_DIR: 'a', DATA_DIR: './b/../c', TLS_KEY_FILE: 'k', TLS_CERT_FILE: 'd' };
+  const { prompts, store, server, rabbitmq } = aConfig('', { ...env, RABBITMQ_TLS_CA_FILE: 'tls/ca' });
+  const paths = [prompts.directory, store.directory, server.tls_key_file, rabbitmq.tls_ca_file];
+  assert.equal(
+    paths,
+    ['a', 'c', 'k', 'tls/ca'].map((path) => resolve(path)),
+  );
 });
 
 test('variables of later issues and of others are left alone', () => {

@@ -123,6 +123,14 @@ test('a blank description is refused, an empty context is not', () => {
   assert.ok(isTask({ context: '' }));
 });
 
+test('a blank context is none', () => {
+  for (const context of ['', ' \n\t']) {
+    const task = parsed(JSON.stringify({ ...least, context }));
+    assert.ok(task.kind === 'task');
+    assert.is(task.context, undefined);
+  }
+});
+
 test('lists are bounded, in number and in each item', () => {
   const items = (count: number) => Array.from({ length: count }, () => 'x');
   assert.ok(isTask({ acceptance_criteria: items(taskLimits.listItems) }));

@@ -73,7 +73,8 @@ test('an answer cut off by the limit is asked for again with a higher limit', as
 });
 
 /** A task that leaves about 180 tokens of its tier's window, beside an output of 1,000. */
-const aLongTask = () => aTask({ tier: 'tiny', context: '', description: 'word '.repeat(1760) });
+const aLongTask = () =>
+  aTask({ tier: 'tiny', context: '', context_mode: 'provided', description: 'word '.repeat(1760) });
 
 test('a repair that has no room in the window is none: the output is invalid, and not the task too long', async () => {
   await service.knobs({ output: `{"content": "${'word '.repeat(300)}", "summary": 5}` });

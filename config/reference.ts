@@ -4,7 +4,7 @@ import Type, { type TSchema } from '../contracts/typebox.js';
 import { environmentVariables } from './environment.js';
 import { expectation, fieldName } from './fields.js';
 import { ConfigSchema } from './schema.js';
-import { modelFamilies } from './sections/models.js';
+import { modelFamilies, otherModels } from './sections/models.js';
 import { defaultQueues } from './sections/queues.js';
 import { defaultTierModels } from './sections/tier-models.js';
 import { defaultTiers } from './sections/workers.js';
@@ -29,8 +29,8 @@ environment goes before the file, the file before the defaults.
 Everything is checked at start. The service does not start with a configuration that is wrong, and names all
 that is wrong in it at once. Unknown fields, duplicate keys, tags and aliases are errors; \`"5"\` is not a number.
 
-A relative directory in the file is taken from the root of the package, one in the environment from the working
-directory of the process.`;
+The path of a file or a directory that is relative in the file of the configuration is taken from the root of the
+package, one in the environment from the working directory of the process.`;
 
 function environmentReference(): string {
   return `## Environment
@@ -102,20 +102,13 @@ function defaultsOf(section: string): string | undefined {
     case 'models':
       return `The family goes by the name of the model, without what stands before the last \`/\`, in either case.\n\n${tableOf(
         ['Name of the model', 'Window in tokens', 'Tokenizer'],
-        modelFamilies.map((family) => [
-          familyText(family),
-          String(family.contextWindow),
-          `\`${family.tokenizer}\``,
-        ]),
+        [...modelFamilies, { ...otherModels, told: 'any other' }].map(
+          ({ told, contextWindow, tokenizer }) => [told, String(contextWindow), `\`${tokenizer}\``],
+        ),
       )}`;
     default:
       return undefined;
   }
-}
-
-function familyText(family: (typeof modelFamilies)[number]): string {
-  if ('prefix' in family) return `\`${family.prefix}*\``;
-  return family.part === '' ? 'any other' : `\`*${family.part}*\``;
 }
 
 function descriptionOf(schema: TSchema): string {

@@ -116,8 +116,8 @@ export interface WorkerSeat {
   /** Port that all workers listen on. */
   readonly port: number;
   /** Stand-ins that the primary has started. */
-  readonly gatewayUrl?: string;
-  readonly ragUrl?: string;
+  readonly gatewayUrl?: string | undefined;
+  readonly ragUrl?: string | undefined;
 }
 
 export const workerSeatVariable = 'WORKER_SERVICE_SEAT';

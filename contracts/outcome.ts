@@ -139,6 +139,10 @@ export const AnyOutput = Type.Object(outputFields);
 export const Completed = completedSchema(AnyOutput);
 export type Completed = Static<typeof Completed>;
 
+const OutputErrors = Type.Array(
+  Type.Object({ path: Type.String(), message: Type.String() }, { additionalProperties: false }),
+);
+
 export const Failed = Type.Object(
   {
     ...outcomeFields,
@@ -149,11 +153,7 @@ export const Failed = Type.Object(
     reason: Type.Optional(Type.Enum([...refusalReasons])),
     recommendation: Type.Optional(Type.Enum([...recommendations])),
     questions: Type.Optional(Type.Array(Type.String())),
-    errors: Type.Optional(
-      Type.Array(
-        Type.Object({ path: Type.String(), message: Type.String() }, { additionalProperties: false }),
-      ),
-    ),
+    errors: Type.Optional(OutputErrors),
     retry_after_seconds: Type.Optional(Type.Integer({ minimum: 0 })),
   },
   { additionalProperties: false },
@@ -184,6 +184,17 @@ export const Attempt = Type.Object(
       },
     ),
     error: Type.Optional(Type.String()),
+    errors: Type.Optional(OutputErrors),
+    refusal: Type.Optional(
+      Type.Object(
+        {
+          reason: Type.Enum([...refusalReasons]),
+          recommendation: Type.Enum([...recommendations]),
+          message: Type.String(),
+        },
+        { additionalProperties: false, description: 'Of the model, also where a larger one was asked then.' },
+      ),
+    ),
     repair: Type.Optional(Type.String({ description: 'Why the output was not taken as it was.' })),
   },
   { additionalProperties: false },

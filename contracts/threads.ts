@@ -26,6 +26,8 @@ export interface Template {
 export interface ModelTarget {
   readonly model: string;
   readonly tokenizer: TokenizerName;
+  /** Whether the tokenizer is the model's own. */
+  readonly exactCounts: boolean;
   readonly contextWindow: number;
   readonly maxOutputTokens: number;
   readonly temperature: number;
@@ -65,8 +67,6 @@ export type Assembled =
       readonly body: Uint8Array;
       readonly promptTokens: number;
       readonly maxOutputTokens: number;
-      /** Whether the counts come from the model's own vocabulary. */
-      readonly exact: boolean;
       readonly context: FittedContext;
       /** The most output tokens that the window has room for, when all context is left out. */
       readonly outputRoom: number;
@@ -146,7 +146,9 @@ export interface ReadJob {
   readonly maxOutputTokens: number;
   readonly maxOutputBytes: number;
   /** What an earlier thread had read of the same stream before it died. */
-  readonly resume: { readonly text: string; readonly reasoning: string } | undefined;
+  readonly resume:
+    | { readonly text: string; readonly reasoning: string; readonly told: StreamTold }
+    | undefined;
   readonly chunk: Uint8Array;
   readonly ended: StreamEnd | undefined;
   /** Brings the rest of the stream when it has not ended with `chunk`. */
@@ -161,6 +163,16 @@ export interface ReadMore {
   readonly ended: StreamEnd | undefined;
 }
 
+/** What a stream has told of its answer so far, beside the text. */
+export interface StreamTold {
+  readonly model: string | undefined;
+  readonly usage: Usage | undefined;
+  readonly refusal: string | undefined;
+  readonly finishReason: string | undefined;
+  /** The answer went on behind it. */
+  readonly finishIsVain: boolean;
+}
+
 /** What one part of the stream brought. */
 export interface ReadProgress {
   /** Bytes at the end of what was sent so far that are not understood yet, to be sent again on a resume. */
@@ -172,13 +184,18 @@ export interface ReadProgress {
   /** The part of the result that a caller may see. */
   readonly delta: string;
   readonly tokens: number;
-  /** The gateway has said that the answer is over; what may follow is usage, and the end. */
-  readonly finished: boolean;
+  /** Of all parts so far. */
+  readonly told: StreamTold;
 }
 
 export interface Usage {
   readonly prompt: number;
   readonly completion: number;
+}
+
+/** Whether the gateway has said that the answer is over; what may follow is usage, and the end. */
+export function isFinished({ finishReason, finishIsVain }: StreamTold): boolean {
+  return finishReason !== undefined && !finishIsVain;
 }
 
 /** A whole stream, read and judged. */
@@ -188,7 +205,7 @@ export interface Reading {
   readonly model: string | undefined;
   readonly usage: Usage | undefined;
   /** Our own counts, in tokens; thoughts are reasoning, wherever they stand. */
-  readonly counted: { readonly content: number; readonly reasoning: number; readonly exact: boolean };
+  readonly counted: { readonly content: number; readonly reasoning: number };
   /** What the last part brought for callers, as in `ReadProgress`. */
   readonly voided: boolean;
   readonly delta: string;

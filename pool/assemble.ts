@@ -36,7 +36,6 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
         body,
         promptTokens,
         maxOutputTokens: target.maxOutputTokens,
-        exact: !tokenizer.approximate,
         context,
         outputRoom:
           target.contextWindow -

@@ -1,11 +1,13 @@
-import type {
-  Reading,
-  ReadingEnd,
-  ReadJob,
-  ReadProgress,
-  StreamEnd,
-  Usage,
-  Verdict,
+import {
+  isFinished,
+  type Reading,
+  type ReadingEnd,
+  type ReadJob,
+  type ReadProgress,
+  type StreamEnd,
+  type StreamTold,
+  type Usage,
+  type Verdict,
 } from '../contracts/threads.js';
 import type { Domain } from '../domains/domain.js';
 import { AnswerScanner } from './answer-scanner.js';
@@ -14,6 +16,8 @@ import { cutOff, domainOf, fieldChecker, invalid, judge, judgeDead } from './ver
 import { WholeCharacters } from './whole-characters.js';
 import { openWire } from './wire/open-wire.js';
 import type { Delta, Wire } from './wire/wire.js';
+
+type Told = { -readonly [Name in keyof StreamTold]: StreamTold[Name] };
 
 /**
  * Reads one stream of the gateway from its bytes to the verdict on the output: counts tokens as they arrive,
@@ -29,7 +33,6 @@ export class StreamReader {
   readonly #reasoningCounter: TokenCounter;
   /** Of thoughts in the content. */
   readonly #thoughtCounter: TokenCounter;
-  readonly #exact: boolean;
   readonly #content = new WholeCharacters();
   #newText = '';
   #newReasoning = '';
@@ -40,12 +43,13 @@ export class StreamReader {
   #text = '';
   #reasoning = '';
   #delta = '';
-  #refusal: string | undefined;
-  #finishReason: string | undefined;
-  /** The server names a finish reason before the answer is over. */
-  #finishIsVain = false;
-  #usage: Usage | undefined;
-  #model: string | undefined;
+  readonly #told: Told = {
+    model: undefined,
+    usage: undefined,
+    refusal: undefined,
+    finishReason: undefined,
+    finishIsVain: false,
+  };
   #error: Delta['error'];
   #tooLarge = false;
   #voided = false;
@@ -60,10 +64,10 @@ export class StreamReader {
     this.#contentCounter = tokenizer.counter();
     this.#reasoningCounter = tokenizer.counter();
     this.#thoughtCounter = tokenizer.counter();
-    this.#exact = !tokenizer.approximate;
     this.#wire = openWire(job.protocol, (delta) => this.#take(delta));
     if (job.resume !== undefined) {
       this.#take({ content: job.resume.text, reasoning: job.resume.reasoning });
+      Object.assign(this.#told, job.resume.told);
       this.#digest();
       this.progress();
     }
@@ -92,7 +96,7 @@ export class StreamReader {
       voided: this.#voided,
       delta: this.#delta,
       tokens: this.#settledTokens(),
-      finished: this.#isFinished(),
+      told: this.#told,
     };
     this.#text = '';
     this.#reasoning = '';
@@ -113,13 +117,12 @@ export class StreamReader {
     const end = this.#judge(ended);
     return {
       end,
-      finishReason: this.#finishReason,
-      model: this.#model,
+      finishReason: this.#told.finishReason,
+      model: this.#told.model,
       usage: this.#crediblyUsed(),
       counted: {
         content: this.#contentCounter.end(),
         reasoning: this.#countedReasoning(),
-        exact: this.#exact,
       },
       voided: this.#voided,
       delta: this.#delta,
@@ -128,12 +131,13 @@ export class StreamReader {
 
   #take(delta: Delta): void {
     if (delta.error !== undefined) this.#error = delta.error;
-    if (delta.model !== undefined) this.#model = delta.model;
-    if (delta.usage !== undefined) this.#usage = delta.usage;
+    const told = this.#told;
     const goesOn = delta.content !== undefined || delta.reasoning !== undefined;
-    if (goesOn && this.#finishReason !== undefined) this.#finishIsVain = true;
-    if (delta.finishReason !== undefined) this.#finishReason = delta.finishReason;
-    if (delta.refusal !== undefined) this.#refusal = (this.#refusal ?? '') + delta.refusal;
+    if (goesOn && told.finishReason !== undefined) told.finishIsVain = true;
+    told.model = delta.model ?? told.model;
+    told.usage = delta.usage ?? told.usage;
+    told.finishReason = delta.finishReason ?? told.finishReason;
+    if (delta.refusal !== undefined) told.refusal = (told.refusal ?? '') + delta.refusal;
     if (delta.reasoning !== undefined) {
       this.#newReasoning += delta.reasoning;
       this.#misplaced?.push(delta.reasoning);
@@ -222,8 +226,8 @@ export class StreamReader {
   #judgeAnswer(scanner: AnswerScanner): Verdict {
     return judge(this.#domain, {
       scanner,
-      finishReason: this.#finishReason,
-      refusal: this.#refusal,
+      finishReason: this.#told.finishReason,
+      refusal: this.#told.refusal,
       structured: this.#job.structured,
     });
   }
@@ -234,7 +238,7 @@ export class StreamReader {
 
   /** Some servers say 0 where they do not count. */
   #crediblyUsed(): Usage | undefined {
-    const usage = this.#usage;
+    const { usage } = this.#told;
     const said = this.#contentCounter.end() + this.#countedReasoning();
     return usage === undefined || usage.prompt === 0 || (usage.completion === 0 && said > 0)
       ? undefined
@@ -247,10 +251,10 @@ export class StreamReader {
    */
   #isOver(ended: StreamEnd | undefined): boolean {
     if (this.#wire.done || this.#isFinished()) return true;
-    return ended === 'clean' && (this.#finishReason !== undefined || this.#scanner.end >= 0);
+    return ended === 'clean' && (this.#told.finishReason !== undefined || this.#scanner.end >= 0);
   }
 
   #isFinished(): boolean {
-    return this.#finishReason !== undefined && !this.#finishIsVain;
+    return isFinished(this.#told);
   }
 }

@@ -116,13 +116,13 @@ export async function callOnce(
     ...(headersMs !== undefined && { headers_ms: headersMs }),
     ...(firstTokenMs !== undefined && { first_token_ms: firstTokenMs }),
     duration_ms: since(startedAt),
-    tokens: tokensOf(prompt, read, fault !== undefined),
+    tokens: tokensOf(target, prompt, read, fault !== undefined),
     ...(read !== undefined && read.counted.reasoning > 0 && { reasoning_tokens: read.counted.reasoning }),
     max_output_tokens: target.maxOutputTokens,
     ...(read?.finishReason !== undefined && { finish_reason: read.finishReason }),
     ended: fault === undefined ? endOf(start, read, deadline) : 'aborted',
     ...(fault === undefined
-      ? errorOf(start, read, reading?.detail)
+      ? faultOf(start, read, reading?.detail)
       : { error: `the answer could not be read: ${fault.message}` }),
   };
   journal.attempts.push(written);
@@ -196,13 +196,14 @@ function brokenCall(detail: string): Called & { kind: 'failed' } {
  * could not be read only the prompt is known.
  */
 function tokensOf(
+  target: ModelTarget,
   prompt: Assembled & { kind: 'assembled' },
   read: Reading | undefined,
   isUnreadable: boolean,
 ): TokenUse {
   if (isUnreadable)
     return { prompt: prompt.promptTokens, completion: 0, counted_by: 'tokenizer', method: 'approximate' };
-  const method = (read?.counted.exact ?? prompt.exact) ? 'exact' : 'approximate';
+  const method = target.exactCounts ? 'exact' : 'approximate';
   if (read === undefined) return { prompt: 0, completion: 0, counted_by: 'tokenizer', method };
   const { usage } = read;
   if (usage !== undefined)
@@ -227,14 +228,20 @@ function isNotCalled(start: CallStart): boolean {
     : start.kind === 'interrupted' && !start.called;
 }
 
-function errorOf(
+/** What was wrong with the call, or with its answer. */
+function faultOf(
   start: CallStart,
   read: Reading | undefined,
   detail: string | undefined,
-): { error?: string } {
+): Pick<Attempt, 'error' | 'errors' | 'refusal'> {
   if (start.kind === 'failed') return { error: start.detail };
-  if (read === undefined || read.end.kind === 'judged') return {};
-  return { error: detail ?? read.end.detail };
+  if (read === undefined) return {};
+  if (read.end.kind !== 'judged') return { error: detail ?? read.end.detail };
+  const { verdict } = read.end;
+  if (verdict.kind === 'invalid') return { errors: [...verdict.violations] };
+  if (verdict.kind !== 'refused') return {};
+  const { reason, recommendation, message } = verdict;
+  return { refusal: { reason, recommendation, message } };
 }
 
 function since(startedAt: number): number {

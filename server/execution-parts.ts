@@ -18,5 +18,4 @@ export interface ExecutionParts {
   /** Told of what the service is to blame for. */
   readonly onFault: (taskId: string, error: Error) => void;
   /** True when a simulator stands in for the model gateway. */
-  readonly simulated: boolean;
 }

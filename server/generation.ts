@@ -145,7 +145,7 @@ function invalidOutput({ fault, violations }: Invalid): Generated {
     empty: 'the model answered nothing',
     too_large: 'the output is too large',
   }[fault];
-  return { kind: 'failed', code: 'output_invalid', detail, errors: violations.slice(0, 32) };
+  return { kind: 'failed', code: 'output_invalid', detail, errors: [...violations] };
 }
 
 /** How to ask again, or undefined where asking again cannot help. */

@@ -9,7 +9,7 @@ import type { Violation } from '../contracts/validator.js';
 import type { Interruption } from './deadline.js';
 import type { ExecutionParts } from './execution-parts.js';
 import type { Journal } from './journal.js';
-import type { ResolvedTask } from './resolution.js';
+import { isSimulated, type ResolvedTask } from './resolution.js';
 import type { CompletedHead } from './store/store.js';
 
 /** What became of a task in one tier. */
@@ -69,7 +69,7 @@ export function conclude(course: Course, generated: Generated): Executed {
     context_tokens: journal.context.tokens,
     sources: [...journal.context.used],
     ...(last !== undefined && { model: last.model, tokens: last.tokens }),
-    ...(parts.simulated && { simulated: true }),
+    ...(isSimulated(parts.config, tier) && { simulated: true }),
   };
   const outcome = outcomeOf(common, resolved, journal, generated);
   const receipt: Receipt = {

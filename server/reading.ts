@@ -1,5 +1,13 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import type { Reading, ReadJob, ReadMore, ReadProgress, StreamEnd } from '../contracts/threads.js';
+import {
+  isFinished,
+  type Reading,
+  type ReadJob,
+  type ReadMore,
+  type ReadProgress,
+  type StreamEnd,
+  type StreamTold,
+} from '../contracts/threads.js';
 import type { TierPool } from '../pool/pools.js';
 import { ByteQueue } from './byte-queue.js';
 import type { GatewayStream, StreamSink } from './gateway/dispatch.js';
@@ -53,6 +61,7 @@ export class StreamReading implements StreamSink {
   #lingering: NodeJS.Timeout | undefined;
   #text: string[] = [];
   #reasoning: string[] = [];
+  #told: StreamTold | undefined;
   #deaths = 0;
 
   constructor(pool: TierPool, target: ReadTarget, stream: GatewayStream, watcher: ReadWatcher) {
@@ -96,7 +105,6 @@ export class StreamReading implements StreamSink {
     this.#open = true;
     this.#idle = false;
     const chunk = this.#takeWaiting();
-    const resumed = this.#deaths > 0;
     let port: MessagePort | undefined;
     if (this.#ended === undefined) {
       const channel = new MessageChannel();
@@ -106,7 +114,11 @@ export class StreamReading implements StreamSink {
     }
     this.#endSent = this.#ended !== undefined;
     const job: ReadJob = {
-      resume: resumed ? { text: this.#text.join(''), reasoning: this.#reasoning.join('') } : undefined,
+      resume: this.#told && {
+        text: this.#text.join(''),
+        reasoning: this.#reasoning.join(''),
+        told: this.#told,
+      },
       chunk,
       ended: this.#ended,
       port,
@@ -131,11 +143,12 @@ export class StreamReading implements StreamSink {
     this.#sent = lastOf(this.#sent, progress.unread);
     if (progress.text !== '') this.#text.push(progress.text);
     if (progress.reasoning !== '') this.#reasoning.push(progress.reasoning);
+    this.#told = progress.told;
     if (progress.voided) this.#watcher.voided();
     this.#watcher.progress(progress.delta, progress.tokens);
     if (this.#waiting.length > 0 || (this.#ended !== undefined && !this.#endSent)) this.#sendMore();
     else this.#idle = true;
-    if (progress.finished) this.#expectEnd();
+    if (isFinished(progress.told)) this.#expectEnd();
     this.#govern();
   }
 

@@ -45,11 +45,12 @@ export function resolve(
 /** The model that a tier uses, as a thread needs to know it. `max_output_tokens` of the task may lower the limit. */
 export function targetOf(config: Config, tier: string, task: TaskBody): ModelTarget {
   const { model, endpoint } = config.tier_models[tier]!;
-  const { context_window, max_output_tokens, tokenizer } = config.models[model]!;
+  const { context_window, max_output_tokens, tokenizer, exact_counts } = config.models[model]!;
   const { protocol, stream, response_format, max_tokens_field } = config.endpoints[endpoint]!;
   return {
     model,
     tokenizer,
+    exactCounts: exact_counts,
     contextWindow: context_window,
     maxOutputTokens: Math.min(max_output_tokens, task.max_output_tokens ?? max_output_tokens),
     temperature: config.workers[task.domain]!.temperature,
@@ -59,6 +60,11 @@ export function targetOf(config: Config, tier: string, task: TaskBody): ModelTar
     responseFormat: protocol === 'chat_completions' ? response_format : 'none',
     maxTokensField: max_tokens_field,
   };
+}
+
+/** Whether a simulator stands in for the model of a tier: neither its endpoint nor the gateway has an address. */
+export function isSimulated({ gateway, tier_models, endpoints }: Config, tier: string): boolean {
+  return gateway.url === undefined && endpoints[tier_models[tier]!.endpoint]!.url === undefined;
 }
 
 /** The same for the same task, whenever and wherever it runs. */

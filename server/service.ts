@@ -93,7 +93,6 @@ export async function startService(
       rag,
       gateway,
       templates,
-      simulated: standIns.simulated,
     };
     let events: Events | undefined;
     let health: Health | undefined;

@@ -7,12 +7,13 @@ import { fieldName } from '../config/fields.js';
 import type { Config } from '../config/schema.js';
 import type { WorkerSeat } from '../contracts/cluster.js';
 import type { Log } from './log.js';
+import { isSimulated } from './resolution.js';
 
 /** What answers for services that are not configured. */
 export interface StandIns {
-  readonly gatewayUrl: string;
+  /** Undefined where each endpoint in use has a `url` of its own. */
+  readonly gatewayUrl: string | undefined;
   readonly ragUrl: string;
-  readonly simulated: boolean;
   readonly names: Readonly<Record<string, string>>;
 }
 
@@ -35,11 +36,11 @@ export async function openStandIns(
   keep: <T extends { close(): Promise<void> }>(part: T) => T,
 ): Promise<StandIns> {
   const missing = [
-    ...(config.gateway.url === undefined ? (['gateway'] as const) : []),
+    ...(lacksGateway(config) ? (['gateway'] as const) : []),
     ...(config.rag.url === undefined ? (['rag'] as const) : []),
   ];
   if (missing.length === 0) {
-    return { gatewayUrl: config.gateway.url!, ragUrl: config.rag.url!, simulated: false, names: {} };
+    return { gatewayUrl: config.gateway.url, ragUrl: config.rag.url!, names: {} };
   }
   const running = keep(
     await startSimulators({
@@ -55,7 +56,8 @@ export async function openStandIns(
       event: 'stand_in',
       for: 'model_gateway',
       url: running.gatewayUrl,
-      message: 'MODEL_GATEWAY_URL is not set: a simulator answers, every outcome says "simulated": true',
+      message:
+        'MODEL_GATEWAY_URL is not set: a simulator answers for endpoints without a url, every outcome of theirs says "simulated": true',
     });
   }
   if (running.ragUrl !== undefined) {
@@ -68,9 +70,8 @@ export async function openStandIns(
     });
   }
   return {
-    gatewayUrl: running.gatewayUrl ?? config.gateway.url!,
+    gatewayUrl: running.gatewayUrl ?? config.gateway.url,
     ragUrl: running.ragUrl ?? config.rag.url!,
-    simulated: running.gatewayUrl !== undefined,
     names,
   };
 }
@@ -80,21 +81,24 @@ export async function openStandIns(
  * configured since has none.
  * @throws {Error} when one would be needed that the primary did not start.
  */
-export function standInsOf({ gateway, rag }: Config, seat: WorkerSeat): StandIns {
+export function standInsOf(config: Config, seat: WorkerSeat): StandIns {
+  const { gateway, rag } = config;
+  const simulates = lacksGateway(config);
   return {
-    gatewayUrl: gateway.url ?? started('gateway.url', seat.gatewayUrl),
+    gatewayUrl: simulates ? started('gateway.url', seat.gatewayUrl) : gateway.url,
     ragUrl: rag.url ?? started('rag.url', seat.ragUrl),
-    simulated: gateway.url === undefined,
     names: {
-      ...(gateway.url === undefined && { model_gateway: 'simulator' }),
+      ...(simulates && { model_gateway: 'simulator' }),
       ...(rag.url === undefined && { rag: 'embedded retriever' }),
     },
   };
 }
 
+function lacksGateway(config: Config): boolean {
+  return Object.keys(config.tier_models).some((tier) => isSimulated(config, tier));
+}
+
 function started(field: string, url: string | undefined): string {
   if (url !== undefined) return url;
-  throw new Error(
-    `${field} is no longer set, and what stands in for it is started with the service: restart`,
-  );
+  throw new Error(`${field} is not set, and what stands in for it is started with the service: restart`);
 }

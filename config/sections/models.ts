@@ -4,14 +4,19 @@ import { ModelName, modelNameExpectation } from './names.js';
 /** Share of a model's context window that its output may take when `max_output_tokens` is not set. */
 export const outputShare = 0.3;
 
-/** What is assumed of a model by its name; the first match counts. Windows in tokens. */
+/**
+ * What is assumed of a model by its name, in lower case; the first match counts. Windows in tokens. A later version of
+ * a family has another vocabulary.
+ */
 export const modelFamilies = [
-  { prefix: 'gemma3', contextWindow: 32_768, tokenizer: 'gemma3' },
-  { part: 'gpt-oss', contextWindow: 32_768, tokenizer: 'o200k_harmony' },
-  { prefix: 'qwen3', contextWindow: 65_536, tokenizer: 'qwen3' },
-  { part: 'claude', contextWindow: 200_000, tokenizer: 'claude' },
-  { part: '', contextWindow: 32_768, tokenizer: 'o200k_harmony' },
+  { names: /^gemma-?3(?![.\d])/, told: '`gemma3*`, `gemma-3*`', contextWindow: 32_768, tokenizer: 'gemma3' },
+  { names: /gpt-oss/, told: '`*gpt-oss*`', contextWindow: 32_768, tokenizer: 'o200k_harmony' },
+  { names: /^qwen-?3(?![.\d])/, told: '`qwen3*`, `qwen-3*`', contextWindow: 65_536, tokenizer: 'qwen3' },
+  { names: /claude/, told: '`*claude*`', contextWindow: 200_000, tokenizer: 'claude' },
 ] as const;
+
+/** Of a model that is of none of them: the vocabulary is another one's. */
+export const otherModels = { contextWindow: 32_768, tokenizer: 'o200k_harmony' } as const;
 
 const Model = Type.Object(
   {
@@ -28,6 +33,10 @@ const Model = Type.Object(
     }),
     tokenizer: Type.Enum(['o200k_harmony', 'gemma3', 'qwen3', 'claude'], {
       description: 'Vocabulary that tokens are counted with. Default: by family, see the table.',
+    }),
+    exact_counts: Type.Boolean({
+      description:
+        'Whether that vocabulary is the model’s own; else counts are told as `approximate`. Default: `true` where `tokenizer` is set or the family is known, `false` for `claude`, which is the one of earlier models.',
     }),
   },
   { additionalProperties: false },

@@ -37,7 +37,8 @@ export const Store = Type.Object(
       default: 4 * gib,
       minimum: mib,
       maximum: 1024 * gib,
-      description: 'Largest size of the store, in bytes; above it the oldest outcomes are removed.',
+      description:
+        'Largest size of all outputs in the store, in bytes; above it the oldest outcomes are removed. What else is kept of an outcome, about 4 KB, is not counted.',
     }),
     prune_interval_seconds: Type.Number({
       default: 60,

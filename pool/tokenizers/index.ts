@@ -9,8 +9,6 @@ export type { TokenizerName };
 /** Counts tokens with a model's vocabulary. Lone surrogates count as U+FFFD. */
 export interface Tokenizer {
   readonly name: TokenizerName;
-  /** True when the vocabulary is not the model's own: the published one of Claude is of an earlier Claude. */
-  readonly approximate: boolean;
   /** The ids of the whole text, without any that a template would add. */
   encode(text: string): number[];
   /** Number of tokens of the whole text. */
@@ -57,7 +55,6 @@ export function openTokenizer(name: TokenizerName, vocabulary: SharedArrayBuffer
   };
   return {
     name,
-    approximate: name === 'claude',
     encode(text) {
       const ids: number[] = [];
       const counter = new Counter(engine, ids);

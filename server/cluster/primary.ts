@@ -78,8 +78,8 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
       workers: count,
       index,
       port,
-      ...(config.gateway.url === undefined && { gatewayUrl: standIns.gatewayUrl }),
-      ...(config.rag.url === undefined && { ragUrl: standIns.ragUrl }),
+      gatewayUrl: standIns.names.model_gateway && standIns.gatewayUrl,
+      ragUrl: standIns.names.rag && standIns.ragUrl,
     };
     const worker = cluster.fork({ [workerSeatVariable]: JSON.stringify(seat) });
     return new Promise((resolve, reject) => {

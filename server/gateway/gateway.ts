@@ -35,13 +35,16 @@ export interface Gateway {
   call(request: GatewayRequest, open: (stream: GatewayStream) => StreamSink): Promise<CallStart>;
   /** What is known of each endpoint that was called. */
   endpoints(): ReadonlyMap<string, EndpointState>;
-  /** Whether something answers at the gateway's address. Any HTTP answer counts. */
+  /** Whether something answers at the gateway's address, or else at all endpoints' own. Any HTTP answer counts. */
   probe(signal: AbortSignal): Promise<boolean>;
   close(): Promise<void>;
 }
 
-/** The client of OpenAI-compatible servers and of the sister gateway, on undici with keep-alive connections. */
-export function openGateway(config: Config, gatewayUrl: string): Gateway {
+/**
+ * The client of OpenAI-compatible servers and of the sister gateway, on undici with keep-alive connections.
+ * @param gatewayUrl of endpoints that have no `url` of their own; undefined where none is in use.
+ */
+export function openGateway(config: Config, gatewayUrl: string | undefined): Gateway {
   const { gateway } = config;
   const openAgent = () =>
     new Agent({
@@ -57,21 +60,30 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
   const agents = new Map(Object.keys(config.tier_models).map((tier) => [tier, openAgent()]));
   const prober = openAgent();
   const targets = new Map(
-    Object.entries(config.endpoints).map(([name, endpoint]) => {
-      const base = new URL(endpoint.url ?? gatewayUrl);
+    Object.entries(config.endpoints).flatMap(([name, endpoint]) => {
+      const url = endpoint.url ?? gatewayUrl;
+      if (url === undefined) return [];
+      const base = new URL(url);
       const route = endpoint.protocol === 'generate' ? 'generate' : 'chat/completions';
       const key = endpoint.api_key ?? gateway.api_key;
-      return [
-        name,
-        {
-          endpoint: new Endpoint(name, gateway),
-          origin: base.origin,
-          path: joinPath(base, route),
-          headers: headersOf(name, authorizationOf(base, key)),
-        },
-      ] as const;
+      const target = {
+        endpoint: new Endpoint(name, gateway),
+        origin: base.origin,
+        path: joinPath(base, route),
+        headers: headersOf(name, authorizationOf(base, key)),
+      };
+      return [[name, target] as const];
     }),
   );
+  const probed =
+    gatewayUrl === undefined
+      ? new Map(
+          Object.values(config.tier_models).map(({ endpoint }) => {
+            const { url, api_key } = config.endpoints[endpoint]!;
+            return [url!, api_key ?? gateway.api_key];
+          }),
+        )
+      : new Map([[gatewayUrl, gateway.api_key]]);
   /** The names of endpoints that do not know the parameter `stream_options`, and have refused it. */
   const refuseStreamOptions = new Set<string>();
   return {
@@ -98,15 +110,18 @@ export function openGateway(config: Config, gatewayUrl: string): Gateway {
       });
     },
     endpoints: () => new Map([...targets].map(([name, { endpoint }]) => [name, endpoint.state()])),
-    probe: (signal) => {
-      const base = new URL(gatewayUrl);
-      return answers(prober, {
-        origin: base.origin,
-        path: joinPath(base, 'models'),
-        headers: headersOf(undefined, authorizationOf(base, gateway.api_key)),
-        headersTimeout: 2000,
-        signal,
+    probe: async (signal) => {
+      const asked = [...probed].map(([url, key]) => {
+        const base = new URL(url);
+        return answers(prober, {
+          origin: base.origin,
+          path: joinPath(base, 'models'),
+          headers: headersOf(undefined, authorizationOf(base, key)),
+          headersTimeout: 2000,
+          signal,
+        });
       });
+      return (await Promise.all(asked)).every(Boolean);
     },
     close: async () => {
       await Promise.all([prober, ...agents.values()].map((agent) => agent.destroy()));

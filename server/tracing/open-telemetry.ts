@@ -29,7 +29,12 @@ import type { CallTrace, StageTrace, TaskTrace, Tracing } from './tracing.js';
  * Sends spans by OTLP over HTTP (OpenTelemetry Protocol 1.x, JSON) to `{traces.endpoint}/v1/traces`. The variables of
  * OpenTelemetry for headers, compression, certificates, service name and resource attributes hold.
  */
-export function openTelemetry(config: Config, endpoint: string, gatewayUrl: string, log: Log): Tracing {
+export function openTelemetry(
+  config: Config,
+  endpoint: string,
+  gatewayUrl: string | undefined,
+  log: Log,
+): Tracing {
   diag.setLogger(toLog(log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   const own = resourceFromAttributes({
     'service.name': 'worker-service',
@@ -55,10 +60,9 @@ export function openTelemetry(config: Config, endpoint: string, gatewayUrl: stri
   });
   const tracer = provider.getTracer('worker-service', version);
   const endpoints: Endpoints = new Map(
-    Object.entries(config.endpoints).map(([name, { url, protocol }]) => [
-      name,
-      { url: new URL(url ?? gatewayUrl), protocol },
-    ]),
+    Object.entries(config.endpoints).flatMap(([name, { url = gatewayUrl, protocol }]) =>
+      url === undefined ? [] : [[name, { url: new URL(url), protocol }]],
+    ),
   );
   return {
     begin: (task, from, origin) => {

@@ -125,31 +125,47 @@ test('an empty file has the documented defaults', () => {
   assert.equal(config.log, { level: 'info', prompts: false });
 });
 
-test('what is known of a model goes by its family', () => {
-  const names = ['gemma3:27b', 'openai/gpt-oss-120b', 'Qwen/Qwen3-8B', 'anthropic/claude-x', 'mistral-7b'];
+test('what is known of a model goes by its family, whose vocabulary is its own', () => {
+  const of32k = { context_window: 32_768, max_output_tokens: 9830 };
+  const of64k = { context_window: 65_536, max_output_tokens: 19_660 };
+  const of200k = { context_window: 200_000, max_output_tokens: 60_000 };
+  const own = (tokenizer: string, window: object) => ({ ...window, tokenizer, exact_counts: true });
+  const other = { ...of32k, tokenizer: 'o200k_harmony', exact_counts: false };
+  const expected = {
+    'gemma3:27b': own('gemma3', of32k),
+    'google/gemma-3-12b-it': own('gemma3', of32k),
+    'gemma-3n-e4b-it': own('gemma3', of32k),
+    'openai/gpt-oss-120b': own('o200k_harmony', of32k),
+    'Qwen/Qwen3-8B': own('qwen3', of64k),
+    'qwen/qwen-3-coder': own('qwen3', of64k),
+    'anthropic/claude-x': { ...of200k, tokenizer: 'claude', exact_counts: false },
+    'mistral-7b': other,
+    'gemma2:9b': other,
+    'qwen3.5:9b': other,
+  };
+  const names = Object.keys(expected);
   const tiers = names.map((model, at) => `  t${at}: {model: "${model}", endpoint: e}`).join('\n');
   const workers = domains.map((domain) => `  ${domain}: {default_tier: t0}`).join('\n');
   const { models } = aConfig(`tier_models:\n${tiers}\nworkers:\n${workers}\n`);
-  assert.equal(
-    names.map((name) => models[name]),
-    [
-      { context_window: 32_768, max_output_tokens: 9830, tokenizer: 'gemma3' },
-      { context_window: 32_768, max_output_tokens: 9830, tokenizer: 'o200k_harmony' },
-      { context_window: 65_536, max_output_tokens: 19_660, tokenizer: 'qwen3' },
-      { context_window: 200_000, max_output_tokens: 60_000, tokenizer: 'claude' },
-      { context_window: 32_768, max_output_tokens: 9830, tokenizer: 'o200k_harmony' },
-    ],
-  );
+  assert.equal(Object.fromEntries(names.map((name) => [name, models[name]])), expected);
 });
 
 test('an entry for a model overrides what is assumed of it, and the output follows the window', () => {
-  const { models } = aConfig('models: {"gemma3:4b": {context_window: 131072}, other: {tokenizer: claude}}');
+  const { models } = aConfig(
+    'models: {"gemma3:4b": {context_window: 131072}, a: {tokenizer: claude}, b: {tokenizer: qwen3}, c: {exact_counts: true}}',
+  );
   assert.equal(models['gemma3:4b'], {
     context_window: 131_072,
     max_output_tokens: 39_321,
     tokenizer: 'gemma3',
+    exact_counts: true,
   });
-  assert.is(models.other?.tokenizer, 'claude');
+  const countingOf = (name: string) => [models[name]?.tokenizer, models[name]?.exact_counts];
+  assert.equal(['a', 'b', 'c'].map(countingOf), [
+    ['claude', false],
+    ['qwen3', true],
+    ['o200k_harmony', true],
+  ]);
 });
 
 test('an entry changes the fields that it names and no other', () => {
@@ -213,8 +229,12 @@ test('the tiers of a file are all tiers, and only they have queues, models and e
   assert.equal(Object.keys(config.endpoints), ['e']);
 });
 
-test('a relative directory of the file is taken from the root of the package, an absolute one as it is', () => {
-  const config = aConfig('store: {directory: state}\nprompts: {directory: /srv/prompts}');
+test('a relative path of the file is taken from the root of the package, an absolute one as it is', () => {
+  const config = aConfig(
+    'store: {directory: state}\nprompts: {directory: /srv/prompts}\nrabbitmq: {tls_ca_file: ca, tls_key_file: /srv/key, tls_cert_file: c}',
+  );
+  const { tls_ca_file, tls_key_file } = config.rabbitmq;
+  assert.equal([tls_ca_file, tls_key_file], [`${root}ca`, '/srv/key']);
   assert.is(config.store.directory, `${root}state`);
   assert.is(config.prompts.directory, '/srv/prompts');
 });

@@ -36,6 +36,17 @@ test('a control token of a chat template is none in the text of a caller', () =>
   for (const token of tokens) assert.equal(asMaterial(`a ${token}`), `a ${token.replace('<', '&lt;')}`);
 });
 
+test('characters that cannot be seen do not make a tag of a block another one', () => {
+  for (const tag of [
+    '</\u200bcontext>',
+    '<\u0301/context>',
+    '</con\u00adtext>',
+    '<\u3164/\u{e0041}task >',
+    '< /\u0007TASK>',
+  ])
+    assert.equal(asMaterial(`a ${tag}`), `a ${tag.replace('<', '&lt;')}`, JSON.stringify(tag));
+});
+
 test('markup that is no block of the prompt stays as it is', () => {
   const html = '<div class="task"></div><contexts><p>a < b</p>';
   assert.equal(asMaterial(html), html);
@@ -244,6 +255,7 @@ function job(options: Options): AssembleJob {
     target: {
       model: 'm',
       tokenizer: 'o200k_harmony',
+      exactCounts: true,
       contextWindow: options.contextWindow ?? 32_768,
       maxOutputTokens: 1000,
       temperature: 0.2,

@@ -15,7 +15,7 @@ import { type ResolvedTask, targetOf } from '../../server/resolution.js';
 const test = suite('one call to the gateway');
 const config = loadConfig({ env: {}, argv: [], domains: domainNames });
 const task = { task_id: 'task-1', domain: 'code-general', description: 'anything' };
-const prompt = { kind: 'assembled', body: new Uint8Array(), promptTokens: 100, exact: true } as Assembled & {
+const prompt = { kind: 'assembled', body: new Uint8Array(), promptTokens: 100 } as Assembled & {
   kind: 'assembled';
 };
 const realNow = performance.now.bind(performance);
@@ -65,7 +65,7 @@ async function called(
 
 const broken = {
   end: { kind: 'broken', detail: 'the stream ended before the answer did' },
-  counted: { content: 0, reasoning: 0, exact: true },
+  counted: { content: 0, reasoning: 0 },
   delta: '',
 } as unknown as Reading;
 

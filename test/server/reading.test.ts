@@ -50,6 +50,21 @@ test('a thread that dies in the middle of a stream is replaced, and nothing of t
   assert.deepEqual(deaths, ['large']);
 });
 
+test('what the stream has told of its answer outlives the thread', async () => {
+  const message = (delta: object, more = {}) =>
+    Buffer.from(`data: ${JSON.stringify({ model: 'm-1', choices: [{ index: 0, delta, ...more }] })}\n\n`);
+  const reading = start();
+  reading.data(message({ content: 'def f(' }, { finish_reason: 'length' }));
+  await sleep(50);
+  await pools.killThreads('large');
+  reading.data(Buffer.from('data: [DONE]\n\n'));
+  reading.end('clean');
+  const { end, finishReason, model } = await reading.result;
+  assert.deepEqual([finishReason, model], ['length', 'm-1']);
+  assert.ok(end.kind === 'judged' && end.verdict.kind === 'invalid', JSON.stringify(end));
+  assert.equal(end.verdict.fault, 'cut_off');
+});
+
 test('a stream that ends without an end of the answer is broken', async () => {
   const bytes = streamOf('x'.repeat(100));
   const result = await read([bytes.subarray(0, bytes.length - 200)]);

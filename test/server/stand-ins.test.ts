@@ -29,7 +29,6 @@ test('a worker asks what is configured, and else what its primary has started', 
   assert.equal(standInsOf(none, seat), {
     gatewayUrl: 'http://simulator',
     ragUrl: 'http://retriever',
-    simulated: true,
     names: { model_gateway: 'simulator', rag: 'embedded retriever' },
   });
   const yaml = 'gateway: {url: "http://gateway"}\nrag: {url: "http://rag"}';
@@ -37,11 +36,18 @@ test('a worker asks what is configured, and else what its primary has started', 
   assert.equal(standInsOf(both, seat), {
     gatewayUrl: 'http://gateway',
     ragUrl: 'http://rag',
-    simulated: false,
     names: {},
   });
+  const own = ['tiny', 'small', 'large', 'frontier'].map((tier) => `  ${tier}: {model: m, endpoint: e}`);
+  const without = `tier_models:\n${own.join('\n')}\nendpoints: {e: {url: "http://own"}}`;
+  const onlyOwn = withFile(without, (path) => loadConfig({ path, env: {}, domains }));
+  assert.equal(standInsOf(onlyOwn, { workers: 2, index: 0, port: 1, ragUrl: 'http://retriever' }), {
+    gatewayUrl: undefined,
+    ragUrl: 'http://retriever',
+    names: { rag: 'embedded retriever' },
+  });
   const unknown = { workers: 2, index: 0, port: 1 };
-  assert.throws(() => standInsOf(none, unknown), /^gateway\.url is no longer set/);
+  assert.throws(() => standInsOf(none, unknown), /^gateway\.url is not set/);
 });
 
 test.run();

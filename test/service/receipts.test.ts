@@ -8,7 +8,15 @@ const test = suite('receipts');
 let service: ServiceUnderTest;
 
 test.before(async () => {
-  service = await atService('gateway: {backoff_base_ms: 5, backoff_max_ms: 20}');
+  service = await atService(`
+gateway: {backoff_base_ms: 5, backoff_max_ms: 20}
+tier_models:
+  small: {model: gemma3:12b, endpoint: ollama_gpu_general}
+  tiny: {model: google/gemma-3-4b-it, endpoint: ollama_gpu_general, escalate_to: small}
+  claude: {model: anthropic/claude-x, endpoint: ollama_gpu_general}
+  other: {model: mistral-small, endpoint: ollama_gpu_general}
+workers: {ui-design: {default_tier: small}, code-vision: {default_tier: small}, code-embedded: {default_tier: small}, documentation: {default_tier: small}}
+`);
 });
 test.after(() => service.close());
 
@@ -150,6 +158,54 @@ test('a receipt names the sources of the context, or why there is none', async (
   assert.deepEqual(nothing, { status: 'degraded', tokens: 0, sources_used: [], sources_dropped: [] });
   assert.match(detail!, /500/);
   await service.ragKnobs({});
+});
+
+test('what was wrong with an output is told, of the one that was repaired and of the last one', async () => {
+  const wrong = { output: '{"content":"x","summary":5}' };
+  const errors = [{ path: '/summary', message: 'must be of type string' }];
+  await service.knobs({ script: [wrong] });
+  const repaired = aTask();
+  assert.equal((await service.execute(repaired)).status, 200);
+  assert.deepEqual(
+    (await receiptOf(repaired.task_id)).attempts.map(({ errors, repair }) => [errors, repair]),
+    [
+      [errors, 'wrong_shape'],
+      [undefined, undefined],
+    ],
+  );
+  await service.knobs(wrong);
+  const task = aTask();
+  const { body } = await service.execute(task);
+  assert.deepEqual([body.code, body.errors], ['output_invalid', errors]);
+  assert.deepEqual(
+    (await receiptOf(task.task_id)).attempts.map(({ errors }) => errors),
+    [errors, errors],
+  );
+});
+
+test('counts are exact where the vocabulary is the model’s own', async () => {
+  await service.knobs({ omitUsage: true });
+  const methodOf = async (tier: string) => (await service.execute(aTask({ tier }))).body.tokens.method;
+  assert.deepEqual(
+    [await methodOf('small'), await methodOf('tiny'), await methodOf('claude'), await methodOf('other')],
+    ['exact', 'exact', 'approximate', 'approximate'],
+  );
+});
+
+test('why a model refused is told, although a larger one took the task', async () => {
+  const refusal = { reason: 'complexity', recommendation: 'needs_larger_model', message: 'beyond me' };
+  await service.knobs({ script: [{ output: JSON.stringify({ status: 'refused', ...refusal }) }] });
+  const task = aTask({ tier: 'tiny' });
+  const { status, body } = await service.execute(task);
+  assert.deepEqual([status, body.status], [200, 'completed'], JSON.stringify(body));
+  const { attempts } = await receiptOf(task.task_id);
+  assert.deepEqual(
+    attempts.map(({ kind, refusal }) => [kind, refusal]),
+    [
+      ['first', refusal],
+      ['escalation', undefined],
+    ],
+  );
 });
 
 test('a task whose last call breaks off has failed with what the receipt says of that call', async () => {

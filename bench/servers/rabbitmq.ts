@@ -29,8 +29,14 @@ export interface RabbitServer extends RabbitCommands {
   close(): Promise<void>;
 }
 
-/** Starts a RabbitMQ on free loopback ports. `settings` are lines of rabbitmq.conf. */
-export async function startRabbit(settings: readonly string[] = []): Promise<RabbitServer> {
+/**
+ * Starts a RabbitMQ on free loopback ports. `settings` are lines of rabbitmq.conf; `featureFlags` those that are enabled,
+ * in place of all.
+ */
+export async function startRabbit(
+  settings: readonly string[] = [],
+  featureFlags?: readonly string[],
+): Promise<RabbitServer> {
   const directory = mkdtempSync(join(tmpdir(), 'rabbitmq-'));
   const [port, distributionPort, epmdPort] = [await freePort(), await freePort(), await freePort()];
   mkdirSync(join(directory, 'home'));
@@ -60,6 +66,7 @@ export async function startRabbit(settings: readonly string[] = []): Promise<Rab
     RABBITMQ_MNESIA_BASE: join(directory, 'data'),
     RABBITMQ_LOG_BASE: join(directory, 'log'),
     RABBITMQ_PID_FILE: join(directory, 'pid'),
+    ...(featureFlags !== undefined && { RABBITMQ_FEATURE_FLAGS: featureFlags.join() }),
     // Idle schedulers would spin on the few cores that tests and benchmarks have.
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none',
   };

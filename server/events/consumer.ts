@@ -4,6 +4,7 @@ import { handleCancellation } from './cancellation.js';
 import { CancellationFence } from './cancellation-fence.js';
 import type { BrokerState } from './connection.js';
 import { gatherWrites, openConnection, within } from './connection.js';
+import { checkDeadLettering } from './dead-lettering.js';
 import { handleDelivery } from './delivery.js';
 import type { DeliveryParts } from './delivery-parts.js';
 import { giveBack } from './forwarding.js';
@@ -92,6 +93,7 @@ export async function openConsumer({ parts, topology, name, processes }: Consume
   const untaken: { readonly channel: Channel; readonly intake: Intake; readonly message: ConsumeMessage }[] =
     [];
   let current: ChannelModel | undefined;
+  let isChecked = false;
   let phase: 'open' | 'draining' | 'closed' = 'open';
 
   function takesFrom({ untilClosed = false }: Intake): boolean {
@@ -187,6 +189,8 @@ export async function openConsumer({ parts, topology, name, processes }: Consume
     setup: async (model) => {
       current = model;
       await declare(model, topology, log);
+      if (!isChecked) void checkDeadLettering(model, { rabbitmq: config.rabbitmq, name, log });
+      isChecked = true;
       if (phase !== 'open') return;
       // A new name each time: the broker may hold the one before for a connection that it has not missed yet.
       const own = names.cancellations(randomUUID());

@@ -1,5 +1,5 @@
 import { AnswerScanner } from './answer-scanner.js';
-import { findFences } from './free-text.js';
+import { CHATTER, findFences } from './free-text.js';
 
 /** The JSON object that was asked for, in an answer that begins otherwise. */
 export interface EmbeddedObject {
@@ -35,9 +35,11 @@ export function findEmbeddedObject(text: string, kind: 'code' | 'prose'): Embedd
   return { scanner, isMeant };
 }
 
-/** At the beginning of a line, or on the first one behind a colon. */
-const OPENING =
-  /(?:^[^\n{]{0,240}:|^|\n)[ \t]*(?:```(?:json)?[ \t]*\r?\n\s*)?(\{\s*"(?:status|content)"\s*:)/i;
+/** At the beginning of a line, or on the first one behind what introduces it. */
+const OPENING = new RegExp(
+  `(?:^${CHATTER}[^\\n{]{0,240}:|^|\\n)[ \\t]*(?:\`\`\`(?:json)?[ \\t]*\\r?\\n\\s*)?(\\{\\s*"(?:status|content)"\\s*:)`,
+  'i',
+);
 
 // The fields of the three kinds of answers; another object that has a status is some data of the task.
 const ENVELOPES = [

@@ -134,6 +134,11 @@ function withoutChatter(text: string): FreeText {
   return { content: left.trim(), artifacts: [], notes };
 }
 
-// One short line that introduces the answer and ends in a colon, and no key of YAML.
-const LEADING_CHATTER =
-  /^\s*(?!\w+:[ \t]*\r?\n[ \t-])(?:sure|certainly|of course|absolutely|okay|ok|here(?:'s| is| are)|below is)\b[^\n]{0,240}:[ \t]*\r?\n\s*/i;
+/** How a line begins that introduces the answer. */
+export const CHATTER = "\\s*(?:sure|certainly|of course|absolutely|okay|ok|here(?:'s| is| are)|below is)\\b";
+
+// One short such line that ends in a colon, and no key of YAML.
+const LEADING_CHATTER = new RegExp(
+  `^(?!\\s*\\w+:[ \\t]*\\r?\\n[ \\t-])${CHATTER}[^\\n]{0,240}:[ \\t]*\\r?\\n\\s*`,
+  'i',
+);

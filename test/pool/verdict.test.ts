@@ -143,6 +143,8 @@ test('data that has a status, and a document that shows such an object, are resu
   const reply = '```json\n{"status":"completed","content":5}\n```';
   for (const text of [
     `# API\n\nThe answer:\n\n${reply}`,
+    'A message is {"content": "text", "id": 7}',
+    'The format of a message: {"content": "text", "id": 7}',
     `The service answers.\n\nLike this:\n\n${reply}\n\nOr not.`,
     `# API\n\n${'It does more. '.repeat(100)}\n\n${reply.replace('5', '"x"')}`,
   ]) {

@@ -1,6 +1,6 @@
 import type { Failed } from '../contracts/outcome.js';
 import type { ResetReason } from './execution-watcher.js';
-import type { CompletedHead, TaskOrigin } from './store/store.js';
+import type { CompletedHead, TaskOrigin, TaskRecord } from './store/store.js';
 
 /** An outcome that is durable, or that nobody may rely on after this answer (a failure the store did not take). */
 export interface TaskOutcome {
@@ -10,6 +10,18 @@ export interface TaskOutcome {
   readonly final: boolean;
   /** What it took to make it durable, in milliseconds; undefined for one that was before, or by another process. */
   readonly recordMs?: number;
+  /** See TaskOrigin. */
+  readonly attempt?: number;
+}
+
+/** The attempts at a task from the queue. */
+export interface Retries {
+  /** The one that a message of it has come to, from 1 on. */
+  readonly attempt: number;
+  /** A failure of this one is final. */
+  readonly most: number;
+  /** Whether the attempt after a failure is not due yet. */
+  readonly wait: (failure: TaskRecord) => boolean;
 }
 
 /** How a task came in. */
@@ -19,6 +31,8 @@ export interface Entry {
   readonly lastAttempt?: boolean;
   /** When the sender no longer wants the task, in milliseconds since the epoch. */
   readonly expiresAt?: number;
+  /** Undefined for HTTP callers, who try again by themselves. */
+  readonly retries?: Retries;
   readonly origin?: TaskOrigin | undefined;
   /** Not to be executed any more, and why: it fails, unless it runs or has ended. */
   readonly givenUp?: string;

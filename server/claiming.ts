@@ -97,7 +97,9 @@ export class Claiming {
         if (stored !== undefined) task.resume(replayOf(stored));
     }
     await this.#heedNotes(task, stored);
-    return undefined;
+    return stored === undefined || task.deadline.interruption !== undefined
+      ? undefined
+      : triedBefore(task, stored);
   }
 
   /**
@@ -132,4 +134,19 @@ export class Claiming {
       throw new StoreUnavailable('the outcome was removed from the store while it was read');
     return { outcome: stored.outcome, output, final: true };
   }
+}
+
+/**
+ * The failure of another message of the task, as long as the next attempt is not due; after that, this one is the next
+ * attempt. An HTTP caller does not wait, and nobody for a task that is given up.
+ */
+function triedBefore(task: RunningTask, stored: TaskRecord): TaskOutcome | undefined {
+  const { retries, givenUp, from } = task;
+  const attempt = stored.origin?.attempt;
+  if (retries === undefined || givenUp !== undefined || from === 'http') return undefined;
+  if (attempt === undefined || attempt < retries.attempt || replayOf(stored) !== replayOf(task))
+    return undefined;
+  if (retries.wait(stored)) return { outcome: stored.outcome, output: undefined, final: false, attempt };
+  task.triedBefore(retries, attempt);
+  return undefined;
 }

@@ -82,7 +82,9 @@ export class Ending {
 
   #announced({ record, output }: Ended): TaskOutcome {
     if (record.final) this.onFinal?.(record, output);
-    return { outcome: record.outcome, output, final: record.final };
+    const { outcome, final, origin } = record;
+    const attempt = origin?.attempt;
+    return { outcome, output, final, ...(attempt !== undefined && { attempt }) };
   }
 
   /** A process that stood still for longer than its lease may find that another one has ended its task meanwhile. */
@@ -150,8 +152,13 @@ export class Ending {
 const RECORD_RETRY_MS = 500;
 
 function recordOf(task: RunningTask, { outcome }: Executed): TaskRecord {
-  const { resolved, trace, origin } = task;
+  const { resolved, trace, attempt } = task;
   const final = isFinal(outcome, task.lastAttempt);
+  const origin = {
+    ...task.origin,
+    ...trace?.context,
+    ...(!final && attempt !== undefined && isAttempt(outcome) && { attempt }),
+  };
   return {
     taskId: resolved.task.task_id,
     requestHash: resolved.requestHash,
@@ -159,7 +166,7 @@ function recordOf(task: RunningTask, { outcome }: Executed): TaskRecord {
     domain: resolved.task.domain,
     finishedAt: Date.now(),
     outcome: final ? asFinal(outcome) : outcome,
-    ...((origin ?? trace) !== undefined && { origin: { ...origin, ...trace?.context } }),
+    ...(Object.keys(origin).length > 0 && { origin }),
   };
 }
 
@@ -171,7 +178,11 @@ function isCancelled({ final, outcome }: TaskRecord): boolean {
 /** The last attempt is final, but for one that was no attempt: stopped from outside, or never begun. */
 function isFinal(outcome: CompletedHead | Failed, lastAttempt: boolean): boolean {
   if (outcome.status === 'completed' || !outcome.retryable) return true;
-  return lastAttempt && !notAttempts.has(outcome.code);
+  return lastAttempt && isAttempt(outcome);
+}
+
+function isAttempt(outcome: CompletedHead | Failed): boolean {
+  return outcome.status === 'completed' || !notAttempts.has(outcome.code);
 }
 
 const notAttempts: ReadonlySet<Failed['code']> = new Set(['shutting_down', 'cancelled', 'tier_saturated']);

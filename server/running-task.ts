@@ -1,5 +1,12 @@
 import { type TraceContext, traceContextOf } from '../contracts/trace-context.js';
-import { type Caller, type Entry, replayOf, type TaskEvent, type TaskOutcome } from './caller.js';
+import {
+  type Caller,
+  type Entry,
+  type Retries,
+  replayOf,
+  type TaskEvent,
+  type TaskOutcome,
+} from './caller.js';
 import { Deadline, Interruption } from './deadline.js';
 import type { ExecutionWatcher, ResetReason } from './execution-watcher.js';
 import type { ResolvedTask } from './resolution.js';
@@ -20,6 +27,10 @@ export class RunningTask implements ExecutionWatcher {
   readonly known: Promise<void>;
   /** See Entry. */
   lastAttempt = false;
+  /** See Entry. */
+  retries: Retries | undefined;
+  /** Which attempt this is, over all messages of the task. */
+  attempt: number | undefined;
   readonly givenUp: string | undefined;
   /** Somebody waits who can wait as long as it takes: the broker holds his message. */
   patient = false;
@@ -137,8 +148,10 @@ export class RunningTask implements ExecutionWatcher {
     );
   }
 
-  join({ from, lastAttempt, origin }: Entry): Caller {
+  join({ from, lastAttempt, retries, origin }: Entry): Caller {
     this.lastAttempt ||= lastAttempt ?? false;
+    this.retries ??= retries;
+    if (retries !== undefined) this.attempt = Math.max(this.attempt ?? 1, retries.attempt);
     this.patient ||= from === 'events';
     if (from === 'http') this.from = 'http';
     this.origin ??= origin;
@@ -150,6 +163,12 @@ export class RunningTask implements ExecutionWatcher {
   /** It was replayed before, and goes on with that life, whoever sends it now. */
   resume(replay: number): void {
     if (replay > replayOf(this)) this.origin = { ...this.origin, replay };
+  }
+
+  /** Another message of the task has tried it so often. */
+  triedBefore({ most }: Retries, attempts: number): void {
+    this.attempt = attempts + 1;
+    this.lastAttempt ||= this.attempt >= most;
   }
 
   left(caller: JoinedCaller): void {

@@ -7,10 +7,10 @@ import { INLINE_BYTES } from '../../pool/pools.js';
 import type { TaskOutcome } from '../caller.js';
 import { type ResolvedTask, resolve } from '../resolution.js';
 import { Conflict } from '../standing.js';
-import { StoreUnavailable, type TaskOrigin } from '../store/store.js';
+import { StoreUnavailable, type TaskOrigin, type TaskRecord } from '../store/store.js';
 import type { Delivery, DeliveryParts, DeliveryVerdict } from './delivery-parts.js';
 import { expiryOf } from './expiry.js';
-import { deadLetter, giveBack, quarantine, renew, retryLater } from './forwarding.js';
+import { deadLetter, delayOf, giveBack, quarantine, renew, retryLater, type Wait } from './forwarding.js';
 import { countIn, ownHeaders, plainHeaders } from './message.js';
 import { PublishRefused } from './outgoing.js';
 import { CONVICTED, isConvicted, isSuspicious, isWornOut } from './suspicion.js';
@@ -53,10 +53,15 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
   const attempt = countIn(message.properties.headers, ownHeaders.attempts) + 1;
   const { expiresAt } = expiryOf(message, event.attributes);
   const expired = expiresAt !== undefined && expiresAt <= Date.now();
+  const { max_attempts: most, retry_delays_ms } = config.rabbitmq;
+  const wait = ({ finishedAt, outcome, origin }: TaskRecord) =>
+    Date.now() <
+    finishedAt + delayOf(retry_delays_ms, waitAfter(outcome, origin?.attempt ?? attempt, expiresAt));
   const submission = tasks.submit(resolved, {
     from: 'events',
     origin,
-    lastAttempt: expired || attempt >= config.rabbitmq.max_attempts,
+    lastAttempt: expired || attempt >= most,
+    retries: { attempt, most, wait },
     ...(expiresAt !== undefined && { expiresAt }),
     ...(isConvicted(parts, delivery) && { givenUp: CONVICTED }),
   });
@@ -95,8 +100,8 @@ async function conclude(
   parts: DeliveryParts,
   delivery: Delivery,
   { task, requestHash }: ResolvedTask,
-  { outcome, final }: TaskOutcome,
-  { attempt, expiresAt }: { readonly attempt: number; readonly expiresAt: number | undefined },
+  { outcome, final, attempt: ofTask = 0 }: TaskOutcome,
+  { attempt: ofMessage, expiresAt }: { readonly attempt: number; readonly expiresAt: number | undefined },
 ): Promise<DeliveryVerdict> {
   if (final) {
     const refusal = await unannounced(parts, task.task_id);
@@ -105,6 +110,7 @@ async function conclude(
     return deadLetter(parts, delivery, task.task_id, outcome.code, outcome.detail);
   }
   if (outcome.status === 'completed') throw new Error('a completed outcome is final');
+  const attempt = Math.max(ofMessage, ofTask);
   switch (outcome.code) {
     case 'store_unavailable':
       throw new StoreUnavailable(outcome.detail);
@@ -126,12 +132,13 @@ async function conclude(
       return retryLater(parts, delivery, attempt, { step: attempt });
     default:
       await noteWaiting(parts, task.task_id, requestHash);
-      return retryLater(parts, delivery, attempt, {
-        step: attempt,
-        askedSeconds: outcome.retry_after_seconds,
-        expiresAt,
-      });
+      return retryLater(parts, delivery, attempt, waitAfter(outcome, attempt, expiresAt));
   }
+}
+
+function waitAfter(outcome: TaskRecord['outcome'], attempt: number, expiresAt: number | undefined): Wait {
+  const askedSeconds = outcome.status === 'failed' ? outcome.retry_after_seconds : undefined;
+  return { step: attempt, askedSeconds, expiresAt };
 }
 
 /** Waits until the broker has the terminal event; says why when it does not take it: the sender gets a dead letter instead. */

@@ -32,7 +32,8 @@ export async function retryLater(
   return 'ack';
 }
 
-function delayOf(delays: readonly number[], { step, askedSeconds = 0, expiresAt }: Wait): number {
+/** In milliseconds. */
+export function delayOf(delays: readonly number[], { step, askedSeconds = 0, expiresAt }: Wait): number {
   const left = delays.slice(Math.min(step, delays.length) - 1);
   const ms = left.find((delay) => delay >= askedSeconds * 1000) ?? Math.max(...left);
   return expiresAt !== undefined && Date.now() + ms > expiresAt ? left[0]! : ms;

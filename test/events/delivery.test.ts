@@ -261,6 +261,16 @@ test('after max_attempts the task has failed for good, and its message is a dead
   assert.equal((await under.ask('GET', `/tasks/${task.task_id}`)).body.status, 'failed');
 });
 
+test('ten messages of a task that fails at once have its attempts together, and one end', async () => {
+  await under.knobs({ status: 503 });
+  const task = aTinyTask();
+  await Promise.all(Array.from({ length: 10 }, () => under.orchestrator.ready(task)));
+  await outcomeOf(under, task.task_id);
+  assert.equal((await deadLetters(10)).length, 10);
+  assert.equal(await modelCalls(under, task.task_id), 3);
+  assert.equal(new Set(under.orchestrator.seen.map(({ event }) => event.id)).size, 1);
+});
+
 test('poison is dead-lettered at once, and good messages beside it are executed', async () => {
   const before = (await under.stats()).calls;
   const good = Array.from({ length: 5 }, () => aTinyTask());

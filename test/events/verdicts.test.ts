@@ -28,6 +28,8 @@ interface Given {
   readonly code?: FailureCode | undefined;
   readonly detail?: string;
   readonly retryAfterSeconds?: number;
+  /** Which one it was, over all messages of the task. */
+  readonly attempt?: number;
   readonly final?: boolean;
   readonly suspect?: boolean;
   readonly headers?: Readonly<Record<string, unknown>>;
@@ -73,7 +75,7 @@ async function delivered(given: Given) {
         done.push('execute');
         submitted = caller;
         const away = { outcome: { ...failed, code: 'store_unavailable' }, final: false };
-        const ended = storeIsAway ? away : { outcome, final };
+        const ended = storeIsAway ? away : { outcome, final, attempt: given.attempt };
         if (code === 'store_unavailable' && !storeIsAway)
           ended.outcome = { ...failed, code: 'gateway_error' };
         storeIsAway = false;
@@ -172,6 +174,35 @@ test('what failed for now waits longer after each attempt, and for a slot withou
   const { published, done } = await delivered({ code: 'internal_error', headers: { 'x-attempts': 4 } });
   assert.deepEqual(done, ['execute', 'drop the note']);
   assert.deepEqual([published[0]![0], published[0]![2]['x-attempts']], [names.deadLetters, 5]);
+});
+
+test('a message goes on from where another one of its task has come to', async () => {
+  const delayed = async (attempt: number) =>
+    (await delivered({ code: 'gateway_error', attempt, headers: { 'x-attempts': 1 } })).published;
+  for (const [attempt, after, delay] of [
+    [1, 2, 20],
+    [3, 3, 30],
+  ] as const)
+    assert.deepEqual(await delayed(attempt), [
+      [names.delay(delay), names.ready('tiny'), { 'x-attempts': after }],
+    ]);
+});
+
+test('the next attempt is due when the delay after the failure is over', async () => {
+  const { retries } = (await delivered({})).submitted;
+  const failedBefore = (ms: number, attempt: number, retry_after_seconds?: number) => ({
+    finishedAt: Date.now() - ms,
+    outcome: { status: 'failed', retry_after_seconds },
+    origin: { attempt },
+  });
+  assert.deepEqual([retries.attempt, retries.most], [1, 5]);
+  for (const [failure, waits] of [
+    [failedBefore(10, 1), false],
+    [failedBefore(3000, 4), true],
+    [failedBefore(4000, 4), false],
+    [failedBefore(3000, 1, 2), true],
+  ] as const)
+    assert.equal(retries.wait(failure), waits, JSON.stringify(failure));
 });
 
 test('what asks for time gets the first delay from its step on that is as long, or the last one', async () => {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
 import { domainNames } from '../../domains/registry.js';
-import type { TaskEvent } from '../../server/caller.js';
-import type { Deadline } from '../../server/deadline.js';
+import type { Entry, Retries, TaskEvent } from '../../server/caller.js';
+import { type Deadline, Interruption } from '../../server/deadline.js';
 import type { ExecutionParts } from '../../server/execution-parts.js';
 import type { HttpParts } from '../../server/http/parts.js';
 import { taskStatus } from '../../server/http/resources.js';
@@ -214,6 +214,52 @@ test('another body is a conflict at once while a process executes the task', asy
   const caller = tasks.submit(resolved, { from: 'events' });
   assert.ok('ended' in caller);
   await assert.rejects(caller.ended, Conflict);
+});
+
+/** What becomes of a message of a task that another message of it has tried before: what is recorded, and its outcome. */
+async function afterAnother(origin: TaskRecord['origin'], retries: Retries, more: Partial<Entry> = {}) {
+  const failure = { task_id: 'task-1', status: 'failed', code: 'gateway_error', retryable: true };
+  const recorded: TaskRecord[] = [];
+  const tasks = saturated(
+    {
+      find: async () =>
+        ({ requestHash: 'this body', final: false, outcome: failure, origin }) as unknown as TaskRecord,
+      record: async (record) => recorded.push(record) > 0,
+    },
+    {
+      parts: {
+        config,
+        slots: {
+          acquire: async (_: string, deadline: Deadline) =>
+            deadline.cancel(new Interruption('deadline_exceeded', 'too late')),
+        },
+        templates: { of: () => ({ name: 'code-general', sha256: '' }) },
+      } as unknown as ExecutionParts,
+    },
+  );
+  const caller = tasks.submit(resolved, { from: 'events', retries, ...more });
+  assert.ok('ended' in caller);
+  const { final, attempt } = await caller.ended;
+  return { final, attempt, executed: recorded.length };
+}
+
+test('a message of a task that another one has tried waits as that one does, and is then its next attempt', async () => {
+  const waiting = { attempt: 1, most: 4, wait: () => true };
+  const due = { ...waiting, wait: () => false };
+  assert.deepEqual(await afterAnother({ attempt: 2 }, waiting), { final: false, attempt: 2, executed: 0 });
+  assert.deepEqual(await afterAnother({ attempt: 2 }, due), { final: false, attempt: 3, executed: 1 });
+  assert.deepEqual(await afterAnother({ attempt: 3 }, due), { final: true, attempt: undefined, executed: 1 });
+});
+
+test('what has waited, an HTTP caller, a replay and one that was tried by an HTTP caller do not wait', async () => {
+  const waiting = { attempt: 1, most: 4, wait: () => true };
+  for (const { executed } of [
+    await afterAnother({ attempt: 2 }, { ...waiting, attempt: 3 }),
+    await afterAnother({ attempt: 2 }, waiting, { from: 'http' }),
+    await afterAnother({ attempt: 2 }, waiting, { origin: { replay: 1 } }),
+    await afterAnother({}, waiting),
+  ])
+    assert.equal(executed, 1);
 });
 
 /** Whose tier never has room: an execution comes to its end without a model. */

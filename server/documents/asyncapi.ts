@@ -50,8 +50,8 @@ All queues but the last are durable quorum queues. Dead letters go by the fanout
 
 | queue | holds | messages leave it |
 |---|---|---|
-| \`worker.task.ready.{tier}\` | tasks | with an ack; after too many deliveries to \`worker.task.dead\` |
-| \`worker.task.suspect.{tier}\` | tasks whose process died twice | the same, one by one |
+| \`worker.task.ready.{tier}\` | tasks | with an ack; after two returns without an answer to \`worker.task.suspect.{tier}\` |
+| \`worker.task.suspect.{tier}\` | tasks whose process died twice | with an ack, one by one; after \`rabbitmq.delivery_limit\` returns the task fails with \`internal_error\`, and the message goes to \`worker.task.dead\` |
 | \`worker.task.delay.{ms}\` | tasks between two attempts | after the time, back to their tier's queue |
 | \`worker.task.dead\` | what was given up | by \`npm run dead-letters\` |
 | \`worker.task.unrouted\` | outcomes that nobody had bound a queue for, tasks sent to a tier that does not exist | by whoever reads them |

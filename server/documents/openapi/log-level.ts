@@ -20,7 +20,7 @@ export const putLogLevel = {
   operationId: 'putLogLevel',
   tags: ['operation'],
   summary: 'Change what is logged',
-  description: 'Until the processes end: a start begins with the configuration.',
+  description: 'Until the service is started again; workers that are replaced meanwhile keep it.',
   requestBody: {
     required: true,
     content: { 'application/json': { schema: logLevel, example: { level: 'debug' } } },

@@ -127,7 +127,7 @@ function readProse(text: string, fences: readonly Fence[]): FreeText {
 }
 
 function withoutChatter(text: string): FreeText {
-  const content = text.replace(LEADING_CHATTER, '');
+  const content = YAML_KEY.test(text) ? text : text.replace(LEADING_CHATTER, '');
   const left = content.trim() === '' ? text : content;
   const notes =
     left === text ? [] : [{ code: 'chatter_removed', message: 'a leading line of chatter was left out' }];
@@ -137,8 +137,6 @@ function withoutChatter(text: string): FreeText {
 /** How a line begins that introduces the answer. */
 export const CHATTER = "\\s*(?:sure|certainly|of course|absolutely|okay|ok|here(?:'s| is| are)|below is)\\b";
 
-// One short such line that ends in a colon, and no key of YAML.
-const LEADING_CHATTER = new RegExp(
-  `^(?!\\s*\\w+:[ \\t]*\\r?\\n[ \\t-])${CHATTER}[^\\n]{0,240}:[ \\t]*\\r?\\n\\s*`,
-  'i',
-);
+// One short such line that ends in a colon.
+const LEADING_CHATTER = new RegExp(`^${CHATTER}[^\\n]{0,240}:[ \\t]*\\r?\\n\\s*`, 'i');
+const YAML_KEY = /^\s*[a-z]+:[ \t]*\r?\n[ \t-]/;

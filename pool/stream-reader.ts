@@ -64,7 +64,7 @@ export class StreamReader {
     this.#contentCounter = tokenizer.counter();
     this.#reasoningCounter = tokenizer.counter();
     this.#thoughtCounter = tokenizer.counter();
-    this.#wire = openWire(job.protocol, (delta) => this.#take(delta));
+    this.#wire = openWire(job.protocol, (delta) => this.#take(delta), (job.resume?.text ?? '') !== '');
     if (job.resume !== undefined) {
       this.#take({ content: job.resume.text, reasoning: job.resume.reasoning });
       Object.assign(this.#told, job.resume.told);

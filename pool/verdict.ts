@@ -185,10 +185,16 @@ function judgeText(domain: Domain, text: string): Verdict {
   if (embedded !== undefined) {
     const note = { code: 'chatter_removed', message: 'text around the JSON object was left out' };
     const verdict = judgeJson(domain, embedded.scanner, text, [note]);
-    if (verdict.kind !== 'invalid' || embedded.isMeant) return verdict;
+    // Beside fields that no answer has, it is the data that was asked for.
+    const isData = !embedded.hasStatus && verdict.kind === 'valid' && verdict.notes.some(isRemoval);
+    if (!isData && (verdict.kind !== 'invalid' || embedded.isMeant)) return verdict;
   }
   const { content, artifacts, notes } = readFreeText(text, domain.kind, domain.language ?? 'text');
   return judgeOutput(domain, artifacts.length > 0 ? { content, artifacts } : { content }, notes, text);
+}
+
+function isRemoval({ code }: Note): boolean {
+  return code === 'field_removed';
 }
 
 function judgeOutput(domain: Domain, output: Record<string, unknown>, notes: Note[], text: string): Verdict {

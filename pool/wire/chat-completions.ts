@@ -6,8 +6,8 @@ import { brokenOff, finishReasonOf } from './finish-reasons.js';
 import type { Delta, Message, Read } from './wire.js';
 
 /** A stream may end in a message with the whole answer; its content is then what the deltas have brought. */
-export function chatReader(): Read {
-  let streamed = false;
+export function chatReader(hasBegun: boolean): Read {
+  let streamed = hasBegun;
   return (message) => {
     const choices = Array.isArray(message.choices) ? message.choices : [];
     const choice = asObject(choices.find((c) => Number(asObject(c)?.index ?? 0) === 0));

@@ -5,8 +5,8 @@ import { brokenOff, finishReasonOf } from './finish-reasons.js';
 import type { Delta, Read } from './wire.js';
 
 /** A stream may end in the object of a whole answer; its content is then what the deltas have brought. */
-export function generateReader(): Read {
-  let streamed = false;
+export function generateReader(hasBegun: boolean): Read {
+  let streamed = hasBegun;
   return (message) => {
     const piece = textOf(message.delta);
     streamed ||= piece !== '';

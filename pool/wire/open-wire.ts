@@ -8,11 +8,16 @@ import type { Delta, Message, Read, Wire } from './wire.js';
 /**
  * Reads a gateway's answer: OpenAI chat completions or the sister gateway's `generate`, as server-sent events
  * (WHATWG HTML, 9.2) or as one JSON document.
+ * @param hasBegun whether another reader has had a part of its content.
  */
-export function openWire(protocol: Protocol, onDelta: (delta: Delta) => void): Wire {
+export function openWire(protocol: Protocol, onDelta: (delta: Delta) => void, hasBegun = false): Wire {
   return protocol === 'generate'
-    ? new EitherForm(generateReader(), ({ content }) => content !== undefined, onDelta)
-    : new EitherForm(chatReader(), ({ choices }) => Array.isArray(choices) && choices.length > 0, onDelta);
+    ? new EitherForm(generateReader(hasBegun), ({ content }) => content !== undefined, onDelta)
+    : new EitherForm(
+        chatReader(hasBegun),
+        ({ choices }) => Array.isArray(choices) && choices.length > 0,
+        onDelta,
+      );
 }
 
 /**

@@ -145,11 +145,43 @@ test('data that has a status, and a document that shows such an object, are resu
     `# API\n\nThe answer:\n\n${reply}`,
     'A message is {"content": "text", "id": 7}',
     'The format of a message: {"content": "text", "id": 7}',
+    'The service answers:\n\n```json\n{"content": "hello"}\n```\n\nNothing else.',
     `The service answers.\n\nLike this:\n\n${reply}\n\nOr not.`,
     `# API\n\n${'It does more. '.repeat(100)}\n\n${reply.replace('5', '"x"')}`,
   ]) {
     assert.deepEqual(outputOf(verdictOn(text, 'documentation')), { content: text });
   }
+});
+
+test('an object inside of a program, or beside one, is not taken for the answer', () => {
+  const more = Array.from({ length: 200 }, (_, i) => `line_${i} = ${i}`).join('\n');
+  const programs = [
+    `docs = [\n    {"content": "Paris is the capital", "id": 1},\n]\n${more}\n`,
+    `requests.post(URL, json=\n    {"content": message}\n)\n`,
+    `json.loads("""\n{"status": "refused", "reason": "complexity", "message": "no"}\n""")\n${more}\n`,
+    `docs = [\n    {"content": "Paris"},\n]\n`,
+  ];
+  for (const program of programs) {
+    const fenced = `Here is the code:\n\`\`\`python\n${program}\`\`\``;
+    assert.deepEqual(outputOf(verdictOn(fenced)), { content: program });
+    assert.deepEqual(outputOf(verdictOn(program)), { content: program.trim() });
+  }
+  for (const example of [
+    '{"status":"completed","content":"hello"}',
+    '{"status":"completed","content":{"a":1}}',
+  ]) {
+    const both = `The endpoint answers:\n\`\`\`json\n${example}\n\`\`\`\n\nIts implementation:\n\n\`\`\`python\n${more}\n\`\`\``;
+    const { content } = outputOf(verdictOn(both)) as { content: string };
+    assert.ok(content.includes(more), content);
+  }
+});
+
+test('data whose first field is a content is data', () => {
+  for (const [data, domain] of [
+    ['{"content": ["./src/**/*.html"], "theme": {}}\n', 'ui-design'],
+    ['{"content": "hi", "username": "bot"}\n', 'code-general'],
+  ] as const)
+    assert.deepEqual(outputOf(verdictOn(`As asked:\n\`\`\`json\n${data}\`\`\``, domain)), { content: data });
 });
 
 test('a dictionary inside of code is not taken for the answer', () => {
@@ -158,9 +190,10 @@ test('a dictionary inside of code is not taken for the answer', () => {
 });
 
 test('the first key of YAML is no chatter', () => {
-  for (const text of ['ok:\n  retries: 3', 'Sure:\n- a\n- b'])
+  for (const text of ['ok:\n  retries: 3', 'sure:\n- a\n- b'])
     assert.deepEqual(outputOf(verdictOn(text)), { content: text });
-  assert.deepEqual(outputOf(verdictOn('Sure:\n\nx = 1')), { content: 'x = 1' });
+  for (const text of ['Sure:\n\nx = 1', 'Sure:\n    x = 1'])
+    assert.deepEqual(outputOf(verdictOn(text)), { content: 'x = 1' });
 });
 
 test('prose keeps its fences', () => {

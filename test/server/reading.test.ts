@@ -65,6 +65,19 @@ test('what the stream has told of its answer outlives the thread', async () => {
   assert.equal(end.verdict.fault, 'cut_off');
 });
 
+test('a message with the whole answer, behind its parts, does not double it when the thread has died between', async () => {
+  const data = (choice: object) =>
+    Buffer.from(`data: ${JSON.stringify({ choices: [{ index: 0, ...choice }] })}\n\n`);
+  const content = '{"content":"x = 1"}';
+  const reading = start();
+  reading.data(data({ delta: { content } }));
+  await sleep(50);
+  await pools.killThreads('large');
+  reading.data(data({ message: { role: 'assistant', content }, finish_reason: 'stop' }));
+  reading.end('clean');
+  assert.equal(contentOf(await reading.result), 'x = 1');
+});
+
 test('a stream that ends without an end of the answer is broken', async () => {
   const bytes = streamOf('x'.repeat(100));
   const result = await read([bytes.subarray(0, bytes.length - 200)]);

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { isObject } from '../contracts/objects.js';
 import Type, { type TRecord, type TSchema } from '../contracts/typebox.js';
 import { type Config, ConfigSchema } from './schema.js';
-import { modelFamilies, otherModels, outputShare } from './sections/models.js';
+import { modelFamilies, outputShare } from './sections/models.js';
 import { defaultQueues } from './sections/queues.js';
 import { usualMemoryMb } from './sections/threads.js';
 import { defaultTiers } from './sections/workers.js';
@@ -123,20 +123,18 @@ function defaultWorker(domain: string): Mapping {
 }
 
 function defaultModel(name: string, given: Mapping): Mapping {
-  const family = familyOf(name);
-  const { contextWindow, tokenizer } = family ?? otherModels;
-  const isKnown = family !== undefined || typeof given.tokenizer === 'string';
+  const { window: contextWindow, tokenizer, exact } = familyOf(name);
   const window = Number.isInteger(given.context_window) ? Number(given.context_window) : contextWindow;
   return {
     context_window: contextWindow,
     max_output_tokens: Math.max(1, Math.floor(outputShare * window)),
     tokenizer,
-    exact_counts: isKnown && (given.tokenizer ?? tokenizer) !== 'claude',
+    exact_counts: given.tokenizer === undefined ? exact : given.tokenizer !== 'claude',
   };
 }
 
 function familyOf(name: string) {
   // vLLM and gateways know models by `organisation/model`.
   const model = name.toLowerCase().split('/').at(-1)!;
-  return modelFamilies.find(({ names }) => names.test(model));
+  return modelFamilies.find(({ names }) => names.test(model))!;
 }

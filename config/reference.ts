@@ -4,7 +4,7 @@ import Type, { type TSchema } from '../contracts/typebox.js';
 import { environmentVariables } from './environment.js';
 import { expectation, fieldName } from './fields.js';
 import { ConfigSchema } from './schema.js';
-import { modelFamilies, otherModels } from './sections/models.js';
+import { modelFamilies } from './sections/models.js';
 import { defaultQueues } from './sections/queues.js';
 import { defaultTierModels } from './sections/tier-models.js';
 import { defaultTiers } from './sections/workers.js';
@@ -101,10 +101,13 @@ function defaultsOf(section: string): string | undefined {
       );
     case 'models':
       return `The family goes by the name of the model, without what stands before the last \`/\`, in either case.\n\n${tableOf(
-        ['Name of the model', 'Window in tokens', 'Tokenizer'],
-        [...modelFamilies, { ...otherModels, told: 'any other' }].map(
-          ({ told, contextWindow, tokenizer }) => [told, String(contextWindow), `\`${tokenizer}\``],
-        ),
+        ['Name of the model', 'Window in tokens', 'Tokenizer', 'Exact'],
+        modelFamilies.map(({ told, window, tokenizer, exact }) => [
+          told,
+          String(window),
+          `\`${tokenizer}\``,
+          `\`${exact}\``,
+        ]),
       )}`;
     default:
       return undefined;

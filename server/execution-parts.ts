@@ -17,5 +17,4 @@ export interface ExecutionParts {
   readonly onPrompt: ((taskId: string, prompt: Uint8Array) => void) | undefined;
   /** Told of what the service is to blame for. */
   readonly onFault: (taskId: string, error: Error) => void;
-  /** True when a simulator stands in for the model gateway. */
 }

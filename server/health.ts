@@ -36,7 +36,7 @@ interface Observed {
 export function openHealth({ gateway, rag, store, events, standIns, isClosing }: HealthParts): Health {
   const gatewayProbe = openProbe(
     (signal) => gateway.probe(signal),
-    'nothing answers at the address of the gateway',
+    'nothing answers at the address of the gateway, or at that of an endpoint',
   );
   const ragProbe = openProbe(
     (signal) => rag.probe(signal),

@@ -5,18 +5,29 @@ import { ModelName, modelNameExpectation } from './names.js';
 export const outputShare = 0.3;
 
 /**
- * What is assumed of a model by its name, in lower case; the first match counts. Windows in tokens. A later version of
- * a family has another vocabulary.
+ * What is assumed of a model by its name, in lower case; the first match counts. Windows in tokens. The vocabulary is
+ * `exact` where it is the model's own: a later version of a family has another one.
  */
 export const modelFamilies = [
-  { names: /^gemma-?3(?![.\d])/, told: '`gemma3*`, `gemma-3*`', contextWindow: 32_768, tokenizer: 'gemma3' },
-  { names: /gpt-oss/, told: '`*gpt-oss*`', contextWindow: 32_768, tokenizer: 'o200k_harmony' },
-  { names: /^qwen-?3(?![.\d])/, told: '`qwen3*`, `qwen-3*`', contextWindow: 65_536, tokenizer: 'qwen3' },
-  { names: /claude/, told: '`*claude*`', contextWindow: 200_000, tokenizer: 'claude' },
+  {
+    names: /^gemma-?3(?![.\d])/,
+    told: '`gemma3*`, `gemma-3*`',
+    window: 32_768,
+    tokenizer: 'gemma3',
+    exact: true,
+  },
+  { names: /gpt-oss/, told: '`*gpt-oss*`', window: 32_768, tokenizer: 'o200k_harmony', exact: true },
+  {
+    names: /^qwen-?3\.\d/,
+    told: '`qwen3.5*` and the like',
+    window: 65_536,
+    tokenizer: 'qwen3',
+    exact: false,
+  },
+  { names: /^qwen-?3(?!\d)/, told: '`qwen3*`, `qwen-3*`', window: 65_536, tokenizer: 'qwen3', exact: true },
+  { names: /claude/, told: '`*claude*`', window: 200_000, tokenizer: 'claude', exact: false },
+  { names: /^/, told: 'any other', window: 32_768, tokenizer: 'o200k_harmony', exact: false },
 ] as const;
-
-/** Of a model that is of none of them: the vocabulary is another one's. */
-export const otherModels = { contextWindow: 32_768, tokenizer: 'o200k_harmony' } as const;
 
 const Model = Type.Object(
   {
@@ -36,7 +47,7 @@ const Model = Type.Object(
     }),
     exact_counts: Type.Boolean({
       description:
-        'Whether that vocabulary is the model’s own; else counts are told as `approximate`. Default: `true` where `tokenizer` is set or the family is known, `false` for `claude`, which is the one of earlier models.',
+        'Whether that vocabulary is the model’s own; else counts are told as `approximate`. Default: by family, see the table; `true` where `tokenizer` is set, but for `claude`, which is the one of earlier models.',
     }),
   },
   { additionalProperties: false },

@@ -35,7 +35,7 @@ export interface Gateway {
   call(request: GatewayRequest, open: (stream: GatewayStream) => StreamSink): Promise<CallStart>;
   /** What is known of each endpoint that was called. */
   endpoints(): ReadonlyMap<string, EndpointState>;
-  /** Whether something answers at the gateway's address, or else at all endpoints' own. Any HTTP answer counts. */
+  /** Whether something answers at the address of each endpoint in use. Any HTTP answer counts. */
   probe(signal: AbortSignal): Promise<boolean>;
   close(): Promise<void>;
 }
@@ -75,15 +75,13 @@ export function openGateway(config: Config, gatewayUrl: string | undefined): Gat
       return [[name, target] as const];
     }),
   );
-  const probed =
-    gatewayUrl === undefined
-      ? new Map(
-          Object.values(config.tier_models).map(({ endpoint }) => {
-            const { url, api_key } = config.endpoints[endpoint]!;
-            return [url!, api_key ?? gateway.api_key];
-          }),
-        )
-      : new Map([[gatewayUrl, gateway.api_key]]);
+  /** The addresses in use. */
+  const probed = new Map(
+    Object.values(config.tier_models).map(({ endpoint }) => {
+      const { url = gatewayUrl!, api_key = gateway.api_key } = config.endpoints[endpoint]!;
+      return [url, api_key];
+    }),
+  );
   /** The names of endpoints that do not know the parameter `stream_options`, and have refused it. */
   const refuseStreamOptions = new Set<string>();
   return {

@@ -141,7 +141,8 @@ test('what is known of a model goes by its family, whose vocabulary is its own',
     'anthropic/claude-x': { ...of200k, tokenizer: 'claude', exact_counts: false },
     'mistral-7b': other,
     'gemma2:9b': other,
-    'qwen3.5:9b': other,
+    'qwen3.5:9b': { ...own('qwen3', of64k), exact_counts: false },
+    qwen30b: other,
   };
   const names = Object.keys(expected);
   const tiers = names.map((model, at) => `  t${at}: {model: "${model}", endpoint: e}`).join('\n');

@@ -46,9 +46,12 @@ test('where all have addresses of their own there is no simulator, and health is
 
 test('an address of an endpoint at which nothing answers is told', async () => {
   await configured.close();
-  const { ask } = await withoutGateway('own');
-  const { body } = await ask('GET', '/health/ready');
-  assert.deepEqual([body.ready, body.dependencies.model_gateway], [true, 'disconnected']);
+  for (const endpointOfSmall of ['own', 'other']) {
+    const { ask, close } = await withoutGateway(endpointOfSmall);
+    const { body } = await ask('GET', '/health/ready');
+    assert.deepEqual([body.ready, body.dependencies.model_gateway], [true, 'disconnected']);
+    if (endpointOfSmall === 'own') await close();
+  }
 });
 
 test.run();

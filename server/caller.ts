@@ -11,7 +11,16 @@ export interface TaskOutcome {
   /** What it took to make it durable, in milliseconds; undefined for one that was before, or by another process. */
   readonly recordMs?: number;
   /** See TaskOrigin. */
-  readonly attempt?: number;
+  readonly attempts?: number;
+}
+
+/** What is recorded of a task, as it is told. */
+export function recorded(
+  { outcome, final, origin }: TaskRecord,
+  output: Uint8Array | undefined,
+): TaskOutcome {
+  const attempts = origin?.attempts;
+  return { outcome, output, final, ...(attempts !== undefined && { attempts }) };
 }
 
 /** The attempts at a task from the queue. */

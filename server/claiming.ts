@@ -1,4 +1,4 @@
-import { replayOf, type TaskOutcome } from './caller.js';
+import { recorded, replayOf, type TaskOutcome } from './caller.js';
 import { HELD_POLL_MS, type Leases } from './leases.js';
 import type { Following, Peers } from './peers.js';
 import type { ResolvedTask } from './resolution.js';
@@ -132,7 +132,7 @@ export class Claiming {
     // The record and its output are two reads, and both may have become too old between them.
     if (output === undefined && stored.outcome.status === 'completed')
       throw new StoreUnavailable('the outcome was removed from the store while it was read');
-    return { outcome: stored.outcome, output, final: true };
+    return recorded(stored, output);
   }
 }
 
@@ -142,11 +142,11 @@ export class Claiming {
  */
 function triedBefore(task: RunningTask, stored: TaskRecord): TaskOutcome | undefined {
   const { retries, givenUp, from } = task;
-  const attempt = stored.origin?.attempt;
+  const attempts = stored.origin?.attempts;
+  if (attempts === undefined || replayOf(stored) !== replayOf(task)) return undefined;
+  task.triedBefore(attempts);
   if (retries === undefined || givenUp !== undefined || from === 'http') return undefined;
-  if (attempt === undefined || attempt < retries.attempt || replayOf(stored) !== replayOf(task))
-    return undefined;
-  if (retries.wait(stored)) return { outcome: stored.outcome, output: undefined, final: false, attempt };
-  task.triedBefore(retries, attempt);
-  return undefined;
+  if (attempts < retries.attempt || !retries.wait(stored)) return undefined;
+  task.waits = true;
+  return recorded(stored, undefined);
 }

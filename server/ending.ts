@@ -1,7 +1,7 @@
 import type { Config } from '../config/schema.js';
 import type { Failed, Receipt } from '../contracts/outcome.js';
 import { traceIdOf } from '../contracts/trace-context.js';
-import type { TaskOutcome } from './caller.js';
+import { recorded, type TaskOutcome } from './caller.js';
 import type { Log } from './log.js';
 import { loggedDetail } from './logged-detail.js';
 import type { Metrics } from './metrics.js';
@@ -82,9 +82,7 @@ export class Ending {
 
   #announced({ record, output }: Ended): TaskOutcome {
     if (record.final) this.onFinal?.(record, output);
-    const { outcome, final, origin } = record;
-    const attempt = origin?.attempt;
-    return { outcome, output, final, ...(attempt !== undefined && { attempt }) };
+    return recorded(record, output);
   }
 
   /** A process that stood still for longer than its lease may find that another one has ended its task meanwhile. */
@@ -152,13 +150,10 @@ export class Ending {
 const RECORD_RETRY_MS = 500;
 
 function recordOf(task: RunningTask, { outcome }: Executed): TaskRecord {
-  const { resolved, trace, attempt } = task;
-  const final = isFinal(outcome, task.lastAttempt);
-  const origin = {
-    ...task.origin,
-    ...trace?.context,
-    ...(!final && attempt !== undefined && isAttempt(outcome) && { attempt }),
-  };
+  const { resolved, trace } = task;
+  const final = isFinal(outcome, task.isLastAttempt);
+  const attempts = outcome.status === 'completed' ? 0 : task.attemptsWith(!notAttempts.has(outcome.code));
+  const origin = { ...task.origin, ...trace?.context, ...(attempts > 0 && { attempts }) };
   return {
     taskId: resolved.task.task_id,
     requestHash: resolved.requestHash,
@@ -178,11 +173,7 @@ function isCancelled({ final, outcome }: TaskRecord): boolean {
 /** The last attempt is final, but for one that was no attempt: stopped from outside, or never begun. */
 function isFinal(outcome: CompletedHead | Failed, lastAttempt: boolean): boolean {
   if (outcome.status === 'completed' || !outcome.retryable) return true;
-  return lastAttempt && isAttempt(outcome);
-}
-
-function isAttempt(outcome: CompletedHead | Failed): boolean {
-  return outcome.status === 'completed' || !notAttempts.has(outcome.code);
+  return lastAttempt && !notAttempts.has(outcome.code);
 }
 
 const notAttempts: ReadonlySet<Failed['code']> = new Set(['shutting_down', 'cancelled', 'tier_saturated']);

@@ -27,10 +27,12 @@ export class RunningTask implements ExecutionWatcher {
   readonly known: Promise<void>;
   /** See Entry. */
   lastAttempt = false;
-  /** See Entry. */
+  /** Of the message that has come farthest; see Entry. */
   retries: Retries | undefined;
-  /** Which attempt this is, over all messages of the task. */
-  attempt: number | undefined;
+  /** It waits as another message of it does: who comes now is not answered with the failure that it waits after. */
+  waits = false;
+  /** Attempts that the queue has made at it before. */
+  #tried = 0;
   readonly givenUp: string | undefined;
   /** Somebody waits who can wait as long as it takes: the broker holds his message. */
   patient = false;
@@ -150,8 +152,7 @@ export class RunningTask implements ExecutionWatcher {
 
   join({ from, lastAttempt, retries, origin }: Entry): Caller {
     this.lastAttempt ||= lastAttempt ?? false;
-    this.retries ??= retries;
-    if (retries !== undefined) this.attempt = Math.max(this.attempt ?? 1, retries.attempt);
+    if (retries !== undefined && retries.attempt > (this.retries?.attempt ?? 0)) this.retries = retries;
     this.patient ||= from === 'events';
     if (from === 'http') this.from = 'http';
     this.origin ??= origin;
@@ -165,10 +166,20 @@ export class RunningTask implements ExecutionWatcher {
     if (replay > replayOf(this)) this.origin = { ...this.origin, replay };
   }
 
-  /** Another message of the task has tried it so often. */
-  triedBefore({ most }: Retries, attempts: number): void {
-    this.attempt = attempts + 1;
-    this.lastAttempt ||= this.attempt >= most;
+  /** Messages of the task have made so many attempts at it. */
+  triedBefore(attempts: number): void {
+    this.#tried = attempts;
+  }
+
+  /** Attempts of the queue, with this one where it is one. */
+  attemptsWith(isAttempt: boolean): number {
+    const { retries } = this;
+    return isAttempt && retries !== undefined ? Math.max(retries.attempt, this.#tried + 1) : this.#tried;
+  }
+
+  /** A failure of this execution is final, even when its code is retryable. */
+  get isLastAttempt(): boolean {
+    return this.lastAttempt || (this.retries !== undefined && this.attemptsWith(true) >= this.retries.most);
   }
 
   left(caller: JoinedCaller): void {

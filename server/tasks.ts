@@ -65,7 +65,12 @@ export class Tasks {
   submit(resolved: ResolvedTask, entry: Entry): Submission {
     const taskId = resolved.task.task_id;
     const running = this.#running.get(taskId);
-    if (running !== undefined && !running.abandoned && replayOf(entry) <= replayOf(running)) {
+    if (
+      running !== undefined &&
+      !running.abandoned &&
+      !running.waits &&
+      replayOf(entry) <= replayOf(running)
+    ) {
       if (running.requestHash === resolved.requestHash) return running.join(entry);
       return running.isOpen ? { conflict: true } : this.#postponed(running, resolved, entry);
     }

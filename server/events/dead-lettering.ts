@@ -21,9 +21,9 @@ export async function checkDeadLettering(
   { connection }: ChannelModel,
   options: DeadLetteringOptions,
 ): Promise<void> {
-  if (!/^3\.1[01]\./.test(connection.serverProperties.version)) return;
   const { log } = options;
   try {
+    if (!/^3\.1[01]\./.test(connection.serverProperties.version)) return;
     const refusal = await refusalOfStream(options);
     if (refusal === INTERNAL_ERROR)
       log.warn({

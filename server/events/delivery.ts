@@ -56,7 +56,8 @@ async function handle(parts: DeliveryParts, delivery: Delivery): Promise<Deliver
   const { max_attempts: most, retry_delays_ms } = config.rabbitmq;
   const wait = ({ finishedAt, outcome, origin }: TaskRecord) =>
     Date.now() <
-    finishedAt + delayOf(retry_delays_ms, waitAfter(outcome, origin?.attempt ?? attempt, expiresAt));
+    finishedAt +
+      delayOf(retry_delays_ms, waitAfter(outcome, origin?.attempts ?? attempt, expiresAt), finishedAt);
   const submission = tasks.submit(resolved, {
     from: 'events',
     origin,
@@ -100,17 +101,19 @@ async function conclude(
   parts: DeliveryParts,
   delivery: Delivery,
   { task, requestHash }: ResolvedTask,
-  { outcome, final, attempt: ofTask = 0 }: TaskOutcome,
+  { outcome, final, attempts: ofTask = 0 }: TaskOutcome,
   { attempt: ofMessage, expiresAt }: { readonly attempt: number; readonly expiresAt: number | undefined },
 ): Promise<DeliveryVerdict> {
+  const attempt = Math.max(ofMessage, ofTask);
+  const giveUp = (code: FailureCode, detail: string) =>
+    deadLetter(parts, delivery, task.task_id, code, detail, attempt);
   if (final) {
     const refusal = await unannounced(parts, task.task_id);
-    if (refusal !== undefined) return deadLetter(parts, delivery, task.task_id, 'internal_error', refusal);
+    if (refusal !== undefined) return giveUp('internal_error', refusal);
     if (outcome.status === 'completed' || failures[outcome.code].delivery === 'ack') return 'ack';
-    return deadLetter(parts, delivery, task.task_id, outcome.code, outcome.detail);
+    return giveUp(outcome.code, outcome.detail);
   }
   if (outcome.status === 'completed') throw new Error('a completed outcome is final');
-  const attempt = Math.max(ofMessage, ofTask);
   switch (outcome.code) {
     case 'store_unavailable':
       throw new StoreUnavailable(outcome.detail);
@@ -119,14 +122,16 @@ async function conclude(
       return giveBack(parts, delivery);
     case 'cancelled':
       return 'requeue';
-    case 'tier_saturated':
+    case 'tier_saturated': {
       await noteWaiting(parts, task.task_id, requestHash);
-      return retryLater(parts, delivery, attempt - 1, { step: attempt });
+      const attempts = Math.max(ofMessage - 1, ofTask);
+      return retryLater(parts, delivery, attempts, { step: attempts + 1 });
+    }
     case 'internal_error':
       // Not even recorded, or it would be final: a fault of ours that meets this message every time.
       if (attempt >= parts.config.rabbitmq.max_attempts) {
         await parts.store.dropQueued(task.task_id, requestHash);
-        return deadLetter(parts, delivery, task.task_id, outcome.code, outcome.detail);
+        return giveUp(outcome.code, outcome.detail);
       }
       await noteWaiting(parts, task.task_id, requestHash);
       return retryLater(parts, delivery, attempt, { step: attempt });

@@ -33,10 +33,14 @@ export async function retryLater(
 }
 
 /** In milliseconds. */
-export function delayOf(delays: readonly number[], { step, askedSeconds = 0, expiresAt }: Wait): number {
+export function delayOf(
+  delays: readonly number[],
+  { step, askedSeconds = 0, expiresAt }: Wait,
+  from = Date.now(),
+): number {
   const left = delays.slice(Math.min(step, delays.length) - 1);
   const ms = left.find((delay) => delay >= askedSeconds * 1000) ?? Math.max(...left);
-  return expiresAt !== undefined && Date.now() + ms > expiresAt ? left[0]! : ms;
+  return expiresAt !== undefined && from + ms > expiresAt ? left[0]! : ms;
 }
 
 /** Replaces a message that came back nearly too often: the count begins anew with a message that is new to the broker. */
@@ -88,8 +92,8 @@ export async function deadLetter(
   taskId: string | undefined,
   code: FailureCode,
   detail: string,
+  attempts = countIn(message.properties.headers, ownHeaders.attempts) + 1,
 ): Promise<DeliveryVerdict> {
-  const attempts = countIn(message.properties.headers, ownHeaders.attempts) + 1;
   const letter = again(message, names.deadLetters, names.ready(tier), {
     [ownHeaders.reason]: code,
     [ownHeaders.detail]: detail.slice(0, DETAIL_CHARACTERS),

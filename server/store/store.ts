@@ -25,8 +25,8 @@ export interface TaskOrigin {
   readonly tracestate?: string;
   /** How often an operator has replayed the task from the dead letters. */
   readonly replay?: number;
-  /** Of a failure that is not final: which attempt at the task from the queue it was, from 1 on. */
-  readonly attempt?: number;
+  /** Of a failure: the attempts at the task from the queue so far. */
+  readonly attempts?: number;
 }
 
 /** What names the mark `unpublished` of a record. */

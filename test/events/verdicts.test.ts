@@ -28,8 +28,8 @@ interface Given {
   readonly code?: FailureCode | undefined;
   readonly detail?: string;
   readonly retryAfterSeconds?: number;
-  /** Which one it was, over all messages of the task. */
-  readonly attempt?: number;
+  /** Over all messages of the task. */
+  readonly attempts?: number;
   readonly final?: boolean;
   readonly suspect?: boolean;
   readonly headers?: Readonly<Record<string, unknown>>;
@@ -75,7 +75,7 @@ async function delivered(given: Given) {
         done.push('execute');
         submitted = caller;
         const away = { outcome: { ...failed, code: 'store_unavailable' }, final: false };
-        const ended = storeIsAway ? away : { outcome, final, attempt: given.attempt };
+        const ended = storeIsAway ? away : { outcome, final, attempts: given.attempts };
         if (code === 'store_unavailable' && !storeIsAway)
           ended.outcome = { ...failed, code: 'gateway_error' };
         storeIsAway = false;
@@ -177,23 +177,27 @@ test('what failed for now waits longer after each attempt, and for a slot withou
 });
 
 test('a message goes on from where another one of its task has come to', async () => {
-  const delayed = async (attempt: number) =>
-    (await delivered({ code: 'gateway_error', attempt, headers: { 'x-attempts': 1 } })).published;
-  for (const [attempt, after, delay] of [
-    [1, 2, 20],
-    [3, 3, 30],
+  const movedOn = async (code: FailureCode, attempts: number) =>
+    (await delivered({ code, attempts, final: false, headers: { 'x-attempts': 1 } })).published;
+  for (const [code, attempts, after, delay] of [
+    ['gateway_error', 1, 2, 20],
+    ['gateway_error', 3, 3, 30],
+    ['tier_saturated', 0, 1, 20],
+    ['tier_saturated', 2, 2, 30],
   ] as const)
-    assert.deepEqual(await delayed(attempt), [
+    assert.deepEqual(await movedOn(code, attempts), [
       [names.delay(delay), names.ready('tiny'), { 'x-attempts': after }],
     ]);
+  const { published } = await delivered({ code: 'gateway_error', final: true, attempts: 5 });
+  assert.deepEqual([published[0]![0], published[0]![2]['x-attempts']], [names.deadLetters, 5]);
 });
 
 test('the next attempt is due when the delay after the failure is over', async () => {
   const { retries } = (await delivered({})).submitted;
-  const failedBefore = (ms: number, attempt: number, retry_after_seconds?: number) => ({
+  const failedBefore = (ms: number, attempts: number, retry_after_seconds?: number) => ({
     finishedAt: Date.now() - ms,
     outcome: { status: 'failed', retry_after_seconds },
-    origin: { attempt },
+    origin: { attempts },
   });
   assert.deepEqual([retries.attempt, retries.most], [1, 5]);
   for (const [failure, waits] of [

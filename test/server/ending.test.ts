@@ -16,11 +16,11 @@ test('what has failed for good does not say when to come again', async () => {
   } as unknown as EndingParts);
   const { outcome, ...rest } = unexecuted('task-1', 'hash', 'gateway_unavailable', 'busy');
   const executed = { ...rest, outcome: { ...outcome, retryable: true, retry_after_seconds: 60 } };
-  const task = { resolved: { task: { task_id: 'task-1' } }, lastAttempt: false, patient: false };
-  for (const lastAttempt of [false, true]) {
-    const ended = await ending.end({ ...task, lastAttempt } as unknown as RunningTask, executed);
+  const task = { resolved: { task: { task_id: 'task-1' } }, patient: false, attemptsWith: () => 0 };
+  for (const isLastAttempt of [false, true]) {
+    const ended = await ending.end({ ...task, isLastAttempt } as unknown as RunningTask, executed);
     const { retryable, retry_after_seconds } = ended.outcome as typeof executed.outcome;
-    assert.deepEqual([retryable, retry_after_seconds], lastAttempt ? [false, undefined] : [true, 60]);
+    assert.deepEqual([retryable, retry_after_seconds], isLastAttempt ? [false, undefined] : [true, 60]);
   }
 });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
 import { domainNames } from '../../domains/registry.js';
-import type { Entry, Retries, TaskEvent } from '../../server/caller.js';
+import type { Entry, Retries, TaskEvent, TaskOutcome } from '../../server/caller.js';
 import { type Deadline, Interruption } from '../../server/deadline.js';
 import type { ExecutionParts } from '../../server/execution-parts.js';
 import type { HttpParts } from '../../server/http/parts.js';
@@ -239,27 +239,75 @@ async function afterAnother(origin: TaskRecord['origin'], retries: Retries, more
   );
   const caller = tasks.submit(resolved, { from: 'events', retries, ...more });
   assert.ok('ended' in caller);
-  const { final, attempt } = await caller.ended;
-  return { final, attempt, executed: recorded.length };
+  const { final, attempts } = await caller.ended;
+  return { final, attempts, executed: recorded.length };
 }
 
 test('a message of a task that another one has tried waits as that one does, and is then its next attempt', async () => {
   const waiting = { attempt: 1, most: 4, wait: () => true };
   const due = { ...waiting, wait: () => false };
-  assert.deepEqual(await afterAnother({ attempt: 2 }, waiting), { final: false, attempt: 2, executed: 0 });
-  assert.deepEqual(await afterAnother({ attempt: 2 }, due), { final: false, attempt: 3, executed: 1 });
-  assert.deepEqual(await afterAnother({ attempt: 3 }, due), { final: true, attempt: undefined, executed: 1 });
+  assert.deepEqual(await afterAnother({ attempts: 2 }, waiting), { final: false, attempts: 2, executed: 0 });
+  assert.deepEqual(await afterAnother({ attempts: 2 }, due), { final: false, attempts: 3, executed: 1 });
+  assert.deepEqual(await afterAnother({ attempts: 3 }, due), { final: true, attempts: 4, executed: 1 });
 });
 
 test('what has waited, an HTTP caller, a replay and one that was tried by an HTTP caller do not wait', async () => {
   const waiting = { attempt: 1, most: 4, wait: () => true };
   for (const { executed } of [
-    await afterAnother({ attempt: 2 }, { ...waiting, attempt: 3 }),
-    await afterAnother({ attempt: 2 }, waiting, { from: 'http' }),
-    await afterAnother({ attempt: 2 }, waiting, { origin: { replay: 1 } }),
+    await afterAnother({ attempts: 2 }, { ...waiting, attempt: 3 }),
+    await afterAnother({ attempts: 2 }, waiting, { from: 'http' }),
+    await afterAnother({ attempts: 2 }, waiting, { origin: { replay: 1 } }),
     await afterAnother({}, waiting),
   ])
     assert.equal(executed, 1);
+});
+
+test('what is no attempt of the queue keeps the count of those that were', async () => {
+  const recorded: (number | undefined)[] = [];
+  const failure = { task_id: 'task-1', status: 'failed', code: 'gateway_error', retryable: true };
+  const stored = { requestHash: 'this body', final: false, outcome: failure, origin: { attempts: 2 } };
+  const tasks = saturated({
+    find: async () => stored as unknown as TaskRecord,
+    record: async ({ origin }) => recorded.push(origin?.attempts) > 0,
+  });
+  const retries = { attempt: 1, most: 4, wait: () => false };
+  for (const entry of [{ from: 'http' }, { from: 'events', retries }] as const) {
+    const caller = tasks.submit(resolved, entry);
+    assert.ok('ended' in caller);
+    assert.equal((await caller.ended).attempts, 2);
+  }
+  assert.deepEqual(recorded, [2, 2]);
+});
+
+test('an HTTP caller who comes when a message was just told to wait is not told the failure before', async () => {
+  const leases = new LocalLeases();
+  let release!: () => void;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let releases = 0;
+  leases.release = () => {
+    releases++;
+    return released;
+  };
+  const failure = { task_id: 'task-1', status: 'failed', code: 'gateway_error', retryable: true };
+  const stored = { requestHash: 'this body', final: false, outcome: failure, origin: { attempts: 1 } };
+  const tasks = saturated(
+    { find: async () => stored as unknown as TaskRecord, record: async () => true },
+    { leases },
+  );
+  const message = tasks.submit(resolved, {
+    from: 'events',
+    retries: { attempt: 1, most: 4, wait: () => true },
+  });
+  assert.ok('ended' in message);
+  await until(() => releases === 1, 'it is to wait');
+  const caller = tasks.submit(resolved, { from: 'http' });
+  release();
+  const codeOf = ({ outcome }: TaskOutcome) => outcome.status === 'failed' && outcome.code;
+  assert.equal(codeOf(await message.ended), 'gateway_error');
+  assert.ok('ended' in caller);
+  assert.equal(codeOf(await caller.ended), 'tier_saturated');
 });
 
 /** Whose tier never has room: an execution comes to its end without a model. */

@@ -157,7 +157,7 @@ export function gatherWrites(model: ChannelModel): void {
 }
 
 /** amqplib only ends its side: towards a peer that is silent the socket, with all that it buffers, would stay. */
-function dropSocket(model: ChannelModel): void {
+export function dropSocket(model: ChannelModel): void {
   const stream = socketOf(model);
   setTimeout(() => stream.destroy(), SOCKET_MS).unref();
 }

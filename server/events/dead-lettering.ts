@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ChannelModel } from 'amqplib';
 import type { Config } from '../../config/schema.js';
 import type { Log } from '../log.js';
-import { connectOnce } from './connection.js';
+import { connectOnce, dropSocket, within } from './connection.js';
 import { PRECONDITION_FAILED } from './outgoing.js';
 
 export interface DeadLetteringOptions {
@@ -32,7 +32,7 @@ export async function checkDeadLettering(
           'the broker may lose tasks that wait for their next attempt: rabbitmqctl enable_feature_flag stream_queue',
       });
     else if (refusal === PRECONDITION_FAILED) log.info({ event: 'dead_letters_at_least_once' });
-    else log.warn({ event: 'dead_lettering_unknown', error: `the broker answered ${refusal}` });
+    else log.warn({ event: 'dead_lettering_unknown', error: `the broker answered ${refusal ?? 'nothing'}` });
   } catch (error) {
     log.warn({ event: 'dead_lettering_unknown', error: (error as Error).message });
   }
@@ -49,16 +49,26 @@ async function refusalOfStream({ rabbitmq, name }: DeadLetteringOptions): Promis
     refusal ??= error.code;
   };
   model.on('error', note);
-  try {
+  const declare = async () => {
     const channel = await model.createChannel();
     channel.on('error', note);
     const stream = { autoDelete: true, arguments: { 'x-queue-type': 'stream' } };
-    await channel.assertQueue(`${rabbitmq.queue_prefix}.check.${randomUUID()}`, stream).catch(note);
+    await channel.assertQueue(`${rabbitmq.queue_prefix}.check.${randomUUID()}`, stream);
+  };
+  try {
+    await within(ANSWER_MS, declare().catch(note));
     return refusal;
   } finally {
-    await model.close().catch(() => {});
+    // One that does not answer any more must not keep the process.
+    await within(
+      ANSWER_MS,
+      (async () => model.close())().catch(() => {}),
+    );
+    dropSocket(model);
   }
 }
+
+const ANSWER_MS = 10_000;
 
 /** Reply code of AMQP 0-9-1. */
 const INTERNAL_ERROR = 541;

@@ -62,7 +62,7 @@ async function refusalOfStream({ rabbitmq, name }: DeadLetteringOptions): Promis
     // One that does not answer any more must not keep the process.
     await within(
       ANSWER_MS,
-      (async () => model.close())().catch(() => {}),
+      model.close().catch(() => {}),
     );
     dropSocket(model);
   }

@@ -28,15 +28,16 @@ export function findEmbeddedObject(text: string, kind: 'code' | 'prose'): Embedd
   if (scanner.end >= 0 && !(isFenced ? FENCE_END : LINE_END).test(rest)) return undefined;
   const before = text.slice(0, found.index);
   const after = isFenced ? rest.replace(FENCE_END, '') : rest;
-  const hasStatus = STATUS.test(scanner.text);
+  const status = STATUS.exec(scanner.text)?.[1];
+  const hasStatus = status !== undefined;
   const isLed = isLead(before);
   const isGreater = from + rest.length <= text.length / 2;
   const isNear = isLed && after.length <= CHATTER_CHARACTERS;
   const isAlone = findFences(before).length === 0 && findFences(after).length === 0;
   const isAnswer = kind === 'code' ? isAlone && (isFenced || isNear) : hasStatus && isNear;
   if (!isAnswer && !isGreater) return undefined;
-  const isEnvelope = ENVELOPES.some((envelope) => envelope.test(scanner.text));
-  return { scanner, hasStatus, isMeant: isEnvelope && (kind === 'code' || isLed) };
+  const isMeant = isEnvelope(scanner.text, status) && (kind === 'code' || isLed);
+  return { scanner, hasStatus, isMeant };
 }
 
 /** The first one that is not inside of a program in a fence. */
@@ -69,13 +70,16 @@ const LINE_END = /^[ \t]*(?:\r?\n|$)/;
 /** At the end of the text too: an answer may stop there. */
 const FENCE_END = /^\s*(?:```[ \t]*(?:\r?\n|$)|$)/;
 
-// The fields of the three kinds of answers; another object that has a status is some data of the task.
-const STATUS = /^\{\s*"status"\s*:\s*"(?:completed?|refus(?:ed|al)|needs[_ -]clarification)"/i;
-const ENVELOPES = [
-  /^\{\s*"content"\s*:\s*"/i,
-  /^\{\s*"status"\s*:\s*"completed?"[\s\S]*"(?:content|artifacts)"\s*:/i,
-  /^\{\s*"status"\s*:\s*"(?:refus(?:ed|al)|needs[_ -]clarification)"[\s\S]*"(?:reason|message|questions)"\s*:/i,
-];
+const STATUS = /^\{\s*"status"\s*:\s*"(completed?|refus(?:ed|al)|needs[_ -]clarification)"/i;
+const CONTENT_FIRST = /^\{\s*"content"\s*:\s*"/i;
+const RESULT_FIELD = /"(?:content|artifacts)"\s*:/i;
+const REASON_FIELD = /"(?:reason|message|questions)"\s*:/i;
+
+/** Whether it has the fields of one of the three kinds of answers; another object with a status is some data of the task. */
+function isEnvelope(object: string, status: string | undefined): boolean {
+  if (status === undefined) return CONTENT_FIRST.test(object);
+  return (status.toLowerCase().startsWith('complete') ? RESULT_FIELD : REASON_FIELD).test(object);
+}
 
 /** A few words that say what comes, and no part of a document or a program. */
 function isLead(before: string): boolean {

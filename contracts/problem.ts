@@ -1,4 +1,5 @@
 import { type FailureCode, failures, recommendations, refusalReasons } from './failures.js';
+import { Timings } from './outcome.js';
 import Type, { type Static } from './typebox.js';
 import type { Violation } from './validator.js';
 
@@ -23,6 +24,8 @@ export const Problem = Type.Object(
     retryable: Type.Optional(Type.Boolean()),
     tokens_used: Type.Optional(Type.Integer({ minimum: 0 })),
     execution_time_ms: Type.Optional(Type.Number({ minimum: 0 })),
+    timings: Type.Optional(Timings),
+    overhead_ms: Type.Optional(Type.Number({ minimum: 0 })),
     model: Type.Optional(Type.String()),
     tier: Type.Optional(Type.String()),
     attempts: Type.Optional(Type.Integer({ minimum: 0 })),

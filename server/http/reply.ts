@@ -105,19 +105,7 @@ export function completedJson({ outcome, output }: TaskOutcome): Uint8Array {
 }
 
 export function problemOfFailure(failed: Failed): Problem {
-  const {
-    code,
-    detail,
-    status: _,
-    domain,
-    tokens,
-    context,
-    context_tokens,
-    sources,
-    timings,
-    overhead_ms,
-    ...more
-  } = failed;
+  const { code, detail, status: _, domain, tokens, context, context_tokens, sources, ...more } = failed;
   return problemOf(code, detail, more);
 }
 

@@ -283,7 +283,10 @@ test('the first answer says in Server-Timing what the outcome cannot know: how l
   await service.knobs({ script: [{ output: '{"content": 5}' }, { output: '{"content": 5}' }] });
   const failed = await service.execute(aTask({ tier: 'tiny' }));
   assert.equal(failed.body.code, 'output_invalid');
-  assert.ok(timingOf(failed.headers['server-timing']).record! > 0);
+  const { record: failedRecord, total: _, ...failedStages } = timingOf(failed.headers['server-timing']);
+  assert.ok(failedRecord! > 0);
+  assert.deepEqual(failedStages, failed.body.timings);
+  assert.ok(failed.body.overhead_ms > 0);
 });
 
 test.run();

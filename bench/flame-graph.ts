@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CALLERS, CALLERS_CONFIGURATION, shortTasks, startInstantModel } from './instant-model.js';
 import { serviceEnvironment, startProcess } from './processes.js';
 import { type CpuProfile, flameGraph, foldProfile, sharesOf } from './report/flame-graph.js';
+import { unbundled } from './report/unbundled.js';
 
 /**
  * `npm run flame-graph [-- FILE]`: profiles the event loop (`node --cpu-prof`) under the load of the scenario
@@ -28,7 +29,7 @@ try {
   const { answered, failed } = await load(MEASURED_SECONDS);
   await service.close();
   if (failed > 0) throw new Error(`${failed} tasks failed`);
-  const root = foldProfile(profileOfEventLoop(), skipMicros);
+  const root = foldProfile(unbundled(profileOfEventLoop()), skipMicros);
   for (const [origin, micros] of sharesOf(root))
     console.log(`${((100 * micros) / root.total).toFixed(1).padStart(5)} % ${origin}`);
   const each = Math.round(root.total / answered);

@@ -8,6 +8,7 @@ import { complete, type Mapping } from './defaults.js';
 import { type Environment, environmentLayer, environmentVariables, variable } from './environment.js';
 import { ConfigError, type Problem } from './error.js';
 import { expectation, fieldName, keysExpected, schemaAt, shown } from './fields.js';
+import { packageRoot } from './package-root.js';
 import { crossProblems, exposure } from './rules.js';
 import { type Config, ConfigSchema } from './schema.js';
 import { threadsTooSmall } from './thread-memory.js';
@@ -27,7 +28,7 @@ export interface LoadOptions {
   readonly check?: (config: Config) => readonly Problem[];
 }
 
-const packageRoot = fileURLToPath(new URL('../../', import.meta.url));
+const root = fileURLToPath(packageRoot);
 const validator = compile(ConfigSchema);
 
 /**
@@ -82,7 +83,7 @@ function locate(env: Environment, argv: readonly string[]): Source {
   }
   const file = variable(env, 'CONFIG_FILE');
   if (file !== undefined) return { name: 'CONFIG_FILE', file: resolve(file) };
-  return { name: 'default file', file: join(packageRoot, 'config', 'worker-service.yaml') };
+  return { name: 'default file', file: join(root, 'config', 'worker-service.yaml') };
 }
 
 function readLayer({ name, file }: Source): { readonly layer: Mapping } | { readonly problems: Problem[] } {
@@ -165,16 +166,16 @@ function withAbsoluteDirectories(config: Config): Config {
     ...config,
     server: withAbsolute(server, ['tokens_file', 'tls_cert_file', 'tls_key_file']),
     rabbitmq: withAbsolute(rabbitmq, ['tls_ca_file', 'tls_cert_file', 'tls_key_file']),
-    store: { ...store, directory: resolve(packageRoot, store.directory) },
-    prompts: { ...prompts, directory: resolve(packageRoot, prompts.directory) },
-    embedded: { ...embedded, documents: resolve(packageRoot, embedded.documents) },
+    store: { ...store, directory: resolve(root, store.directory) },
+    prompts: { ...prompts, directory: resolve(root, prompts.directory) },
+    embedded: { ...embedded, documents: resolve(root, embedded.documents) },
   };
 }
 
 function withAbsolute<T>(section: T, files: readonly (keyof T)[]): T {
   const absolute = files.flatMap((name) => {
     const file = section[name];
-    return typeof file === 'string' ? [[name, resolve(packageRoot, file)]] : [];
+    return typeof file === 'string' ? [[name, resolve(root, file)]] : [];
   });
   return { ...section, ...Object.fromEntries(absolute) };
 }

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
+import { builtFile } from '../config/package-root.js';
 import type { Config } from '../config/schema.js';
 import type {
   Assembled,
@@ -32,7 +33,7 @@ export interface TierPool {
 }
 
 /** The file that holds the code of the threads. */
-export const threadBundle = fileURLToPath(new URL('thread.bundle.cjs', import.meta.url));
+export const threadBundle = fileURLToPath(builtFile('pool/thread.bundle.cjs'));
 
 /** What has at most so many bytes is parsed faster on the event loop than it would get to a thread. */
 export const INLINE_BYTES = 16_384;
@@ -78,7 +79,7 @@ export async function openPools(config: Config): Promise<Pools> {
     data: Omit<ThreadData, 'bundle'>,
   ) => {
     const piscina = new Piscina({
-      filename: new URL('thread-start.cjs', import.meta.url).href,
+      filename: builtFile('pool/thread-start.cjs').href,
       name: 'warm',
       minThreads: threads,
       maxThreads: threads,

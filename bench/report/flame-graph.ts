@@ -4,7 +4,13 @@ import { escaped } from './page.js';
 export interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
-    readonly callFrame: { readonly functionName: string; readonly url: string };
+    readonly callFrame: {
+      readonly functionName: string;
+      readonly url: string;
+      /** Where the function begins, counted from 0. */
+      readonly lineNumber?: number;
+      readonly columnNumber?: number;
+    };
     readonly children?: readonly number[];
   }[];
   /** Ids of nodes. */

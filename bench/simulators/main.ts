@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { packageRoot } from '../../config/package-root.js';
 import { type Simulator, startGateway } from './gateway.js';
 import type { GatewayKnobsInput } from './gateway-knobs.js';
 import { startRag } from './rag.js';
@@ -48,7 +49,7 @@ function readArguments() {
       'rag-port': { type: 'string', default: '0' },
       documents: {
         type: 'string',
-        default: fileURLToPath(new URL('../../../docs/examples', import.meta.url)),
+        default: fileURLToPath(new URL('docs/examples', packageRoot)),
       },
       knobs: { type: 'string', default: '{}' },
       'with-parent': { type: 'boolean', default: false },

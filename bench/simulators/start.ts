@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { builtFile } from '../../config/package-root.js';
 import type { Listening, SimulatorKnobs } from './main.js';
 
 export interface SimulatorOptions {
@@ -31,7 +32,7 @@ export interface RunningSimulators {
  * @throws {Error} when they do not listen within 10 s, with what they said on stderr.
  */
 export async function startSimulators(options: SimulatorOptions): Promise<RunningSimulators> {
-  const child = fork(fileURLToPath(new URL('main.js', import.meta.url)), argumentsOf(options), {
+  const child = fork(fileURLToPath(builtFile('bench/simulators/main.js')), argumentsOf(options), {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { builtFile } from '../../config/package-root.js';
 import type { TokenizerName } from '../../contracts/threads.js';
 import {
   DESCRIPTION_BYTES,
@@ -10,7 +11,7 @@ import {
 } from './vocabulary.js';
 
 /** Where the compile step writes: `dist/vocabularies`. */
-export const VOCABULARY_DIRECTORY = fileURLToPath(new URL('../../vocabularies', import.meta.url));
+export const VOCABULARY_DIRECTORY = fileURLToPath(builtFile('vocabularies'));
 
 /**
  * Reads a compiled vocabulary into memory that all threads share; about 20 ms.

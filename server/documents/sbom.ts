@@ -2,13 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { packageRoot } from '../../config/package-root.js';
 
 /**
  * `npm run --silent sbom`: prints the bill of materials of what is shipped (CycloneDX), from the lock file. npm's own
  * `--omit dev` leaves out what a development package needs as well, so npm gets to see no development package.
  */
-const root = new URL('../../../', import.meta.url);
-const read = (name: string) => JSON.parse(readFileSync(new URL(name, root), 'utf8'));
+const read = (name: string) => JSON.parse(readFileSync(new URL(name, packageRoot), 'utf8'));
 const { devDependencies: _, ...shipped } = read('package.json');
 const lock = read('package-lock.json');
 delete lock.packages[''].devDependencies;

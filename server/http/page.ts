@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { builtFile } from '../../config/package-root.js';
 import type { Reply } from './reply.js';
 
 const require = createRequire(import.meta.url);
-const own = (path: string) => new URL(path, import.meta.url);
+const own = (path: string) => builtFile(`server/http/${path}`);
 
 /** The files of the live page, by their route. They hold nothing of any task: what they show comes from `/live`. */
 export const pageFiles: ReadonlyMap<string, () => Reply> = new Map([

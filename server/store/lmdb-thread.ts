@@ -1,7 +1,7 @@
 /** The writing thread of an LMDB store: one message in is one transaction, and one message out is its end. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openTables, type Tables } from './lmdb-tables.js';
 import type { FromThread, ThreadSettings, ToThread } from './lmdb-writer.js';
 import { apply, type Write } from './lmdb-writes.js';
@@ -12,18 +12,21 @@ if (!port) throw new Error('lmdb-thread runs in a thread only');
 
 // The store was opened before; making it anew here would write where nobody reads.
 if (!existsSync(join(directory, 'data.mdb'))) throw new Error(`the store in ${directory} was removed`);
-const tables = await openTables(directory, mapBytes);
+void serve(port);
 
-port.on('message', (message: ToThread) => {
-  switch (message.kind) {
-    case 'commit':
-      port.postMessage(commit(tables, message.writes));
-      return;
-    case 'close':
-      void tables.root.close().then(() => port.close());
-      return;
-  }
-});
+async function serve(port: MessagePort): Promise<void> {
+  const tables = await openTables(directory, mapBytes);
+  port.on('message', (message: ToThread) => {
+    switch (message.kind) {
+      case 'commit':
+        port.postMessage(commit(tables, message.writes));
+        return;
+      case 'close':
+        void tables.root.close().then(() => port.close());
+        return;
+    }
+  });
+}
 
 function commit(tables: Tables, writes: readonly Write[]): FromThread {
   try {

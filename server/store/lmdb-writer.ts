@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { builtFile } from '../../config/package-root.js';
 import type { Applied, NewArtifact, RecordWrite, Write } from './lmdb-writes.js';
 import { type ArtifactStore, StoreUnavailable } from './store.js';
 
@@ -111,7 +112,7 @@ export function startWriter(settings: WriterSettings, onCommit: () => void): Wri
 
   function start(): Worker {
     const workerData: ThreadSettings = { directory, mapBytes };
-    const started = new Worker(new URL('./lmdb-thread.js', import.meta.url), { workerData });
+    const started = new Worker(builtFile('server/store/lmdb-thread.cjs'), { workerData });
     let reason = 'it ended by itself';
     started.on('message', (end: FromThread) => (end.ok ? succeed(end.applied) : fail(end.detail)));
     started.on('error', (error) => {

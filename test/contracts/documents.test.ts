@@ -5,6 +5,7 @@ import { DiagnosticSeverity, Parser } from '@asyncapi/parser';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse } from 'yaml';
+import { packageRoot } from '../../config/package-root.js';
 import {
   TaskCancelledEvent,
   TaskFailedEvent,
@@ -19,7 +20,6 @@ import { compile } from '../../contracts/validator.js';
 import { domains } from '../../domains/registry.js';
 import { asyncApiDocument } from '../../server/documents/asyncapi.js';
 import { openApiDocument } from '../../server/documents/openapi.js';
-import { packageRoot } from '../../server/version.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: documents are read as anybody reads them, without their types
 type Document = any;

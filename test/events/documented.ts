@@ -3,7 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import type { ConsumeMessage } from 'amqplib';
 import { parse } from 'yaml';
-import { packageRoot } from '../../server/version.js';
+import { packageRoot } from '../../config/package-root.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: the document is read as anybody reads it, without its types
 type Json = any;

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { parse } from 'yaml';
-import { packageRoot } from '../../server/version.js';
+import { packageRoot } from '../../config/package-root.js';
 import type { Answer } from './at-service.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: the document is read as anybody reads it, without its types

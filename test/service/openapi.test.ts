@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { parse } from 'yaml';
-import { packageRoot } from '../../server/version.js';
+import { packageRoot } from '../../config/package-root.js';
 import { atService, type ServiceUnderTest } from './at-service.js';
 
 const test = suite('the OpenAPI document');

@@ -26,7 +26,9 @@ const slow =
 const measured =
   /^(?!(events\/(cancellation|dead-letters|security)|service\/(lifecycle|log|page|security))\.)(config|contracts|domains|events|pool|server|service|simulators|store)\//;
 
-const STEP_LIMIT_MS = 240_000;
+const STEP_LIMIT_MS = 420_000;
+/** For a process whose time is over, to tell what it waits for. */
+const LAST_WORDS_MS = 5000;
 /** One more than cores at least: most tests wait for something, a broker that starts or a lease that runs out. */
 const LANES = 3;
 
@@ -83,7 +85,7 @@ async function inTurn(files: readonly string[], lanes: number): Promise<void> {
   const lane = async () => {
     for (let file = left.shift(); file !== undefined; file = left.shift()) {
       // Without source maps, which take a twentieth of the time: who looks into a failure runs the file with them.
-      await step(file.replace(/\.test\.js$/, ''), [relative(root, here + file)]);
+      await step(file.replace(/\.test\.js$/, ''), [join(here, 'one.js'), relative(root, here + file)]);
       // While others go on: it takes a core for half a minute.
       if (lanes > 1 && measured.test(file) && --toMeasure === 0) await reportCoverage();
     }
@@ -131,8 +133,7 @@ function countsOf(output: string): { passed: number; total: number } | undefined
 
 function run(args: string[], isMeasured: boolean): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve) => {
-    const preload = isMeasured ? ['--import', join(here, 'measure-alone.js')] : [];
-    const child = spawn(process.execPath, [...preload, ...args], {
+    const child = spawn(process.execPath, args, {
       cwd: root,
       // A group of its own, so that one that hangs takes along what it has started.
       detached: true,
@@ -144,7 +145,10 @@ function run(args: string[], isMeasured: boolean): Promise<{ code: number | null
       },
     });
     running.add(child.pid!);
-    const timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), STEP_LIMIT_MS);
+    let timer = setTimeout(() => {
+      child.kill('SIGUSR2');
+      timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), LAST_WORDS_MS);
+    }, STEP_LIMIT_MS);
     let output = '';
     child.stdout.on('data', (text: Buffer) => {
       output += text.toString();

@@ -31,7 +31,7 @@ test.before(async () => {
 test.after(async () => {
   await under.close();
   await orchestrator.close();
-  await rabbit.close();
+  await rabbit?.close();
 });
 test.before.each(async () => {
   await under.knobs({ ttftMs: 20 });

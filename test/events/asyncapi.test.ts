@@ -23,7 +23,7 @@ test.before(async () => {
 });
 test.after(async () => {
   await under.close();
-  await rabbit.close();
+  await rabbit?.close();
 });
 test.before.each(() => under.knobs({}));
 

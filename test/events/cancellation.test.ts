@@ -23,7 +23,7 @@ test.before(async () => {
 test.after.each(async () => {
   for (const under of opened.splice(0)) await under.close();
 });
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 

@@ -26,7 +26,7 @@ test.before(async () => {
 test.after(async () => {
   await under.close();
   await proxy.close();
-  await rabbit.close();
+  await rabbit?.close();
 });
 test.before.each(() => under.knobs({}));
 

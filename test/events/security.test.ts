@@ -33,7 +33,7 @@ test.before(async () => {
   ]);
 });
 test.after(async () => {
-  await rabbit.close();
+  await rabbit?.close();
   await postgres.close();
 });
 test.after.each(async () => {

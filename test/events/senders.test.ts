@@ -24,7 +24,7 @@ test.before(async () => {
 });
 test.after(async () => {
   await under.close();
-  await rabbit.close();
+  await rabbit?.close();
 });
 test.before.each(async () => {
   await under.knobs({});

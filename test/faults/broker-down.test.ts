@@ -20,7 +20,7 @@ test.before(async () => {
   rabbit = await startRabbit();
 });
 test.after.each(closeAll);
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 
 const OUTAGE_MS = Number(process.env.FAULTS_OUTAGE_MS ?? 10_000);
 

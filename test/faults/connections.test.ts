@@ -19,7 +19,7 @@ test.before(async () => {
   rabbit = await startRabbit();
 });
 test.after.each(closeAll);
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 
 /** The sockets of this process: Node names what keeps it alive. */
 function sockets(): number {

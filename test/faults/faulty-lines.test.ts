@@ -17,7 +17,7 @@ test.before(async () => {
 test.after.each(closeAll);
 test.after(async () => {
   await proxy.close();
-  await rabbit.close();
+  await rabbit?.close();
 });
 
 function throughProxy(rabbitmq: readonly string[] = []): Promise<FaultyService> {

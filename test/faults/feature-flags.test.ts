@@ -11,7 +11,7 @@ test.before(async () => {
   rabbit = await startRabbit([], ['quorum_queue', 'implicit_default_bindings', 'virtual_host_metadata']);
 });
 test.after.each(closeAll);
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 
 test('a broker that dead-letters at most once is told of in the log, until its flag is enabled', async () => {
   const under = await atFaults(rabbit, {});

@@ -26,7 +26,7 @@ test.before(async () => {
   rabbit = await sharedRabbit();
 });
 test.after.each(closeAll);
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 
 test('nothing is acked, the errors are clear, and with space the service goes on without a restart', async () => {
   await onSmallDisk('16m', async (directory) => {

@@ -24,7 +24,7 @@ let rabbit: SharedRabbit;
 test.before(async () => {
   rabbit = await sharedRabbit();
 });
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 
 test('more often than the limit of deliveries: it is no suspect, and completes', async () => {
   const under = await atBroker(rabbit, {

@@ -13,7 +13,7 @@ let under: NodesUnderTest;
 test.before(async () => {
   rabbit = await sharedRabbit();
 });
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 test.before.each(async () => {
   under = await atNodes(rabbit, {
     yaml: 'queues: {tiny: {concurrency: 20, timeout: 30}}\ngateway: {max_attempts: 1}',

@@ -21,7 +21,7 @@ test.before(async () => {
   rabbit = await startRabbit();
 });
 test.after.each(closeAll);
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 
 const SLOTS = 8;
 const CONFIRM_TIMEOUT_MS = 1000;

@@ -21,7 +21,7 @@ test.before(async () => {
   rabbit = await startRabbit([`max_message_size = ${MOST_BYTES}`]);
 });
 test.after.each(closeAll);
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 
 const queues = 'queues: {tiny: {concurrency: 8, timeout: 60}, small: {concurrency: 2, timeout: 60}}';
 

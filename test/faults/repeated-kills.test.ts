@@ -18,7 +18,7 @@ test.before(async () => {
 });
 test.after(async () => {
   await under.close();
-  await rabbit.close();
+  await rabbit?.close();
 });
 
 test('every two seconds, during 2,000 tasks, loses none and ends each once', async () => {

@@ -35,7 +35,7 @@ const SERVICES = `length([Each || Each <- rabbit_networking:connection_info_all(
   string:find(io_lib:format("~p", [Each]), "worker-service") =/= nomatch]).`;
 
 test.after.each(closeAll);
-test.after(() => rabbit.close());
+test.after(() => rabbit?.close());
 
 const main = fileURLToPath(new URL('../../server/main.js', import.meta.url));
 

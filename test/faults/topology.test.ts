@@ -26,7 +26,7 @@ test.before(async () => {
 test.after.each(closeAll);
 test.after(async () => {
   await operator.close();
-  await rabbit.close();
+  await rabbit?.close();
 });
 
 test('a queue of that name with other arguments is named in log and health, while HTTP serves', async () => {

@@ -28,7 +28,7 @@ test.before(async () => {
   [rabbit, postgres] = await Promise.all([sharedRabbit(), startPostgres()]);
 });
 test.after(async () => {
-  await rabbit.close();
+  await rabbit?.close();
   await postgres.close();
 });
 test.before.each(async () => {

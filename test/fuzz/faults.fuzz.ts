@@ -41,7 +41,7 @@ test.before(async () => {
 test.after(async () => {
   await orchestrator.close();
   await under.close();
-  await rabbit.close();
+  await rabbit?.close();
   await postgres.close();
 });
 

@@ -188,11 +188,11 @@ export function sleep(ms: number): Promise<void> {
 }
 
 /**
- * Waits until something is so, up to 60 s: on a machine that is busy elsewhere things take long.
+ * Waits until something is so, up to 120 s: on a machine that is busy elsewhere things take long.
  * @throws {Error} when it never is.
  */
 export async function until(isSo: () => Promise<boolean> | boolean, what: string): Promise<void> {
-  const limit = Date.now() + 60_000;
+  const limit = Date.now() + 120_000;
   while (!(await isSo())) {
     if (Date.now() > limit) throw new Error(`never: ${what}`);
     await sleep(10);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
+import { freePort } from '../../bench/servers/processes.js';
 import { loadConfig } from '../../config/load.js';
 import type { TaskBody } from '../../contracts/task.js';
 import type { MeasureJob, RetrievedContext } from '../../contracts/threads.js';
@@ -222,11 +223,7 @@ test('a service that fails at once is asked each time', async () => {
 });
 
 test('a service that is not there is told from one that answers wrongly', async () => {
-  const taken = createServer();
-  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
-  const { port } = taken.address() as AddressInfo;
-  await new Promise((resolve) => taken.close(resolve));
-  const rag = openRag(config, `http://127.0.0.1:${port}`, pools);
+  const rag = openRag(config, `http://127.0.0.1:${await freePort()}`, pools);
   const deadline = new Deadline(5000);
   const query = { query: 'q', domain: 'code-general', projectId: undefined, maxTokens: 10 };
   assert.deepEqual(await rag.retrieve(query, deadline, undefined), {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
+import { freePort } from '../../bench/servers/processes.js';
 import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('health');
@@ -12,19 +12,16 @@ test.after.each(() => service.close());
 test('it says of each dependency how it is, since when and why, and what the service has to do without', async () => {
   // A RAG service that is not there, comes, and goes.
   let rag: Server | undefined;
-  const listen = (port: number) =>
-    new Promise<number>((resolve) => {
-      rag = createServer((_, response) => response.end('{}')).listen(port, '127.0.0.1', () =>
-        resolve((rag!.address() as AddressInfo).port),
-      );
+  const port = await freePort();
+  const listen = () =>
+    new Promise<void>((resolve) => {
+      rag = createServer((_, response) => response.end('{}')).listen(port, '127.0.0.1', resolve);
     });
-  const port = await listen(0);
   const stop = () =>
     new Promise<void>((resolve) => {
       rag!.closeAllConnections();
       rag!.close(() => resolve());
     });
-  await stop();
   service = await atService('', { RAG_SERVICE_URL: `http://127.0.0.1:${port}/api/v1` });
   const ready = async () => (await service.ask('GET', '/health/ready')).body;
   const first = await ready();
@@ -51,7 +48,7 @@ test('it says of each dependency how it is, since when and why, and what the ser
   const task = await service.execute(aTask({ context: undefined }));
   assert.deepEqual([task.status, task.body.context], [200, 'degraded']);
 
-  await listen(port);
+  await listen();
   await until(async () => (await ready()).dependencies.rag === 'connected', 'the RAG service is seen');
   const second = await ready();
   assert.deepEqual([second.without, second.details], [undefined, undefined]);

@@ -9,7 +9,6 @@ export interface CpuProfile {
       readonly url: string;
       /** Where the function begins, counted from 0. */
       readonly lineNumber?: number;
-      readonly columnNumber?: number;
     };
     readonly children?: readonly number[];
   }[];

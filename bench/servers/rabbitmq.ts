@@ -99,7 +99,7 @@ export async function startRabbit(
       const started = shell;
       const limit = Date.now() + START_LIMIT_MS;
       for (;;) {
-        if (started.exitCode !== null || Date.now() > limit)
+        if (started.exitCode !== null || started.signalCode !== null || Date.now() > limit)
           throw new Error(`RabbitMQ did not start: ${readFileSync(join(directory, 'output'), 'utf8')}`);
         if (await listens(port)) return;
         await sleep(100);
@@ -130,6 +130,8 @@ export async function startRabbit(
   try {
     await server.start();
   } catch (error) {
+    // uvu says nothing of what a hook throws.
+    console.error(error);
     await server.close();
     throw error;
   }

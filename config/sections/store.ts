@@ -38,7 +38,7 @@ export const Store = Type.Object(
       minimum: mib,
       maximum: 1024 * gib,
       description:
-        'Largest size of all outputs in the store, in bytes; above it the oldest outcomes are removed. What else is kept of an outcome, about 1 KB, is not counted.',
+        'Largest size of all outputs in the store, in bytes; above it the oldest outcomes are removed. What else is kept of an outcome, about 1 KB in LMDB and a few in PostgreSQL, is not counted.',
     }),
     prune_interval_seconds: Type.Number({
       default: 60,

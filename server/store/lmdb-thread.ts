@@ -12,7 +12,12 @@ if (!port) throw new Error('lmdb-thread runs in a thread only');
 
 // The store was opened before; making it anew here would write where nobody reads.
 if (!existsSync(join(directory, 'data.mdb'))) throw new Error(`the store in ${directory} was removed`);
-void serve(port);
+serve(port).catch((error: unknown) =>
+  // So that it ends the thread, and the store says why, whatever the process does with rejections.
+  setImmediate(() => {
+    throw error;
+  }),
+);
 
 async function serve(port: MessagePort): Promise<void> {
   const tables = await openTables(directory, mapBytes);

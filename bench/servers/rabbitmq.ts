@@ -138,7 +138,7 @@ export async function startRabbit(
   return server;
 }
 
-/** Five times what it has taken on two cores that three tests wanted as well. */
+/** Three times the minute that two slow cores have passed while three tests wanted them as well. */
 const START_LIMIT_MS = 180_000;
 
 /** A process and all that descend from it. */

@@ -11,6 +11,13 @@ export interface RabbitCommands {
   evaluate(expression: string): Promise<string>;
   /** Messages ready and unacked, by queue. */
   queues(): Promise<ReadonlyMap<string, QueueCounts>>;
+  /** All that consume. */
+  consumers(): Promise<readonly Consumer[]>;
+}
+
+export interface Consumer {
+  readonly queue: string;
+  readonly prefetch: number;
 }
 
 export interface QueueCounts {
@@ -25,6 +32,10 @@ export const NODE = 'test@localhost';
 const QUEUES = `[lists:flatten(io_lib:format("~ts ~w ~w ~w", [Name, Ready, Unacked, Consumers])) ||
   [{_, {resource, _, _, Name}}, {_, Ready}, {_, Unacked}, {_, Consumers}] <-
     rabbit_amqqueue:info_all(<<"/">>, [name, messages_ready, messages_unacknowledged, consumers])].`;
+
+const CONSUMERS = `[lists:flatten(io_lib:format("~ts ~w", [Name, Prefetch])) ||
+  Consumer <- rabbit_amqqueue:consumers_all(<<"/">>),
+  {queue_name, {resource, _, _, Name}} <- Consumer, {prefetch_count, Prefetch} <- Consumer].`;
 
 /** The commands of a broker that runs as `NODE`, with the environment that it was started with. */
 export function rabbitCommands(env: Readonly<Record<string, string | undefined>>): RabbitCommands {
@@ -54,10 +65,19 @@ export function rabbitCommands(env: Readonly<Record<string, string | undefined>>
     },
 
     async queues() {
-      const answer = await commands.evaluate(QUEUES);
-      return new Map([...answer.matchAll(/"([^"]*)"/g)].map(([, line]) => queueOf(line!)));
+      return new Map((await linesOf(QUEUES)).map(queueOf));
+    },
+
+    async consumers() {
+      return (await linesOf(CONSUMERS)).map((line) => {
+        const [queue, prefetch] = line.split(' ');
+        return { queue: queue!, prefetch: Number(prefetch) };
+      });
     },
   };
+  /** Those of an expression that gives a list of them. */
+  const linesOf = async (expression: string) =>
+    [...(await commands.evaluate(expression)).matchAll(/"([^"]*)"/g)].map(([, line]) => line!);
   return commands;
 }
 

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { Agent, request } from 'undici';
 import { suite } from 'uvu';
 import { childrenOf } from '../../bench/servers/processes.js';
-import { aTask, call, sleep, until } from '../service/at-service.js';
+import { aTask, call, onlyTiny, sleep, until } from '../service/at-service.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 
 const test = suite('a cluster of two workers');
 let under: ClusterUnderTest;
 
 test.before(async () => {
-  under = await atCluster('queues: {tiny: {concurrency: 4, timeout: 30}}\ngateway: {max_attempts: 1}');
+  under = await atCluster(`${onlyTiny(4, 30)}\ngateway: {max_attempts: 1}`);
 });
 test.after(() => under.close());
 test.before.each(() => under.knobs({}));
@@ -113,7 +113,7 @@ test('the metrics are those of the node, whichever worker is asked', async () =>
 });
 
 test('SIGHUP changes nothing for one process, which has nobody to take over, and the log says so', async () => {
-  const alone = await atCluster('', { WORKERS: '1' });
+  const alone = await atCluster(onlyTiny(10, 60), { WORKERS: '1' });
   try {
     await alone.knobs({ ttftMs: 300 });
     const running = call(`${alone.url}/execute`, 'POST', JSON.stringify(tiny()), json);
@@ -211,7 +211,7 @@ test('SIGTERM to all processes at once lets what runs end, and the exit code is 
 
 test('a worker that is killed while the service starts is replaced, and the service comes up', async () => {
   let killed = 0;
-  const started = await atCluster('', {}, (primary) => {
+  const started = await atCluster(onlyTiny(10, 60), {}, (primary) => {
     const watch = setInterval(() => {
       const [victim] = childrenOf(primary.pid!);
       if (victim === undefined) return;
@@ -251,7 +251,7 @@ test('a service that waits for its database ends at SIGTERM, and not when it has
 });
 
 test('workers that die as fast as they start end the service, with a clear error', async () => {
-  const looping = await atCluster();
+  const looping = await atCluster(onlyTiny(10, 60));
   try {
     let over = false;
     void looping.exited.then(() => {

@@ -9,7 +9,7 @@ import {
   queuesAreEmpty,
   rabbitmqSection,
 } from '../events/at-broker.js';
-import { until } from '../service/at-service.js';
+import { onlyTiny, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
@@ -23,7 +23,7 @@ let under: ClusterUnderTest;
 test.before(async () => {
   rabbit = await sharedRabbit();
   orchestrator = await anOrchestrator(rabbit.url, names);
-  under = await atCluster(`queues: {tiny: {concurrency: 6, timeout: 30}}\n${rabbitmqSection(names)}`, {
+  under = await atCluster(`${onlyTiny(6, 30)}\n${rabbitmqSection(names)}`, {
     RABBITMQ_HOST: rabbit.url,
   });
   await until(() => under.times('broker_connected') === 4, 'both workers connected, each twice');

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { Agent, request } from 'undici';
 import { suite } from 'uvu';
-import { aTask, until } from '../service/at-service.js';
+import { aTask, onlyTiny, until } from '../service/at-service.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 
 const test = suite('one task that both workers of a node are asked for');
 let under: ClusterUnderTest;
 
 test.before(async () => {
-  under = await atCluster('queues: {tiny: {concurrency: 10, timeout: 30}}');
+  under = await atCluster(onlyTiny(10, 30));
 });
 test.after(() => under.close());
 test.before.each(() => under.knobs({}));

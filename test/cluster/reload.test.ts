@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Client } from 'undici';
 import { suite } from 'uvu';
 import { workerSeatVariable } from '../../contracts/cluster.js';
-import { aTask, call, until } from '../service/at-service.js';
+import { aTask, call, onlyTiny, until } from '../service/at-service.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 
 /** With tasks that take longer than the grace period. */
@@ -13,7 +13,7 @@ const TASK_MS = 4000;
 let under: ClusterUnderTest;
 
 test.before.each(async () => {
-  under = await atCluster('queues: {tiny: {concurrency: 4, timeout: 30}}', {
+  under = await atCluster(onlyTiny(4, 30), {
     GRACE_PERIOD_MS: String(GRACE_PERIOD_MS),
   });
   await under.knobs({ ttftMs: TASK_MS });
@@ -84,7 +84,7 @@ test('who reads streams of events one after the other on one connection sees non
 
 test('the new workers know from the old ones how long a task takes', async () => {
   await under.close();
-  under = await atCluster('queues: {tiny: {concurrency: 1, timeout: 6}}');
+  under = await atCluster(onlyTiny(1, 6));
   await under.knobs({ ttftMs: 1500 });
   const headers = { 'content-type': 'application/json' };
   const execute = () =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type IncomingMessage, request } from 'node:http';
 import { suite } from 'uvu';
-import { aTask, deltasOf, eventsOf, until } from '../service/at-service.js';
+import { aTask, deltasOf, eventsOf, onlyTiny, until } from '../service/at-service.js';
 import { atCluster, type ClusterUnderTest } from './at-cluster.js';
 import { workerOf } from './connections.js';
 
@@ -9,7 +9,7 @@ const test = suite('callers in both workers who watch one task');
 let under: ClusterUnderTest;
 
 test.before(async () => {
-  under = await atCluster('queues: {tiny: {concurrency: 10, timeout: 60}}');
+  under = await atCluster(onlyTiny(10, 60));
 });
 test.after(() => under.close());
 

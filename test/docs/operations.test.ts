@@ -5,9 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import { parse } from 'yaml';
 import { type PrometheusServer, prometheusCommand, startPrometheus } from '../../bench/servers/prometheus.js';
-import { startRabbit } from '../../bench/servers/rabbitmq.js';
 import { failures } from '../../contracts/failures.js';
+import { freshNames, rabbitmqSection } from '../events/at-broker.js';
 import { aTask, atService, type ServiceUnderTest, until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 
 const test = suite('dashboard and alerts');
 const file = (name: string) => fileURLToPath(new URL(`../../../docs/operations/${name}`, import.meta.url));
@@ -23,13 +24,15 @@ const expressions = [
   ...rules.map(({ expr }) => expr),
   ...dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr)),
 ];
-let rabbit: Awaited<ReturnType<typeof startRabbit>>;
+let rabbit: SharedRabbit;
 let service: ServiceUnderTest;
 let prometheus: PrometheusServer;
 
 test.before(async () => {
-  rabbit = await startRabbit();
-  service = await atService('gateway: {max_attempts: 1}', { RABBITMQ_HOST: rabbit.url });
+  rabbit = await sharedRabbit();
+  service = await atService(`gateway: {max_attempts: 1}\n${rabbitmqSection(freshNames())}`, {
+    RABBITMQ_HOST: rabbit.url,
+  });
   assert.equal((await service.execute(aTask({ context: undefined }))).status, 200);
   await service.knobs({ status: 400 });
   assert.equal((await service.execute(aTask())).status, 502);

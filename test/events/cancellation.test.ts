@@ -1,24 +1,17 @@
 import assert from 'node:assert/strict';
 import { connect } from 'amqplib';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from '../faults/at-nodes.js';
-import { until } from '../service/at-service.js';
-import {
-  anOrchestrator,
-  aTinyTask,
-  atBroker,
-  type BrokerUnderTest,
-  modelCalls,
-  queuesAreEmpty,
-} from './at-broker.js';
+import { onlyTiny, until } from '../service/at-service.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
+import { aTinyTask, atBroker, type BrokerUnderTest, modelCalls, queuesAreEmpty } from './at-broker.js';
 
 const test = suite('cancellations, whenever they were sent');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 const opened: { close(): Promise<void> }[] = [];
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
 });
 test.after.each(async () => {
   for (const under of opened.splice(0)) await under.close();
@@ -28,13 +21,13 @@ test.after(() => rabbit?.close());
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 
 async function oneService(env: Record<string, string> = {}): Promise<BrokerUnderTest> {
-  const under = await atBroker(rabbit, { yaml: 'queues: {tiny: {concurrency: 4, timeout: 60}}', env });
+  const under = await atBroker(rabbit, { yaml: onlyTiny(4, 60), env });
   opened.push(under);
   return under;
 }
 
 async function nodes(): Promise<NodesUnderTest> {
-  const under = await atNodes(rabbit, { yaml: 'queues: {tiny: {concurrency: 4, timeout: 60}}' });
+  const under = await atNodes(rabbit, { yaml: onlyTiny(4, 60) });
   opened.push(under);
   return under;
 }
@@ -71,22 +64,6 @@ test('a task that is cancelled while no process is up is not executed, and has f
   assert.equal(await modelCalls(under, unwanted.task_id), 0);
   const { outcome } = (await under.ask('GET', `/tasks/${unwanted.task_id}`)).body;
   assert.equal(outcome.detail, 'the task was cancelled: superseded');
-});
-
-test('a task that comes after its cancellation, and after a restart of the broker, is not executed either', async () => {
-  const under = await nodes();
-  await (await under.start()).stop();
-  const [unwanted] = tinyTasks(1);
-  await cancel(under, unwanted!.task_id);
-  await rabbit.stop();
-  await rabbit.start();
-  const again = await anOrchestrator(rabbit.url, under.names);
-  opened.push(again);
-  await again.ready(unwanted!);
-  await under.start();
-  await until(() => again.seen.length === 1, 'the outcome');
-  assert.equal(again.seen[0]!.event.data.code, 'cancelled');
-  assert.equal((await under.stats()).calls, 0);
 });
 
 test('several workers start on many cancellations: none of these tasks is executed, and nothing is told twice', async () => {

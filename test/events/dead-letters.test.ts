@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type ConfirmChannel, connect } from 'amqplib';
 import { suite } from 'uvu';
 import { deadLetterTable } from '../../server/events/dead-letter-table.js';
-import { sleep, until } from '../service/at-service.js';
+import { onlyTiny, sleep, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { aTinyTask, atBroker, type BrokerUnderTest, modelCalls, queuesAreEmpty } from './at-broker.js';
 
@@ -16,7 +16,7 @@ let under: BrokerUnderTest;
 test.before(async () => {
   rabbit = await sharedRabbit();
   under = await atBroker(rabbit, {
-    yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 20}}',
+    yaml: `gateway: {max_attempts: 1}\n${onlyTiny(4, 20)}`,
     rabbitmq: ['max_attempts: 2', 'delivery_limit: 1'],
   });
 });

@@ -3,7 +3,7 @@ import type { ConsumeMessage } from 'amqplib';
 import { suite } from 'uvu';
 import { TaskFailedEvent, TaskOutputCreatedEvent } from '../../contracts/events.js';
 import { compile } from '../../contracts/validator.js';
-import { sleep, until } from '../service/at-service.js';
+import { onlyTiny, sleep, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import {
   aReadyEvent,
@@ -213,7 +213,7 @@ test('DELETE of a task that waits for its next attempt: it has none, and has fai
 test('a task that meets an open circuit waits in the broker until it may close, not as short as its first retry', async () => {
   const long = 60_000;
   const down = await atBroker(rabbit, {
-    yaml: `gateway: {max_attempts: 1, breaker_failures: 1, breaker_open_ms: ${long}}\nqueues: {tiny: {concurrency: 1, timeout: 20}}`,
+    yaml: `gateway: {max_attempts: 1, breaker_failures: 1, breaker_open_ms: ${long}}\n${onlyTiny(1, 20)}`,
     retryDelaysMs: [50, 100, long],
   });
   try {
@@ -399,7 +399,7 @@ test('an outcome with no subscriber is kept in the queue of the unrouted', async
 
 test('a stop in the middle of the last attempt does not end the task', async () => {
   const stopped = await atBroker(rabbit, {
-    yaml: 'queues: {tiny: {concurrency: 2, timeout: 20}}',
+    yaml: onlyTiny(2, 20),
     rabbitmq: ['max_attempts: 1'],
     env: { GRACE_PERIOD_MS: '100' },
   });

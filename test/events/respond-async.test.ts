@@ -1,24 +1,24 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { startPostgres } from '../../bench/servers/postgres.js';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { atNodes } from '../faults/at-nodes.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
-import { type Answer, atService, call, until } from '../service/at-service.js';
+import { type Answer, atService, call, onlyTiny, until } from '../service/at-service.js';
 import { OpenApi } from '../service/documented.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { aTinyTask, atBroker, type BrokerUnderTest, modelCalls, queuesAreEmpty } from './at-broker.js';
 
 const test = suite('Prefer: respond-async');
 const openApi = new OpenApi();
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let proxy: FaultProxy;
 let under: BrokerUnderTest;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   proxy = await startProxy(rabbit.port);
   under = await atBroker(rabbit, {
-    yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 1, timeout: 20}}',
+    yaml: `gateway: {max_attempts: 1}\n${onlyTiny(1, 20)}`,
     rabbitmq: ['max_attempts: 1', 'confirm_timeout_ms: 1500', 'reconnect_max_ms: 300'],
     serviceUrl: rabbit.url.replace(String(rabbit.port), String(proxy.port)),
   });
@@ -175,7 +175,7 @@ test('without a broker in the configuration the preference is passed over', asyn
 test('any node of a shared store knows the task, and may cancel it', async () => {
   const postgres = await startPostgres();
   const nodes = await atNodes(rabbit, {
-    yaml: 'queues: {tiny: {concurrency: 1, timeout: 20}}',
+    yaml: onlyTiny(1, 20),
     databaseUrl: postgres.url,
   });
   try {
@@ -211,9 +211,9 @@ test('any node of a shared store knows the task, and may cancel it', async () =>
   }
 });
 
-test('with the broker down: 503 broker_unavailable, and no trace of a queued task', async () => {
+test('with the broker out of reach: 503 broker_unavailable, and no trace of a queued task', async () => {
   await queuesAreEmpty(rabbit, under);
-  await rabbit.stop();
+  await proxy.close();
   const task = aTinyTask();
   const answer = await queue(task);
   assert.deepEqual(
@@ -222,7 +222,7 @@ test('with the broker down: 503 broker_unavailable, and no trace of a queued tas
   );
   assert.equal(await status(task.task_id), '404');
   assert.equal((await under.execute(aTinyTask())).status, 200);
-  await rabbit.start();
+  proxy = await startProxy(rabbit.port, proxy.port);
   await until(async () => (await queue(task)).status === 202, 'the broker takes tasks again');
   await reaches(task.task_id, 'completed');
 });

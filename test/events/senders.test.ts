@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { sleep, until } from '../service/at-service.js';
+import { onlyTiny, sleep, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import {
   aReadyEvent,
@@ -18,7 +18,7 @@ let under: BrokerUnderTest;
 test.before(async () => {
   rabbit = await sharedRabbit();
   under = await atBroker(rabbit, {
-    yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 20}}',
+    yaml: `gateway: {max_attempts: 1}\n${onlyTiny(4, 20)}`,
     rabbitmq: ['max_attempts: 3'],
   });
 });

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib';
 
 import { terminalEventId } from '../../server/events/outcome-event.js';
+import { topologyOf } from '../../server/events/topology.js';
 import {
   aReadyEvent,
   aTinyTask,
@@ -11,7 +12,7 @@ import {
   rabbitmqSection,
   type SeenEvent,
 } from '../events/at-broker.js';
-import { atService, type ServiceUnderTest, sleep } from '../service/at-service.js';
+import { atService, onlyTiny, type ServiceUnderTest, sleep } from '../service/at-service.js';
 import type { SharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 
@@ -166,7 +167,7 @@ export async function closeAll(): Promise<void> {
 /** A service with names of its own at the broker, quick to notice a fault and to try again. */
 export async function atFaults(
   rabbit: Pick<SharedRabbit, 'url'>,
-  { yaml = tinySlots(8), rabbitmq = [], env = {}, wait = true, ...settings }: FaultySettings = {},
+  { yaml = onlyTiny(8, 60), rabbitmq = [], env = {}, wait = true, ...settings }: FaultySettings = {},
 ): Promise<FaultyService> {
   const names = settings.names ?? freshNames();
   const orchestrator = settings.orchestrator ?? (await aSteadyOrchestrator(rabbit.url, names));
@@ -195,10 +196,6 @@ export async function atFaults(
   opened.add(under);
   if (wait) await eventually(() => under.connected(), 'the service is connected to the broker');
   return under;
-}
-
-export function tinySlots(concurrency: number, timeout = 60): string {
-  return `queues: {tiny: {concurrency: ${concurrency}, timeout: ${timeout}}}`;
 }
 
 export function tinyTasks(count: number): TinyTask[] {
@@ -235,8 +232,9 @@ export async function nothingIsLost(
   await orchestrator.outcomes(tasks.length, limitMs);
   await under.stop();
   const left: Record<string, number> = {};
-  for (const name of ownQueues.filter((name) => !except.includes(name))) {
-    const depth = await orchestrator.depth(under.queue(name));
+  const ignored = except.map(under.queue);
+  for (const { name } of topologyOf(under.config).queues.filter(({ name }) => !ignored.includes(name))) {
+    const depth = await orchestrator.depth(name);
     if (depth > 0) left[name] = depth;
   }
   const byTask = await callsByTask(under);
@@ -254,12 +252,3 @@ export async function nothingIsLost(
     'tasks with more model calls than allowed',
   );
 }
-
-const ownQueues = [
-  ...['tiny', 'small', 'large', 'coding', 'frontier'].flatMap((tier) => [`ready.${tier}`, `suspect.${tier}`]),
-  'delay.100',
-  'delay.200',
-  'cancelled',
-  'dead',
-  'unrouted',
-];

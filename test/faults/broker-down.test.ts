@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import { freshNames } from '../events/at-broker.js';
+import { anOrchestrator, freshNames } from '../events/at-broker.js';
 import { tell } from '../tell.js';
 import {
   aSteadyOrchestrator,
@@ -52,6 +52,26 @@ test('a broker that is down at the start does not keep HTTP from serving; when i
   const tasks = tinyTasks(20);
   for (const task of tasks) await under.orchestrator.ready(task);
   await nothingIsLost(under, [...byHttp, ...tasks]);
+});
+
+test('a task that comes after its cancellation, and after a restart of the broker, is not executed', async () => {
+  const under = await atFaults(rabbit);
+  await under.stop();
+  const [unwanted] = tinyTasks(1);
+  const { task_id } = unwanted!;
+  const sender = await anOrchestrator(rabbit.url, under.names);
+  await sender.publish('task.cancelled', Buffer.from(JSON.stringify({ task_id, reason: 'superseded' })));
+  await sender.close();
+  await rabbit.stop();
+  await rabbit.start();
+  await under.orchestrator.ready(unwanted!);
+  await under.restart();
+  await under.orchestrator.outcomes(1);
+  assert.deepEqual(
+    under.orchestrator.seen.map(({ event }) => event.data.code),
+    ['cancelled'],
+  );
+  assert.equal((await under.stats()).calls, 0);
 });
 
 test('HTTP traffic through an outage of the broker is published afterwards, from a bounded memory', async () => {

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { urlThrough } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
+import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { atFaults, closeAll, type FaultyService, nothingIsLost, tinyTasks } from './at-faults.js';
 
 const test = suite('lines cut around confirm and ack');
-let rabbit: RabbitServer;
+let rabbit: SharedRabbit;
 let proxy: FaultProxy;
 
 test.before(async () => {
-  rabbit = await startRabbit();
+  rabbit = await sharedRabbit();
   proxy = await startProxy(rabbit.port);
 });
 test.after.each(closeAll);

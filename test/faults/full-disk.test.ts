@@ -4,6 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
+import { onlyTiny } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import {
@@ -14,7 +15,6 @@ import {
   type FaultyService,
   nothingIsLost,
   type TinyTask,
-  tinySlots,
   tinyTasks,
 } from './at-faults.js';
 
@@ -31,7 +31,7 @@ test.after(() => rabbit?.close());
 test('nothing is acked, the errors are clear, and with space the service goes on without a restart', async () => {
   await onSmallDisk('16m', async (directory) => {
     const under = await atFaults(rabbit, {
-      yaml: tinySlots(SLOTS),
+      yaml: onlyTiny(SLOTS, 60),
       env: { DATA_DIR: join(directory, 'data') },
     });
     await under.knobs({ outputBytes: 20_000 });

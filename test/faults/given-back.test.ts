@@ -12,7 +12,7 @@ import {
   urlThrough,
 } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
-import { sleep, until } from '../service/at-service.js';
+import { onlyTiny, sleep, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { atFaults, eventually, type FaultyService, type TinyTask, tinyTasks } from './at-faults.js';
 import { atNodes } from './at-nodes.js';
@@ -28,7 +28,7 @@ test.after(() => rabbit?.close());
 
 test('more often than the limit of deliveries: it is no suspect, and completes', async () => {
   const under = await atBroker(rabbit, {
-    yaml: 'queues: {tiny: {concurrency: 2, timeout: 60}}',
+    yaml: onlyTiny(2, 60),
     rabbitmq: [`delivery_limit: ${DELIVERY_LIMIT}`],
     env: { GRACE_PERIOD_MS: '1' },
   });
@@ -58,7 +58,7 @@ test('more often than the limit of deliveries: it is no suspect, and completes',
 
 test('between the deaths of processes that it kills: it is convicted after as many deaths as without', async () => {
   const under = await atNodes(rabbit, {
-    yaml: 'queues: {tiny: {concurrency: 2, timeout: 60}}',
+    yaml: onlyTiny(2, 60),
     rabbitmq: [`delivery_limit: ${DELIVERY_LIMIT}`],
   });
   try {
@@ -107,6 +107,7 @@ async function throughProxy(
 ): Promise<void> {
   const proxy = await startProxy(rabbit.port);
   const under = await atFaults(rabbit, {
+    yaml: 'queues: {tiny: {concurrency: 8, timeout: 60}}',
     serviceUrl: urlThrough(proxy),
     env: { GRACE_PERIOD_MS: String(gracePeriodMs) },
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import type { GatewayStats } from '../service/at-service.js';
+import { type GatewayStats, onlyTiny } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import {
   atFaults,
@@ -10,7 +10,6 @@ import {
   eventually,
   nothingIsLost,
   type TinyTask,
-  tinySlots,
   tinyTasks,
 } from './at-faults.js';
 
@@ -29,7 +28,7 @@ const BACKLOG = Number(process.env.FAULTS_BACKLOG ?? 2000);
 
 test('a memory alarm stops intake and no HTTP; afterwards all is delivered, and no confirm has timed out', async () => {
   const under = await atFaults(rabbit, {
-    yaml: tinySlots(SLOTS),
+    yaml: onlyTiny(SLOTS, 60),
     rabbitmq: [`confirm_timeout_ms: ${CONFIRM_TIMEOUT_MS}`],
   });
   await under.knobs({ ttftMs: 100 });
@@ -64,7 +63,7 @@ test('a memory alarm stops intake and no HTTP; afterwards all is delivered, and 
 });
 
 test(`${BACKLOG} tasks wait at the start and the producer is faster: as many in hand as slots, memory bounded`, async () => {
-  const under = await atFaults(rabbit, { yaml: tinySlots(SLOTS) });
+  const under = await atFaults(rabbit, { yaml: onlyTiny(SLOTS, 60) });
   await under.stop();
   const tasks = tinyTasks(BACKLOG).map((task) => ({ ...task, description: 'Sort a list. '.repeat(100) }));
   await Promise.all(tasks.map((task) => under.orchestrator.ready(task)));
@@ -79,10 +78,8 @@ test(`${BACKLOG} tasks wait at the start and the producer is faster: as many in 
   await under.restart();
   await eventually(() => under.connected(), 'connected');
   await under.orchestrator.outcomes(10);
-  const prefetch = (await rabbit.control('list_consumers', 'queue_name', 'prefetch_count'))
-    .split('\n')
-    .find((line) => line.startsWith(under.queue('ready.tiny')));
-  assert.equal(prefetch?.split('\t')[1], String(SLOTS));
+  const consumer = (await rabbit.consumers()).find(({ queue }) => queue === under.queue('ready.tiny'));
+  assert.equal(consumer?.prefetch, SLOTS);
   const more = tinyTasks(BACKLOG / 10);
   await Promise.all(more.map((task) => under.orchestrator.ready(task)));
   await nothingIsLost(under, [...tasks, ...more], { limitMs: 120_000 });

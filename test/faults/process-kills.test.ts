@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type aTinyTask, queuesAreEmpty, urlThrough } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
-import { until } from '../service/at-service.js';
+import { onlyTiny, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
@@ -17,7 +17,7 @@ test.before(async () => {
 test.after(() => rabbit?.close());
 test.before.each(async () => {
   under = await atNodes(rabbit, {
-    yaml: 'queues: {tiny: {concurrency: 20, timeout: 30}}\ngateway: {max_attempts: 1}',
+    yaml: `${onlyTiny(20, 30)}\ngateway: {max_attempts: 1}`,
   });
 });
 test.after.each(() => under.close());

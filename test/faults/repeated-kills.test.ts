@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { queuesAreEmpty } from '../events/at-broker.js';
-import { sleep } from '../service/at-service.js';
+import { onlyTiny, sleep } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import { account, atNodes, idsOf, type NodesUnderTest, publishAll, tinyTasks } from './at-nodes.js';
@@ -13,7 +13,7 @@ let under: NodesUnderTest;
 test.before(async () => {
   rabbit = await sharedRabbit();
   under = await atNodes(rabbit, {
-    yaml: 'queues: {tiny: {concurrency: 20, timeout: 30}}\ngateway: {max_attempts: 1}',
+    yaml: `${onlyTiny(20, 30)}\ngateway: {max_attempts: 1}`,
   });
 });
 test.after(async () => {

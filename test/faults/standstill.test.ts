@@ -11,6 +11,7 @@ import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js'
 import { startSimulators } from '../../bench/simulators/start.js';
 import { terminalEventId } from '../../server/events/outcome-event.js';
 import { freshNames, rabbitmqSection } from '../events/at-broker.js';
+import { onlyTiny } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import {
   aSteadyOrchestrator,
@@ -28,7 +29,7 @@ const CONSUMER_TIMEOUT_MS = 5000;
 test.before(async () => {
   rabbit = await startRabbit([`consumer_timeout = ${CONSUMER_TIMEOUT_MS}`]);
   // How often a channel looks for deliveries that are too old; rabbitmq.conf has no name for it.
-  await rabbit.control('eval', 'application:set_env(rabbit, channel_tick_interval, 1000).');
+  await rabbit.evaluate('application:set_env(rabbit, channel_tick_interval, 1000).');
 });
 /** How many connections say that they are the service's. */
 const SERVICES = `length([Each || Each <- rabbit_networking:connection_info_all([client_properties]),
@@ -50,7 +51,7 @@ test('an event loop that stands still for longer than two heartbeats recovers, a
   const port = await freePort();
   const configFile = join(directory, 'config.yaml');
   const section = rabbitmqSection(names, ['heartbeat_seconds: 1', 'reconnect_max_ms: 500']);
-  writeFileSync(configFile, `queues: {tiny: {concurrency: 4, timeout: 60}}\n${section}`);
+  writeFileSync(configFile, `${onlyTiny(4, 60)}\n${section}`);
   let child: ChildProcess | undefined;
   try {
     child = spawn(process.execPath, [main], {

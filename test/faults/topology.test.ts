@@ -5,6 +5,7 @@ import { freePort } from '../../bench/servers/processes.js';
 import { terminalEventId } from '../../server/events/outcome-event.js';
 import { aTinyTask, freshNames } from '../events/at-broker.js';
 import { startProxy } from '../servers/proxy.js';
+import { onlyTiny } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import {
   aSteadyOrchestrator,
@@ -95,7 +96,7 @@ test('an exchange with an alternate of another service is shared, and outcomes f
 
 test('queues deleted while the service runs are declared again, and consumed again', async () => {
   const under = await atFaults(rabbit, {
-    yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 30}}',
+    yaml: `gateway: {max_attempts: 1}\n${onlyTiny(4, 30)}`,
   });
   await under.knobs({ ttftMs: 1000 });
   const inHand = tinyTasks(2);
@@ -124,7 +125,7 @@ test('queues deleted while the service runs are declared again, and consumed aga
 
 test('a delay queue or a queue of dead letters that is deleted later costs no task', async () => {
   const under = await atFaults(rabbit, {
-    yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 30}}',
+    yaml: `gateway: {max_attempts: 1}\n${onlyTiny(4, 30)}`,
   });
   await under.knobs({ script: [{ status: 503 }] });
   const [task] = tinyTasks(1);

@@ -4,7 +4,7 @@ import { request } from 'undici';
 import { suite } from 'uvu';
 import { type PostgresServer, startPostgres } from '../../bench/servers/postgres.js';
 import { aTinyTask, modelCalls, queuesAreEmpty } from '../events/at-broker.js';
-import { call, sleep, until } from '../service/at-service.js';
+import { call, onlyTiny, sleep, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { tell } from '../tell.js';
 import {
@@ -39,7 +39,7 @@ test.before.each(async () => {
   await sql`create database ${sql(database)}`;
   await sql.end();
   under = await atNodes(rabbit, {
-    yaml: 'queues: {tiny: {concurrency: 10, timeout: 30}}\nstore: {lease_ms: 2000}',
+    yaml: `${onlyTiny(10, 30)}\nstore: {lease_ms: 2000}`,
     databaseUrl: postgres.url.replace(/[^/]+$/, database),
   });
   nodes = await Promise.all([under.start(), under.start()]);

@@ -8,7 +8,7 @@ import { terminalEventId } from '../../server/events/outcome-event.js';
 import { aTinyTask, queuesAreEmpty } from '../events/at-broker.js';
 import { aSteadyOrchestrator, type SteadyOrchestrator } from '../faults/at-faults.js';
 import { atNodes, type NodesUnderTest, type ServiceNode } from '../faults/at-nodes.js';
-import { sleep } from '../service/at-service.js';
+import { onlyTiny, sleep } from '../service/at-service.js';
 import { tell } from '../tell.js';
 import { effort, seed } from './effort.js';
 
@@ -28,7 +28,7 @@ const nodes: ServiceNode[] = [];
 test.before(async () => {
   [rabbit, postgres] = await Promise.all([startRabbit(), startPostgres()]);
   under = await atNodes(rabbit, {
-    yaml: 'queues: {tiny: {concurrency: 10, timeout: 30}}\nstore: {lease_ms: 2000}',
+    yaml: `${onlyTiny(10, 30)}\nstore: {lease_ms: 2000}`,
     rabbitmq: ['reconnect_max_ms: 500'],
     databaseUrl: postgres.url,
   });

@@ -35,7 +35,8 @@ interface Trap {
   readonly sprung: () => void;
 }
 
-export async function startProxy(targetPort: number): Promise<FaultProxy> {
+/** @param port to listen at: that of one that was closed, or 0 for any. */
+export async function startProxy(targetPort: number, port = 0): Promise<FaultProxy> {
   const pairs = new Set<readonly [client: Socket, server: Socket]>();
   let frozen = false;
   let delayMs = 0;
@@ -92,7 +93,7 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
     forward('server', upstream, client);
     if (frozen) for (const socket of pair) socket.pause();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   const reset = () => {

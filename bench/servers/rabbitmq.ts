@@ -5,13 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { childrenOf, freePort, gone } from './processes.js';
-import {
-  erlangCommand,
-  NODE,
-  type RabbitCommands,
-  rabbitCommand,
-  rabbitCommands,
-} from './rabbitmq-commands.js';
+import { erlangCommand, NODE, type RabbitCommands, rabbitCommands } from './rabbitmq-commands.js';
+import { withoutPlugins } from './rabbitmq-home.js';
 
 /** A RabbitMQ of one's own, with its data in a temporary directory. */
 export interface RabbitServer extends RabbitCommands {
@@ -80,6 +75,7 @@ export async function startRabbit(
       stdio: ['ignore', log, log],
     });
   };
+  const command = withoutPlugins(directory);
   const names = run(erlangCommand('epmd'), ['-port', String(epmdPort), '-address', '127.0.0.1']);
   let shell: ChildProcess | undefined;
   const onExit = () => {
@@ -95,7 +91,7 @@ export async function startRabbit(
     ...rabbitCommands(env),
 
     async start() {
-      shell = run(rabbitCommand('rabbitmq-server'), []);
+      shell = run(command, []);
       const started = shell;
       const limit = Date.now() + START_LIMIT_MS;
       for (;;) {

@@ -12,16 +12,23 @@ export function childrenOf(parent: number): number[] {
     .filter((pid) => statusOf(pid)?.parent === parent);
 }
 
-/** Waits until none of the processes is alive; a zombie is not. */
-export async function gone(pids: readonly number[]): Promise<void> {
-  await until(() => pids.every((pid) => statusOf(pid) === undefined), `the processes ${pids} to end`);
+/**
+ * Waits until none of the processes is alive; a zombie is not.
+ * @throws Error when one is after so many milliseconds.
+ */
+export async function gone(pids: readonly number[], limitMs = 30_000): Promise<void> {
+  await until(
+    () => pids.every((pid) => statusOf(pid) === undefined),
+    `the processes ${pids} to end`,
+    limitMs,
+  );
 }
 
-/** @throws Error when it does not come true within 30 s. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 30_000;
+/** @throws Error when it does not come true within so many milliseconds. */
+export async function until(condition: () => boolean, what: string, limitMs = 30_000): Promise<void> {
+  const deadline = Date.now() + limitMs;
   while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`waited 30 s in vain for ${what}`);
+    if (Date.now() > deadline) throw new Error(`waited ${limitMs / 1000} s in vain for ${what}`);
     await sleep(10);
   }
 }

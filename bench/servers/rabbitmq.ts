@@ -34,7 +34,7 @@ export async function startRabbit(
 ): Promise<RabbitServer> {
   const directory = mkdtempSync(join(tmpdir(), 'rabbitmq-'));
   const [port, distributionPort, epmdPort] = [await freePort(), await freePort(), await freePort()];
-  mkdirSync(join(directory, 'home'));
+  for (const name of ['home', 'conf.d']) mkdirSync(join(directory, name));
   writeFileSync(join(directory, 'plugins'), '[].');
   writeFileSync(
     join(directory, 'rabbitmq.conf'),
@@ -57,26 +57,30 @@ export async function startRabbit(
     RABBITMQ_NODENAME: NODE,
     RABBITMQ_DIST_PORT: String(distributionPort),
     RABBITMQ_CONFIG_FILE: join(directory, 'rabbitmq.conf'),
+    // Else what the machine has configured for its own broker counts, too.
+    RABBITMQ_CONFIG_FILES: join(directory, 'conf.d'),
     RABBITMQ_ENABLED_PLUGINS_FILE: join(directory, 'plugins'),
     RABBITMQ_MNESIA_BASE: join(directory, 'data'),
     RABBITMQ_LOG_BASE: join(directory, 'log'),
     RABBITMQ_PID_FILE: join(directory, 'pid'),
     ...(featureFlags !== undefined && { RABBITMQ_FEATURE_FLAGS: featureFlags.join() }),
+    // The script gives its process to the broker, which would else outlive it when that is killed.
+    RUNNING_UNDER_SYSTEMD: 'true',
     // RabbitMQ's own `none` puts a thread to sleep between any two pieces of work, which on a virtual machine costs more
     // than the work: a start took twice as long. To spin for long would take the few cores from the others.
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 +sbwt short +sbwtdcpu none +sbwtdio short',
   };
   const run = (command: string, args: string[]) => {
     const log = openSync(join(directory, 'output'), 'a');
-    // The whole group goes when this process is killed; see `end` for the rest.
+    // It goes when this process is killed.
     return spawn('setpriv', ['--pdeathsig', 'KILL', command, ...args], {
       cwd: directory,
       env,
       stdio: ['ignore', log, log],
     });
   };
-  const command = withoutPlugins(directory);
   const names = run(erlangCommand('epmd'), ['-port', String(epmdPort), '-address', '127.0.0.1']);
+  let command: string | undefined;
   let shell: ChildProcess | undefined;
   const onExit = () => {
     for (const pid of familyOf(shell?.pid)) kill(pid);
@@ -91,6 +95,7 @@ export async function startRabbit(
     ...rabbitCommands(env),
 
     async start() {
+      command ??= withoutPlugins(directory);
       shell = run(command, []);
       const started = shell;
       const limit = Date.now() + START_LIMIT_MS;
@@ -106,7 +111,7 @@ export async function startRabbit(
       const all = familyOf(shell?.pid);
       // What `rabbitmqctl stop` asks for, without an Erlang of its own.
       await server.evaluate('spawn(rabbit, stop_and_halt, []).');
-      await gone(all);
+      await gone(all, STOP_LIMIT_MS);
       shell = undefined;
     },
 
@@ -137,6 +142,7 @@ export async function startRabbit(
 
 /** Three times the minute that two slow cores have passed while three tests wanted them as well. */
 const START_LIMIT_MS = 180_000;
+const STOP_LIMIT_MS = 120_000;
 
 /** A process and all that descend from it. */
 function familyOf(pid: number | undefined): number[] {

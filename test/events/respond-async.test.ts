@@ -19,7 +19,7 @@ test.before(async () => {
   proxy = await startProxy(rabbit.port);
   under = await atBroker(rabbit, {
     yaml: `gateway: {max_attempts: 1}\n${onlyTiny(1, 20)}`,
-    rabbitmq: ['max_attempts: 1', 'confirm_timeout_ms: 1500', 'reconnect_max_ms: 300'],
+    rabbitmq: ['max_attempts: 1', 'confirm_timeout_ms: 5000', 'reconnect_max_ms: 300'],
     serviceUrl: rabbit.url.replace(String(rabbit.port), String(proxy.port)),
   });
 });
@@ -213,7 +213,7 @@ test('any node of a shared store knows the task, and may cancel it', async () =>
 
 test('with the broker out of reach: 503 broker_unavailable, and no trace of a queued task', async () => {
   await queuesAreEmpty(rabbit, under);
-  await proxy.close();
+  proxy.refuse();
   const task = aTinyTask();
   const answer = await queue(task);
   assert.deepEqual(
@@ -222,7 +222,7 @@ test('with the broker out of reach: 503 broker_unavailable, and no trace of a qu
   );
   assert.equal(await status(task.task_id), '404');
   assert.equal((await under.execute(aTinyTask())).status, 200);
-  proxy = await startProxy(rabbit.port, proxy.port);
+  proxy.accept();
   await until(async () => (await queue(task)).status === 202, 'the broker takes tasks again');
   await reaches(task.task_id, 'completed');
 });

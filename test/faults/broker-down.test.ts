@@ -60,8 +60,11 @@ test('a task that comes after its cancellation, and after a restart of the broke
   const [unwanted] = tinyTasks(1);
   const { task_id } = unwanted!;
   const sender = await anOrchestrator(rabbit.url, under.names);
-  await sender.publish('task.cancelled', Buffer.from(JSON.stringify({ task_id, reason: 'superseded' })));
-  await sender.close();
+  try {
+    await sender.publish('task.cancelled', Buffer.from(JSON.stringify({ task_id, reason: 'superseded' })));
+  } finally {
+    await sender.close();
+  }
   await rabbit.stop();
   await rabbit.start();
   await under.orchestrator.ready(unwanted!);

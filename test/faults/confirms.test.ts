@@ -62,7 +62,7 @@ test('a connection cut between confirm and ack: the message comes back and is an
 });
 
 test('a confirm that never comes: the event is published again under its id, on the same connection', async () => {
-  const under = await throughProxy(['confirm_timeout_ms: 500']);
+  const under = await throughProxy(['confirm_timeout_ms: 3000']);
   const swallowed = proxy.swallow(onlyAcks);
   const tasks = await sendTo(under, 1);
   await swallowed;

@@ -72,6 +72,9 @@ const closeAllTwentyTimes = `
      timer:sleep(700)
    end || _ <- lists:seq(1, 20)].`;
 
+/** What a start has opened for a moment has closed, and a consumer too many that opens late is there. */
+const SETTLED_MS = 2000;
+
 const oneEach = Object.fromEntries([
   ['cancelled', 1],
   ...['tiny', 'small', 'large', 'coding', 'frontier'].flatMap((tier) => [
@@ -85,6 +88,7 @@ test('all connections closed twenty times under load: one consumer a queue after
   process.on('warning', (warning) => warnings.push(warning));
   const under = await atFaults(rabbit, { yaml: 'queues: {tiny: {concurrency: 8, timeout: 60}}' });
   await under.knobs({ ttftMs: 100, jitter: 0.9 });
+  await sleep(SETTLED_MS);
   const channelsBefore = await channels();
   const socketsBefore = sockets();
   const load = underLoad(under);
@@ -95,6 +99,8 @@ test('all connections closed twenty times under load: one consumer a queue after
     async () => (await numberOf('rabbit_networking:connections()')) === 3,
     'three connections',
   );
+  await eventually(() => under.connected(), 'connected');
+  await sleep(SETTLED_MS);
   assert.deepEqual(await consumers(under), oneEach);
   await eventually(async () => (await channels()) <= channelsBefore, `${channelsBefore} channels`);
   await eventually(() => sockets() <= socketsBefore, `${socketsBefore} sockets, not ${sockets()}`);

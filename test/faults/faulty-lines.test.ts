@@ -20,8 +20,8 @@ test.after(async () => {
   await rabbit?.close();
 });
 
-function throughProxy(rabbitmq: readonly string[] = []): Promise<FaultyService> {
-  return atFaults(rabbit, { serviceUrl: urlThrough(proxy), rabbitmq });
+function throughProxy(rabbitmq: readonly string[] = [], yaml?: string): Promise<FaultyService> {
+  return atFaults(rabbit, { serviceUrl: urlThrough(proxy), rabbitmq, ...(yaml !== undefined && { yaml }) });
 }
 
 async function sendTo(under: FaultyService, count: number) {
@@ -59,7 +59,8 @@ test('a frozen line is found by the heartbeat; what ran on it is answered on the
 });
 
 test('who hears of a task hears of its cancellation, however slowly his consumers open', async () => {
-  const under = await throughProxy();
+  // With the queues of all tiers, which are opened one after the other.
+  const under = await throughProxy([], 'queues: {tiny: {concurrency: 8, timeout: 60}}');
   await under.knobs({ ttftMs: 60_000 });
   proxy.delay(20);
   proxy.cut();

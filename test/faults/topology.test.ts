@@ -96,7 +96,7 @@ test('an exchange with an alternate of another service is shared, and outcomes f
 
 test('queues deleted while the service runs are declared again, and consumed again', async () => {
   const under = await atFaults(rabbit, {
-    yaml: `gateway: {max_attempts: 1}\n${onlyTiny(4, 30)}`,
+    yaml: 'gateway: {max_attempts: 1}\nqueues: {tiny: {concurrency: 4, timeout: 30}}',
   });
   await under.knobs({ ttftMs: 1000 });
   const inHand = tinyTasks(2);

@@ -8,6 +8,9 @@ export interface FaultProxy {
   readonly connections: number;
   /** Resets every connection (RST); new ones are taken. */
   cut(): void;
+  /** Resets every connection, and each new one, until `accept`. */
+  refuse(): void;
+  accept(): void;
   /** Forwards nothing any more, in either direction, and closes nothing. */
   freeze(): void;
   thaw(): void;
@@ -35,10 +38,10 @@ interface Trap {
   readonly sprung: () => void;
 }
 
-/** @param port to listen at: that of one that was closed, or 0 for any. */
-export async function startProxy(targetPort: number, port = 0): Promise<FaultProxy> {
+export async function startProxy(targetPort: number): Promise<FaultProxy> {
   const pairs = new Set<readonly [client: Socket, server: Socket]>();
   let frozen = false;
+  let refuses = false;
   let delayMs = 0;
   let trap: Trap | undefined;
   const springs = (from: Trap['from'], data: Buffer): Trap['kind'] | undefined => {
@@ -85,6 +88,10 @@ export async function startProxy(targetPort: number, port = 0): Promise<FaultPro
     from.on('close', () => to.destroy());
   };
   const server = createServer({ allowHalfOpen: true }, (client) => {
+    if (refuses) {
+      client.resetAndDestroy();
+      return;
+    }
     const upstream = connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
     const pair = [client, upstream] as const;
     pairs.add(pair);
@@ -93,7 +100,7 @@ export async function startProxy(targetPort: number, port = 0): Promise<FaultPro
     forward('server', upstream, client);
     if (frozen) for (const socket of pair) socket.pause();
   });
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   const reset = () => {
@@ -105,6 +112,13 @@ export async function startProxy(targetPort: number, port = 0): Promise<FaultPro
       return pairs.size;
     },
     cut: reset,
+    refuse: () => {
+      refuses = true;
+      reset();
+    },
+    accept: () => {
+      refuses = false;
+    },
     freeze: () => {
       frozen = true;
       for (const pair of pairs) for (const socket of pair) socket.pause();

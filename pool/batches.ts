@@ -45,7 +45,10 @@ export class Batches {
   }
 
   #sendTogether(entries: readonly Entry[]): void {
-    this.#run(entries.map(({ job }) => job)).then(
+    // Pushed: what an optimized `map` gives counts as an array with holes, which a message carries as so many properties.
+    const jobs: BatchedJob[] = [];
+    for (const { job } of entries) jobs.push(job);
+    this.#run(jobs).then(
       (results) => settle(entries, results),
       (error: Error) => {
         this.#onDeath(error);

@@ -54,18 +54,23 @@ function packed(parsed: ParsedTask): ParsedTask {
 export function batch(
   jobs: readonly BatchedJob[],
 ): readonly BatchedResult[] | Promise<readonly BatchedResult[]> {
-  const results = jobs.map((each): BatchedResult => {
-    try {
-      return { value: runJob(each) };
-    } catch (error) {
-      return { error: (error as Error).stack ?? String(error) };
-    }
-  });
+  // Pushed, as the jobs are (Batches).
+  const results: BatchedResult[] = [];
+  for (const job of jobs) results.push(resultOf(job));
   return moved(
     results,
     results.flatMap((result) => ('value' in result ? largeBytesOf(result.value) : [])),
   );
 }
+
+function resultOf(job: BatchedJob): BatchedResult {
+  try {
+    return { value: runJob(job) };
+  } catch (error) {
+    return { error: (error as Error).stack ?? String(error) };
+  }
+}
+
 function runJob({ kind, job }: BatchedJob): number | Assembled | Reading {
   switch (kind) {
     case 'measure':

@@ -20,7 +20,12 @@ export function openLog(config: Config): Log {
   const output = openOutput(config.server.workers > 1 ? whole : large);
   // Its types know strings only.
   const write = output.write.bind(output) as unknown as (line: Buffer) => boolean;
-  const log = pino(options, { write: (line) => void write(Buffer.from(line)) });
+  const stream = {
+    write: (line: string) => void write(Buffer.from(line)),
+    // For pino, after a fatal line.
+    flushSync: () => output.flushSync(),
+  };
+  const log = pino(options, stream);
   let dropped = 0;
   output.on('drop', () => dropped++);
   output.on('drain', () => {

@@ -42,14 +42,7 @@ export function noteAt(source: Source, places: readonly number[], message: strin
 
 /** Where a pattern (with the flag g) matches. */
 export function placesOf(pattern: RegExp, text: string): number[] {
-  const places: number[] = [];
-  // `matchAll` would make a copy of the pattern.
-  pattern.lastIndex = 0;
-  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
-    places.push(match.index);
-    if (match[0] === '') pattern.lastIndex++;
-  }
-  return places;
+  return Array.from(text.matchAll(pattern), (match) => match.index);
 }
 
 const maxFences = 256;

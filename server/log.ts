@@ -17,13 +17,13 @@ export function openLog(config: Config): Log {
     formatters: { level: (label: string) => ({ level: label }) },
   };
   if (process.stdout.isTTY) return pino(options, pretty({ timestampKey: 'timestamp', messageKey: 'event' }));
-  const output = openOutput(config.server.workers > 1 ? whole : large);
+  const { output, flushSync } = openOutput(config.server.workers > 1 ? whole : large);
   // Its types know strings only.
   const write = output.write.bind(output) as unknown as (line: Buffer) => boolean;
   const stream = {
     write: (line: string) => void write(Buffer.from(line)),
     // For pino, after a fatal line.
-    flushSync: () => output.flushSync(),
+    flushSync,
   };
   const log = pino(options, stream);
   let dropped = 0;
@@ -41,27 +41,29 @@ export function openLog(config: Config): Log {
  * Written in the background: a line per task must not cost each task a write of its own. A reader that has gone, or a
  * disk that is full, costs lines, never the service: what waits is written when that is possible again, or at the end.
  */
-function openOutput(batches: typeof whole): sonicBoom.SonicBoom {
+function openOutput(batches: typeof whole): { output: sonicBoom.SonicBoom; flushSync: () => void } {
   let triesLeft = Number.POSITIVE_INFINITY;
   const retryEAGAIN = () => triesLeft-- > 0;
   const always = { dest: 1, sync: false, periodicFlush: 100, maxLength: MOST_WAITING_BYTES };
-  // Of strings it counts the bytes of all that waits with each line (bench: execute).
+  // Of strings it counts the bytes of the whole batch again with each line (bench: execute).
   const output = new sonicBoom.SonicBoom({ ...always, ...batches, contentMode: 'buffer', retryEAGAIN });
   output.on('error', () => {});
-  process.once('exit', () => {
-    triesLeft = TRIES_AT_EXIT;
+  const flushSync = () => {
+    triesLeft = TRIES_OF_FLUSH;
     try {
       output.flushSync();
     } catch {
-      // Thrown from here it would keep the process alive, and nobody is left to tell.
+      // Thrown at the exit it would keep the process alive, and nobody is left to tell.
     }
-  });
-  return output;
+    triesLeft = Number.POSITIVE_INFINITY;
+  };
+  process.once('exit', flushSync);
+  return { output, flushSync };
 }
 
 const MOST_WAITING_BYTES = 16 * 1024 * 1024;
 /** Each waits 100 ms. */
-const TRIES_AT_EXIT = 20;
+const TRIES_OF_FLUSH = 20;
 
 /** Paths with wildcards would cost a line ten times as much. */
 const secretPaths = [

@@ -35,7 +35,8 @@ export async function startRabbit(
   const directory = mkdtempSync(join(tmpdir(), 'rabbitmq-'));
   const [port, distributionPort, epmdPort] = [await freePort(), await freePort(), await freePort()];
   for (const name of ['home', 'conf.d']) mkdirSync(join(directory, name));
-  writeFileSync(join(directory, 'plugins'), '[].');
+  for (const name of ['plugins', 'advanced.config']) writeFileSync(join(directory, name), '[].');
+  writeFileSync(join(directory, 'env.conf'), '');
   writeFileSync(
     join(directory, 'rabbitmq.conf'),
     [
@@ -59,6 +60,8 @@ export async function startRabbit(
     RABBITMQ_CONFIG_FILE: join(directory, 'rabbitmq.conf'),
     // Else what the machine has configured for its own broker counts, too.
     RABBITMQ_CONFIG_FILES: join(directory, 'conf.d'),
+    RABBITMQ_ADVANCED_CONFIG_FILE: join(directory, 'advanced.config'),
+    RABBITMQ_CONF_ENV_FILE: join(directory, 'env.conf'),
     RABBITMQ_ENABLED_PLUGINS_FILE: join(directory, 'plugins'),
     RABBITMQ_MNESIA_BASE: join(directory, 'data'),
     RABBITMQ_LOG_BASE: join(directory, 'log'),

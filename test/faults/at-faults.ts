@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib';
 
 import { terminalEventId } from '../../server/events/outcome-event.js';
+import { topologyOf } from '../../server/events/topology.js';
 import {
   aReadyEvent,
   aTinyTask,
@@ -230,6 +231,12 @@ export async function nothingIsLost(
   const { orchestrator } = under;
   await orchestrator.outcomes(tasks.length, limitMs);
   await under.stop();
+  assert.deepEqual(
+    topologyOf(under.config)
+      .queues.map(({ name }) => name)
+      .sort(),
+    ownQueues(under).map(under.queue).sort(),
+  );
   const left: Record<string, number> = {};
   for (const name of ownQueues(under).filter((name) => !except.includes(name))) {
     const depth = await orchestrator.depth(under.queue(name));

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import { urlThrough } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
-import { atFaults, closeAll, type FaultyService, nothingIsLost, tinyTasks } from './at-faults.js';
+import { atFaults, closeAll, eventually, type FaultyService, nothingIsLost, tinyTasks } from './at-faults.js';
 
 const test = suite('lines cut around confirm and ack');
 let rabbit: SharedRabbit;
@@ -66,6 +66,7 @@ test('a confirm that never comes: the event is published again under its id, on 
   const swallowed = proxy.swallow(onlyAcks);
   const tasks = await sendTo(under, 1);
   await swallowed;
+  await eventually(() => under.orchestrator.seen.length === 2, 'published again');
   await nothingIsLost(under, tasks);
   assert.equal(under.entries('confirm_timeout').length, 1);
   assert.equal(under.entries('broker_lost').length, 0);

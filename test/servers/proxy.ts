@@ -89,6 +89,7 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
   };
   const server = createServer({ allowHalfOpen: true }, (client) => {
     if (refuses) {
+      client.on('error', () => {});
       client.resetAndDestroy();
       return;
     }

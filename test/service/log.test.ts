@@ -235,4 +235,31 @@ test('lines that a reader is too slow for are dropped, and counted when he reads
   assert.equal(lines.at(-1).event, 'last');
 });
 
+test('a fatal line, and all before it, is written before the process goes on', async () => {
+  const program = `
+    import { openLog } from ${JSON.stringify(new URL('../../server/log.js', import.meta.url).href)};
+    const log = openLog({ log: { level: 'info' }, server: { workers: 1 } });
+    log.info({ event: 'first', text: 'größer' });
+    log.fatal({ event: 'last' });
+    process.kill(process.pid, 'SIGKILL');
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  await once(child, 'close');
+  const lines = output
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    lines.map(({ level, event, text }) => [level, event, text]),
+    [
+      ['info', 'first', 'größer'],
+      ['fatal', 'last', undefined],
+    ],
+  );
+});
+
 test.run();

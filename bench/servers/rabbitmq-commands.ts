@@ -75,7 +75,7 @@ export function rabbitCommands(env: Readonly<Record<string, string | undefined>>
       });
     },
   };
-  /** Those of an expression that gives a list of them. */
+  /** The strings of the list that an expression gives. */
   const linesOf = async (expression: string) =>
     [...(await commands.evaluate(expression)).matchAll(/"([^"]*)"/g)].map(([, line]) => line!);
   return commands;

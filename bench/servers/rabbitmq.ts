@@ -84,9 +84,9 @@ export async function startRabbit(
   };
   const names = run(erlangCommand('epmd'), ['-port', String(epmdPort), '-address', '127.0.0.1']);
   let command: string | undefined;
-  let shell: ChildProcess | undefined;
+  let broker: ChildProcess | undefined;
   const onExit = () => {
-    for (const pid of familyOf(shell?.pid)) kill(pid);
+    for (const pid of familyOf(broker?.pid)) kill(pid);
     names.kill('SIGKILL');
   };
   process.once('exit', onExit);
@@ -99,8 +99,8 @@ export async function startRabbit(
 
     async start() {
       command ??= withoutPlugins(directory);
-      shell = run(command, []);
-      const started = shell;
+      broker = run(command, []);
+      const started = broker;
       const limit = Date.now() + START_LIMIT_MS;
       for (;;) {
         if (started.exitCode !== null || started.signalCode !== null || Date.now() > limit)
@@ -111,22 +111,22 @@ export async function startRabbit(
     },
 
     async stop() {
-      const all = familyOf(shell?.pid);
+      const all = familyOf(broker?.pid);
       // What `rabbitmqctl stop` asks for, without an Erlang of its own.
       await server.evaluate('spawn(rabbit, stop_and_halt, []).');
       await gone(all, STOP_LIMIT_MS);
-      shell = undefined;
+      broker = undefined;
     },
 
     async kill() {
-      const all = familyOf(shell?.pid);
+      const all = familyOf(broker?.pid);
       for (const pid of all) kill(pid);
       await gone(all);
-      shell = undefined;
+      broker = undefined;
     },
 
     async close() {
-      if (shell !== undefined) await server.kill();
+      if (broker !== undefined) await server.kill();
       names.kill('SIGKILL');
       process.off('exit', onExit);
       rmSync(directory, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
-import { sleep } from '../service/at-service.js';
+import { sleep, tinySlots } from '../service/at-service.js';
 import {
   atFaults,
   closeAll,
@@ -86,7 +86,7 @@ const oneEach = Object.fromEntries([
 test('all connections closed twenty times under load: one consumer a queue afterwards, and nothing leaks', async () => {
   const warnings: Error[] = [];
   process.on('warning', (warning) => warnings.push(warning));
-  const under = await atFaults(rabbit, { yaml: 'queues: {tiny: {concurrency: 8, timeout: 60}}' });
+  const under = await atFaults(rabbit, { yaml: tinySlots(8, 60) });
   await under.knobs({ ttftMs: 100, jitter: 0.9 });
   await sleep(SETTLED_MS);
   const channelsBefore = await channels();

@@ -3,6 +3,7 @@ import { connect } from 'amqplib';
 import { suite } from 'uvu';
 import { urlThrough } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
+import { tinySlots } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { atFaults, closeAll, eventually, type FaultyService, nothingIsLost, tinyTasks } from './at-faults.js';
 
@@ -60,7 +61,7 @@ test('a frozen line is found by the heartbeat; what ran on it is answered on the
 
 test('who hears of a task hears of its cancellation, however slowly his consumers open', async () => {
   // With the queues of all tiers, which are opened one after the other.
-  const under = await throughProxy([], 'queues: {tiny: {concurrency: 8, timeout: 60}}');
+  const under = await throughProxy([], tinySlots(8, 60));
   await under.knobs({ ttftMs: 60_000 });
   proxy.delay(20);
   proxy.cut();

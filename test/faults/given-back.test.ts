@@ -12,7 +12,7 @@ import {
   urlThrough,
 } from '../events/at-broker.js';
 import { type FaultProxy, startProxy } from '../servers/proxy.js';
-import { onlyTiny, sleep, until } from '../service/at-service.js';
+import { onlyTiny, sleep, tinySlots, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
 import { atFaults, eventually, type FaultyService, type TinyTask, tinyTasks } from './at-faults.js';
 import { atNodes } from './at-nodes.js';
@@ -107,7 +107,7 @@ async function throughProxy(
 ): Promise<void> {
   const proxy = await startProxy(rabbit.port);
   const under = await atFaults(rabbit, {
-    yaml: 'queues: {tiny: {concurrency: 8, timeout: 60}}',
+    yaml: tinySlots(8, 60),
     serviceUrl: urlThrough(proxy),
     env: { GRACE_PERIOD_MS: String(gracePeriodMs) },
   });

@@ -167,8 +167,13 @@ export function onlyTiny(concurrency: number, timeoutSeconds: number): string {
   return [
     `workers: {${workers.join(', ')}}`,
     'tier_models: {tiny: {model: "gemma3:4b", endpoint: ollama_gpu_general}}',
-    `queues: {tiny: {concurrency: ${concurrency}, timeout: ${timeoutSeconds}}}`,
+    tinySlots(concurrency, timeoutSeconds),
   ].join('\n');
+}
+
+/** The section of a service with all tiers, of which a test uses `tiny`. */
+export function tinySlots(concurrency: number, timeoutSeconds: number): string {
+  return `queues: {tiny: {concurrency: ${concurrency}, timeout: ${timeoutSeconds}}}`;
 }
 
 let taskNumber = 0;

@@ -37,6 +37,8 @@ export class TierSlots {
   #owed = 0;
   /** Mean time that a slot was held lately, in ms; undefined before the first one that is known of. */
   #heldMs: number | undefined;
+  /** How many that is the mean of, up to MEAN_OF. */
+  #seen = 0;
   /** Whether it holds what was seen here, and the node does not know yet. */
   #hasNews = false;
   /** Who waits in other processes of the node, and in how many of these. */
@@ -139,7 +141,10 @@ export class TierSlots {
 
   /** Mean time that a slot was held lately, in ms, in any process. What was seen here since the last `news` is newer. */
   learn(heldMs: number | undefined): void {
-    if (!this.#hasNews) this.#heldMs = heldMs ?? this.#heldMs;
+    if (!this.#hasNews && heldMs !== undefined) {
+      this.#heldMs = heldMs;
+      this.#seen = Math.max(this.#seen, 1);
+    }
     this.#refuseTheLate();
   }
 
@@ -208,7 +213,9 @@ export class TierSlots {
         held = false;
         this.#used--;
         const heldMs = performance.now() - since;
-        this.#heldMs = this.#heldMs === undefined ? heldMs : this.#heldMs + (heldMs - this.#heldMs) / 16;
+        // The first, which are the slowest, weigh no more than others.
+        this.#seen = Math.min(this.#seen + 1, MEAN_OF);
+        this.#heldMs = (this.#heldMs ?? 0) + (heldMs - (this.#heldMs ?? 0)) / this.#seen;
         this.#hasNews = true;
         this.#passOn();
       },
@@ -229,6 +236,9 @@ export class TierSlots {
     this.#watcher?.fewer(this.#queue.length);
   }
 }
+
+/** Tasks, the last ones of which weigh most. */
+const MEAN_OF = 16;
 
 function saturatedFor(waitMs: number): Saturated {
   return { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) };

@@ -50,6 +50,11 @@ export class Line {
     return this.#channel !== undefined && !this.#blocked;
   }
 
+  /** Whether messages go out now, or as soon as a channel that was closed is followed by the next. */
+  get connected(): boolean {
+    return this.#model !== undefined && !this.#blocked;
+  }
+
   /** Of all messages under way, without their headers. */
   get bytes(): number {
     return this.#bytes;

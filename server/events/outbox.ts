@@ -118,11 +118,13 @@ class StoreOutbox implements Outbox {
     await swept();
     // What others record from now on is theirs; of the last moments before, some of theirs is published twice.
     const began = Date.now() + 1;
-    while (this.#parts.publisher.open && !isOver) {
+    const { publisher } = this.#parts;
+    while (publisher.connected && !isOver) {
+      const isSwept = publisher.open;
       this.#sweep(began);
       await swept();
       void this.#markAll();
-      if (this.#held.size === 0) break;
+      if (isSwept && this.#held.size === 0) break;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     clearTimeout(timer);

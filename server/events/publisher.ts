@@ -22,6 +22,8 @@ export interface Publisher {
   keep(message: Outgoing): Promise<void>;
   /** Whether messages go out now. */
   readonly open: boolean;
+  /** Whether messages go out now, or as soon as a channel that was closed is followed by the next. */
+  readonly connected: boolean;
   /** Of all messages that are not confirmed yet, without their headers. */
   readonly bytesUnderWay: number;
   /** Called when messages go out again. */
@@ -58,6 +60,9 @@ export async function openPublisher({ rabbitmq, topology, name, log }: Publisher
     },
     get open() {
       return line.open;
+    },
+    get connected() {
+      return line.connected;
     },
     get bytesUnderWay() {
       return line.bytes;

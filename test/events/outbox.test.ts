@@ -73,6 +73,7 @@ function aPublisher() {
   let confirmed = 0;
   const publisher: Publisher = {
     open: true,
+    connected: true,
     bytesUnderWay: 0,
     onOpen: undefined,
     state: () => ({ ok: true, since: 0, detail: '' }),
@@ -184,7 +185,7 @@ test('with the broker away nothing is held in memory, and a stop does not wait f
   const record = aRecord('t-1');
   const { store } = aStore([record]);
   const { publisher, sent } = aPublisher();
-  const away: Publisher = { ...publisher, open: false };
+  const away: Publisher = { ...publisher, open: false, connected: false };
   const outbox = openOutbox({ store, publisher: away, names, log, graceMs: 0 });
   outbox.offer(record, undefined);
   away.onOpen?.();
@@ -194,6 +195,27 @@ test('with the broker away nothing is held in memory, and a stop does not wait f
   });
   await until(() => hasEnded, 'the end of the drain');
   assert.deepEqual([sent.length, outbox.underWay], [0, 0]);
+  outbox.close();
+});
+
+test('a drain waits for the next channel of a connection that is there', async () => {
+  const record = aRecord('t-1');
+  const { store, waiting, release } = aStore([record]);
+  const { publisher, sent, confirmAll } = aPublisher();
+  let looks = 0;
+  const reopening: Publisher = {
+    ...publisher,
+    get open() {
+      return ++looks > 5;
+    },
+  };
+  const outbox = openOutbox({ store, publisher: reopening, names, log, graceMs: 0 });
+  release();
+  const drained = outbox.drain(600_000);
+  await until(() => sent.length > 0, 'the event');
+  confirmAll();
+  await drained;
+  assert.deepEqual([sent.length, waiting.size, outbox.underWay], [1, 0, 0]);
   outbox.close();
 });
 

@@ -66,11 +66,11 @@ function underLoad(under: FaultyService): { stop(): Promise<TinyTask[]> } {
 }
 
 /** As `rabbitmqctl close_all_connections` does it. */
-const closeAllTwentyTimes = `
+const closeConnections = (times: number) => `
   [begin
      [catch rabbit_networking:close_connection(Pid, "test") || Pid <- rabbit_networking:connections()],
      timer:sleep(700)
-   end || _ <- lists:seq(1, 20)].`;
+   end || _ <- lists:seq(1, ${times})].`;
 
 /** What a start has opened for a moment has closed, and a consumer too many that opens late is there. */
 const SETTLED_MS = 2000;
@@ -92,7 +92,13 @@ test('all connections closed twenty times under load: one consumer a queue after
   const channelsBefore = await channels();
   const socketsBefore = sockets();
   const load = underLoad(under);
-  await rabbit.evaluate(closeAllTwentyTimes);
+  await rabbit.evaluate(closeConnections(20));
+  // Where the machine is slow, some of these found no connection.
+  await eventually(async () => {
+    if (under.entries('broker_lost').length >= 20) return true;
+    await rabbit.evaluate(closeConnections(1));
+    return false;
+  }, 'both connections, most of the times');
   const tasks = await load.stop();
   await under.orchestrator.outcomes(tasks.length);
   await eventually(
@@ -105,7 +111,6 @@ test('all connections closed twenty times under load: one consumer a queue after
   await eventually(async () => (await channels()) <= channelsBefore, `${channelsBefore} channels`);
   await eventually(() => sockets() <= socketsBefore, `${socketsBefore} sockets, not ${sockets()}`);
   assert.deepEqual(warnings, []);
-  assert.ok(under.entries('broker_lost').length >= 20, 'both connections, most of the times');
   await nothingIsLost(under, tasks);
 });
 

@@ -143,6 +143,14 @@ test('how long a task takes that comes now: as long as others did, and its wait 
   assert.equal(slots.turnaroundMs, 20_000);
 });
 
+test('a first task that took long is one of those seen, and weighs no more than the others', async () => {
+  const slots = new TierSlots(twoSlots);
+  slots.grow(1);
+  slots.learn(40_000);
+  for (let task = 0; task < 7; task++) ((await slots.acquire(deadline(60_000), 'http')) as Slot).release();
+  assert.ok(Math.abs(slots.turnaroundMs! - 40_000 / 8) < 500, `${slots.turnaroundMs} ms`);
+});
+
 test('HTTP callers go before events, which get their share all the same', async () => {
   const slots = new LocalSlots({
     tiny: { concurrency: 1, timeout: 1, max_waiting: 50, threads: 1, nice: 0, events_share: 0.25, ...fixed },

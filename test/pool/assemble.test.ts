@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { suite } from 'uvu';
 import type { Assembled, AssembleJob } from '../../contracts/threads.js';
 import { assemble, measure } from '../../pool/assemble.js';
@@ -8,6 +9,7 @@ import { asMaterial } from '../../pool/prompt.js';
 import { packTemplate } from '../../pool/template.js';
 import { openTokenizer } from '../../pool/tokenizers/index.js';
 import { loadVocabulary } from '../../pool/tokenizers/vocabulary-file.js';
+import { effort, seed } from '../fuzz/effort.js';
 import { encodedBy } from './tokenizers/encoded.js';
 
 const test = suite('assemble');
@@ -45,6 +47,31 @@ test('characters that cannot be seen do not make a tag of a block another one', 
     '< /\u0007TASK>',
   ])
     assert.equal(asMaterial(`a ${tag}`), `a ${tag.replace('<', '&lt;')}`, JSON.stringify(tag));
+});
+
+test('a tag of a block is found wherever one expression finds it', () => {
+  const unseen = '[\\p{Default_Ignorable_Code_Point}\\p{Cf}\\p{Cc}\\p{Mn}]*';
+  const names = ['context', 'task', 'acceptance_criteria', 'inputs', 'input', 'constraints'];
+  const name = names.map((text) => [...text].join(unseen)).join('|');
+  const lead = '[\\s/\\p{Default_Ignorable_Code_Point}\\p{Cf}\\p{Cc}\\p{Mn}]*';
+  const expression = new RegExp(`<(?=${lead}(?:${name})(?![\\w-]))`, 'giu');
+  const mark = fc.constantFrom('\u200b', '\u0301', '\u0007', '\n', '\u{e0041}', '\u0345', '\u00ad\u200b');
+  const piece = fc.oneof(
+    fc.constantFrom(...names, 'taſk', 'TASK', 'inputſ', 'CONTEXT', 'tas', 'k', 'n', '_'),
+    fc.tuple(fc.constantFrom(...names), fc.nat(18), mark).map(([text, at, sign]) => {
+      const before = text.slice(0, at);
+      return `${before}${sign}${text.slice(at)}`;
+    }),
+    mark,
+    fc.constantFrom('<', '</', '< /', '>', ' ', '-', 'é', 'ι', '0', 'p'),
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+      const text = `<${pieces.join('')}`;
+      assert.equal(asMaterial(text), text.replace(expression, '&lt;'));
+    }),
+    { numRuns: 3000 * effort, seed },
+  );
 });
 
 test('markup that is no block of the prompt stays as it is', () => {

@@ -5,7 +5,7 @@ import { type PostgresServer, startPostgres } from '../../bench/servers/postgres
 import { freePort } from '../../bench/servers/processes.js';
 import { type RabbitServer, startRabbit } from '../../bench/servers/rabbitmq.js';
 import { startCollector } from '../servers/collector.js';
-import { atService, type ServiceUnderTest, until } from '../service/at-service.js';
+import { atService, oneTier, type ServiceUnderTest, until } from '../service/at-service.js';
 import { aReadyEvent, aTinyTask, atBroker, type BrokerUnderTest, queuesAreEmpty } from './at-broker.js';
 
 const test = suite('security of messages');
@@ -60,7 +60,7 @@ test('over AMQPS, with certificates of both sides', async () => {
 });
 
 test('a broker whose certificate nobody vouches for is not spoken to', async () => {
-  alone = await atService('', { RABBITMQ_HOST: `amqps://guest:${secret}@127.0.0.1:${tlsPort}` });
+  alone = await atService(oneTier, { RABBITMQ_HOST: `amqps://guest:${secret}@127.0.0.1:${tlsPort}` });
   await until(() => /self-signed certificate/.test(loggedBy(alone!)), 'a line in the log');
   const { body } = await alone.ask('GET', '/health/detailed');
   assert.notEqual(body.dependencies.rabbitmq, 'connected');
@@ -68,7 +68,7 @@ test('a broker whose certificate nobody vouches for is not spoken to', async () 
 });
 
 test('a password that the broker or the database refuses is not in the log, nor in the health', async () => {
-  alone = await atService('', { RABBITMQ_HOST: `amqp://guest:${secret}@127.0.0.1:${rabbit.port}` });
+  alone = await atService(oneTier, { RABBITMQ_HOST: `amqp://guest:${secret}@127.0.0.1:${rabbit.port}` });
   await until(() => /ACCESS_REFUSED|403/.test(loggedBy(alone!)), 'a line in the log');
   const health =
     (await alone.ask('GET', '/health/detailed')).text + (await alone.ask('GET', '/health/ready')).text;
@@ -76,7 +76,7 @@ test('a password that the broker or the database refuses is not in the log, nor 
   const url = new URL(postgres.url);
   url.username = 'nobody-there';
   url.password = secret;
-  const failure = await atService('', { DATABASE_URL: url.href }).then(
+  const failure = await atService(oneTier, { DATABASE_URL: url.href }).then(
     async (started) => {
       await started.close();
       return undefined;

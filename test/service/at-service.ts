@@ -52,7 +52,7 @@ export interface ServiceUnderTest {
   close(): Promise<void>;
 }
 
-export async function atService(yaml = '', env: Record<string, string> = {}): Promise<ServiceUnderTest> {
+export async function atService(yaml = oneTier, env: Record<string, string> = {}): Promise<ServiceUnderTest> {
   const directory = mkdtempSync(join(tmpdir(), 'worker-service-'));
   const configFile = join(directory, 'config.yaml');
   writeFileSync(configFile, yaml);
@@ -159,16 +159,17 @@ export function aSlowReader({ url }: ServiceUnderTest, task: object, accept: str
 }
 
 /**
- * The sections of a service that has the tier `tiny` and no other. A start takes a quarter less CPU than with the threads
+ * The sections of a service that has the tier `tiny` and no other: a start takes a quarter less CPU than with the threads
  * of all five.
  */
+export const oneTier = [
+  `workers: {${domainNames.map((domain) => `${domain}: {default_tier: tiny}`).join(', ')}}`,
+  'tier_models: {tiny: {model: "gemma3:4b", endpoint: ollama_gpu_general}}',
+].join('\n');
+
+/** The sections of a service that has the tier `tiny` and no other, with so many slots. */
 export function onlyTiny(concurrency: number, timeoutSeconds: number): string {
-  const workers = domainNames.map((domain) => `${domain}: {default_tier: tiny}`);
-  return [
-    `workers: {${workers.join(', ')}}`,
-    'tier_models: {tiny: {model: "gemma3:4b", endpoint: ollama_gpu_general}}',
-    tinySlots(concurrency, timeoutSeconds),
-  ].join('\n');
+  return `${oneTier}\n${tinySlots(concurrency, timeoutSeconds)}`;
 }
 
 /** The section of a service with all tiers, of which a test uses `tiny`. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
-import { aTask, atService } from './at-service.js';
+import { aTask, atService, oneTier } from './at-service.js';
 
 const test = suite('addresses of a gateway');
 const seen: { url: string; authorization: string | undefined }[] = [];
@@ -42,7 +42,7 @@ const addresses: [name: string, url: () => string, path: string, authorization?:
 ];
 for (const [name, url, path, authorization] of addresses) {
   test(name, async () => {
-    const service = await atService('', { MODEL_GATEWAY_URL: url() });
+    const service = await atService(oneTier, { MODEL_GATEWAY_URL: url() });
     try {
       const { status, text } = await service.execute(aTask());
       assert.equal(status, 200, text);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import { suite } from 'uvu';
 import { freePort } from '../../bench/servers/processes.js';
-import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
+import { aTask, atService, oneTier, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('health');
 let service: ServiceUnderTest;
@@ -22,7 +22,7 @@ test('it says of each dependency how it is, since when and why, and what the ser
       rag!.closeAllConnections();
       rag!.close(() => resolve());
     });
-  service = await atService('', { RAG_SERVICE_URL: `http://127.0.0.1:${port}/api/v1` });
+  service = await atService(oneTier, { RAG_SERVICE_URL: `http://127.0.0.1:${port}/api/v1` });
   const ready = async () => (await service.ask('GET', '/health/ready')).body;
   const first = await ready();
   assert.equal(first.ready, true);

@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import { Problem } from '../../contracts/problem.js';
 import { compile } from '../../contracts/validator.js';
 import { effort } from '../fuzz/effort.js';
-import { aTask, atService, call, type ServiceUnderTest } from './at-service.js';
+import { aTask, atService, call, oneTier, type ServiceUnderTest } from './at-service.js';
 
 const test = suite('hostile requests');
 const json = { 'content-type': 'application/json' };
@@ -13,7 +13,7 @@ const problem = compile(Problem);
 let service: ServiceUnderTest;
 
 test.before(async () => {
-  service = await atService('server: {max_body_bytes: 100000, body_timeout_ms: 500}');
+  service = await atService(`${oneTier}\nserver: {max_body_bytes: 100000, body_timeout_ms: 500}`);
 });
 test.after(async () => {
   assert.equal((await service.stats()).calls, 0, 'a bad request cost a model call');

@@ -3,14 +3,14 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
-import { aTask, atService, call, type ServiceUnderTest, sleep } from './at-service.js';
+import { aTask, atService, call, oneTier, type ServiceUnderTest, sleep } from './at-service.js';
 
 const test = suite('the edges of HTTP');
 const json = { 'content-type': 'application/json' };
 let service: ServiceUnderTest;
 
 test.before(async () => {
-  service = await atService('server: {max_body_bytes: 100000}');
+  service = await atService(`${oneTier}\nserver: {max_body_bytes: 100000}`);
 });
 test.after(() => service.close());
 

@@ -13,6 +13,7 @@ import {
   atService,
   call,
   eventsOf,
+  oneTier,
   type ServiceUnderTest,
   sleep,
   until,
@@ -41,18 +42,18 @@ test('a port that another service has is not shared with it, and a host that nob
   service = await atService();
   const { port } = new URL(service.url);
   await assert.rejects(
-    atService('', { SERVICE_PORT: port }),
+    atService(oneTier, { SERVICE_PORT: port }),
     new RegExp(`port ${port} cannot be listened on: .*EADDRINUSE`),
   );
   // TEST-NET-1, RFC 5737.
   await assert.rejects(
-    atService('', { SERVICE_PORT: port, HOST: '192.0.2.1', ALLOW_UNAUTHENTICATED: 'true' }),
+    atService(oneTier, { SERVICE_PORT: port, HOST: '192.0.2.1', ALLOW_UNAUTHENTICATED: 'true' }),
     /EADDRNOTAVAIL.*192\.0\.2\.1/,
   );
 });
 
 test('after the grace period the rest is cancelled with shutting_down, and may run again', async () => {
-  service = await atService('', { GRACE_PERIOD_MS: '100' });
+  service = await atService(oneTier, { GRACE_PERIOD_MS: '100' });
   await service.knobs({ tokensPerSecond: 5 });
   const task = aTask();
   const running = service.execute(task);
@@ -199,7 +200,7 @@ test('a stop does not wait for a slow reader who has gone', async () => {
 test('a template is read again when it changes; a broken one is not taken and is logged', async () => {
   const prompts = mkdtempSync(join(tmpdir(), 'worker-service-prompts-'));
   cpSync('prompts', prompts, { recursive: true });
-  service = await atService('', { PROMPTS_DIR: prompts });
+  service = await atService(oneTier, { PROMPTS_DIR: prompts });
   const file = join(prompts, 'workers/code_general.md');
   const text = readFileSync(file, 'utf8');
   writeFileSync(file, text.replace('<!-- user -->', 'MARK-ONE\n<!-- user -->'));

@@ -11,7 +11,16 @@ import { suite } from 'uvu';
 import { freePort, gone } from '../../bench/servers/processes.js';
 import { traceContextOf, traceIdOf } from '../../contracts/trace-context.js';
 import { atCluster, type ClusterUnderTest } from '../cluster/at-cluster.js';
-import { aTask, atService, call, onlyTiny, type ServiceUnderTest, sleep, until } from './at-service.js';
+import {
+  aTask,
+  atService,
+  call,
+  oneTier,
+  onlyTiny,
+  type ServiceUnderTest,
+  sleep,
+  until,
+} from './at-service.js';
 
 const test = suite('logs');
 let service: ServiceUnderTest | undefined;
@@ -53,7 +62,7 @@ async function provoke(under: ServiceUnderTest): Promise<void> {
 const quick = 'gateway: {max_attempts: 1, backoff_base_ms: 1, backoff_max_ms: 2}';
 
 test('neither secrets nor what tasks and models say are logged', async () => {
-  service = await atService(quick, { MODEL_GATEWAY_API_KEY: secret });
+  service = await atService(`${oneTier}\n${quick}`, { MODEL_GATEWAY_API_KEY: secret });
   await provoke(service);
   const logged = JSON.stringify(service.logged);
   assert.ok(service.logged.length >= 9);
@@ -62,7 +71,7 @@ test('neither secrets nor what tasks and models say are logged', async () => {
 });
 
 test('for debugging they are, but for the secrets', async () => {
-  service = await atService(`${quick}\nlog: {prompts: true}`, { MODEL_GATEWAY_API_KEY: secret });
+  service = await atService(`${oneTier}\n${quick}\nlog: {prompts: true}`, { MODEL_GATEWAY_API_KEY: secret });
   await provoke(service);
   const of = (event: string) =>
     service!.logged.filter((line) => (line as { event: string }).event === event) as Record<string, string>[];

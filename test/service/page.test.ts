@@ -9,7 +9,7 @@ import { addToken } from '../../server/tokens/token-file.js';
 import { atCluster } from '../cluster/at-cluster.js';
 import { startChromium } from '../servers/chromium.js';
 import { startProxy } from '../servers/proxy.js';
-import { aTask, atService, call, onlyTiny, type ServiceUnderTest } from './at-service.js';
+import { aTask, atService, call, oneTier, onlyTiny, type ServiceUnderTest } from './at-service.js';
 
 const test = suite('the live page');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -81,7 +81,7 @@ async function reachedByTab(page: Page): Promise<{ unreached: string[]; unmarked
 }
 
 test('it shows what happens while it is looked at, in light and in dark', async () => {
-  service = await atService('gateway: {max_attempts: 1}');
+  service = await atService(`${oneTier}\ngateway: {max_attempts: 1}`);
   const { page, faults } = await open(service.url);
   await page.getByText('live', { exact: true }).waitFor();
   await page.getByText('No task has ended yet.').waitFor();
@@ -203,7 +203,7 @@ test('where there are tokens it asks for one, and keeps it for the tab', async (
   const directory = mkdtempSync(join(tmpdir(), 'worker-service-page-'));
   const file = join(directory, 'tokens.json');
   const token = addToken(file, { name: 'page', scopes: ['read'] });
-  service = await atService(`server: {tokens_file: ${file}}`);
+  service = await atService(`${oneTier}\nserver: {tokens_file: ${file}}`);
   assert.equal((await service.ask('GET', '/live')).status, 401);
   const { page } = await open(service.url);
   const field = page.getByLabel('Token with the scope read');
@@ -243,7 +243,7 @@ test('/docs shows the document, and asks nobody else for anything', async () => 
 });
 
 test('both can be switched off', async () => {
-  service = await atService('server: {page: false, docs: false}');
+  service = await atService(`${oneTier}\nserver: {page: false, docs: false}`);
   for (const path of ['/', '/live', '/page.js', '/docs', '/docs/docs.js'])
     assert.equal((await service.ask('GET', path)).status, 404, path);
 });

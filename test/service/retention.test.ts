@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
+import { aTask, atService, oneTier, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('retention');
 let service: ServiceUnderTest;
@@ -8,7 +8,7 @@ let service: ServiceUnderTest;
 test.after.each(() => service.close());
 
 test('a task that is older than retention_seconds is gone, and may run anew', async () => {
-  service = await atService('store: {retention_seconds: 2, prune_interval_seconds: 0.1}');
+  service = await atService(`${oneTier}\nstore: {retention_seconds: 2, prune_interval_seconds: 0.1}`);
   const old = aTask();
   const { artifact_id } = (await service.execute(old)).body;
   assert.equal(await statusOf(`/artifacts/${artifact_id}`), 200);

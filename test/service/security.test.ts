@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Agent, request } from 'undici';
 import { suite } from 'uvu';
 import { addToken, revokeToken } from '../../server/tokens/token-file.js';
-import { aTask, atService, call, type ServiceUnderTest, until } from './at-service.js';
+import { aTask, atService, call, oneTier, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('security');
 const json = { 'content-type': 'application/json' };
@@ -29,7 +29,7 @@ async function withTokens(more = '', env: Record<string, string> = {}) {
     both: addToken(file, { name: 'both', scopes: ['execute', 'read'] }),
     expired: addToken(file, { name: 'old', scopes: ['execute'], expires_at: '2020-01-01T00:00:00Z' }),
   };
-  service = await atService(`server: {tokens_file: ${file}${more}}`, env);
+  service = await atService(`${oneTier}\nserver: {tokens_file: ${file}${more}}`, env);
   return { file, tokens, service };
 }
 
@@ -120,7 +120,7 @@ test('tokens are rotated without a restart, and a broken file changes nothing', 
 
 test('a file of tokens that is missing or wrong stops the start', async () => {
   const wrong = aFile();
-  const start = (file: string) => atService(`server: {tokens_file: ${file}}`);
+  const start = (file: string) => atService(`${oneTier}\nserver: {tokens_file: ${file}}`);
   await assert.rejects(start(wrong), /ENOENT/);
   writeFileSync(wrong, 'secret');
   await assert.rejects(start(wrong), (error: Error) => /is not JSON$/.test(error.message));
@@ -168,7 +168,7 @@ test('a caller has no more tasks at a time than he may, and others are not held 
 });
 
 test('without tokens a caller is his address', async () => {
-  service = await atService('server: {max_tasks_per_caller: 1, grace_period_ms: 100}');
+  service = await atService(`${oneTier}\nserver: {max_tasks_per_caller: 1, grace_period_ms: 100}`);
   const { url } = service;
   const from = async (localAddress: string) => {
     const dispatcher = new Agent({ localAddress });
@@ -216,7 +216,7 @@ test('a caller who has all tasks that he may is told when one of them is expecte
 });
 
 test('a process has no more connections than it may', async () => {
-  service = await atService('server: {max_connections: 3}');
+  service = await atService(`${oneTier}\nserver: {max_connections: 3}`);
   const { url } = service;
   const sockets = Array.from({ length: 3 }, () => connect(Number(new URL(url).port), '127.0.0.1'));
   await Promise.all(sockets.map((socket) => once(socket, 'connect')));

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { type CollectedSpan, type Collector, startCollector } from '../servers/collector.js';
-import { aTask, atService, type ServiceUnderTest, until } from './at-service.js';
+import { aTask, atService, oneTier, type ServiceUnderTest, until } from './at-service.js';
 
 const test = suite('traces');
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -25,7 +25,7 @@ const ofOpenTelemetry = {
 test.before(async () => {
   collector = await startCollector();
   Object.assign(process.env, ofOpenTelemetry);
-  service = await atService('gateway: {max_attempts: 2, backoff_base_ms: 1, backoff_max_ms: 2}', {
+  service = await atService(`${oneTier}\ngateway: {max_attempts: 2, backoff_base_ms: 1, backoff_max_ms: 2}`, {
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
     OTEL_TRACES_SAMPLER_ARG: '0',
   });
@@ -156,7 +156,7 @@ test('what ended just before the stop is told, too, and nothing that was not sam
 });
 
 test('without its collector the service goes on, says so, and stops', async () => {
-  const alone = await atService('', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' });
+  const alone = await atService(oneTier, { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' });
   try {
     const { logged, execute } = alone;
     assert.equal((await execute(aTask())).status, 200);
@@ -203,7 +203,7 @@ test('OpenTelemetry is loaded only where traces are taken', async () => {
 
 test('spans lie within their task while the clock of the machine is set', async () => {
   const spans = await startCollector();
-  const traced = await atService('', { OTEL_EXPORTER_OTLP_ENDPOINT: spans.url });
+  const traced = await atService(oneTier, { OTEL_EXPORTER_OTLP_ENDPOINT: spans.url });
   const now = Date.now;
   let asked = 0;
   try {

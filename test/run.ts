@@ -53,13 +53,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 await main();
 
 async function main(): Promise<void> {
-  await step('lint', ['node_modules/.bin/biome', 'check', '.', '--error-on-warnings']);
+  const linted = step('lint', ['node_modules/.bin/biome', 'check', '.', '--error-on-warnings']);
   const rank = (file: string) => (slow.test(file) ? 0 : measured.test(file) ? 1 : 2);
   const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.js') && file.includes(filter))
     .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   const isShared = files.some((file) => readFileSync(here + file, 'utf8').includes('sharedRabbit()'));
   const rabbit = isShared ? await counted('the shared broker', shareRabbit) : undefined;
+  await linted;
   await inTurn(
     files.filter((file) => timed.test(file)),
     1,

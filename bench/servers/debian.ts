@@ -38,6 +38,12 @@ if [ ! -e "$policy" ]; then
   printf '#!/bin/sh\\nexit 101\\n' > "$policy"
   chmod 755 "$policy"
 fi
-apt-get -q -o DPkg::Lock::Timeout=120 update
-apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$1"
+add() {
+  apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$1"
+}
+# The lists of packages may be missing, or too old.
+if ! add "$1"; then
+  apt-get -q -o DPkg::Lock::Timeout=120 update
+  add "$1"
+fi
 `;

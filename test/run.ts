@@ -21,7 +21,7 @@ const coverage = filter === '' ? mkdtempSync(join(tmpdir(), 'worker-service-cove
 const timed = /^(domains\/rules|service\/gateway-faults)\./;
 /** These take minutes, and begin early, so that none of them is left alone at the end. */
 const slow =
-  /^(cluster\/(cluster|configuration|reload)|events\/cancellation|faults\/(given-back|two-nodes)|service\/lifecycle)\./;
+  /^(cluster\/(cluster|configuration|reload)|faults\/(broker-down|faulty-lines|given-back|two-nodes)|service\/(lifecycle|page))\./;
 /**
  * What these run in their own process counts as covered. Not those that kill or start many others, nor one of much
  * computing: V8 does not optimize what it measures, and that one took seven times as long.

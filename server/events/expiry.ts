@@ -9,12 +9,19 @@ export function expiryOf(
 ): { expiresAt?: number } {
   const { expiration, timestamp, headers } = properties;
   const times = [
-    Number(headers?.[ownHeaders.expiresAt] ?? Number.NaN),
+    numberOf(headers?.[ownHeaders.expiresAt]),
     // Seconds in AMQP; without it the time of the delivery is the best that is known.
-    Number(expiration ?? Number.NaN) + (timestamp === undefined ? Date.now() : Number(timestamp) * 1000),
+    numberOf(expiration) + (timestamp === undefined ? Date.now() : Number(timestamp) * 1000),
     Date.parse(expirytime ?? ''),
   ].filter((time) => Number.isFinite(time));
   return times.length === 0 ? {} : { expiresAt: Math.min(...times) };
+}
+
+/** An empty text is no time, though JavaScript takes it for 0. */
+function numberOf(value: unknown): number {
+  return typeof value === 'number' || (typeof value === 'string' && value.trim() !== '')
+    ? Number(value)
+    : Number.NaN;
 }
 
 /** The expiry in a header of our own: as a property it would end the wait in a delay queue early, and count anew in each queue. */

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { recordJson } from '../outcome-json.js';
 import { requireKey } from './key.js';
@@ -16,6 +16,7 @@ import {
 } from './lmdb-tables.js';
 import { startWriter } from './lmdb-writer.js';
 import { type NewArtifact, notesPerStep } from './lmdb-writes.js';
+import { makeDirectory } from './make-directory.js';
 import { type ArtifactStore, StoreUnavailable, type TaskRecord } from './store.js';
 
 export interface LmdbOptions {
@@ -177,7 +178,7 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
 
 async function make(directory: string, mapBytes: number): Promise<Tables> {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     refuseForeignFile(join(directory, 'data.mdb'));
     return await openTables(directory, mapBytes);
   } catch (cause) {

@@ -252,7 +252,10 @@ test('the time of the sender is the earliest of those that he names, and goes al
     [{ ...property, headers: { 'x-expires-at': inMs + 90_000 } }, inMs + 60_000, inMs + 60_000],
     [{ ...property, attributes: { expirytime: '2090-01-01T00:00:00Z' } }, Date.UTC(2090, 0), inMs + 60_000],
     [{ properties: { expiration: 'soon' } }, undefined, undefined],
-  ] as [Given, number | undefined, number | undefined][]) {
+    [{ properties: { expiration: '' } }, undefined, undefined],
+    [{ headers: { 'x-expires-at': ' ' } }, undefined, ' '],
+    [{ headers: { 'x-expires-at': String(inMs) } }, inMs, inMs],
+  ] as [Given, number | undefined, unknown][]) {
     const { submitted, published } = await delivered({ ...given, code: 'gateway_error' });
     assert.deepEqual([submitted.expiresAt, published[0]![2]['x-expires-at']], [expiresAt, kept]);
   }

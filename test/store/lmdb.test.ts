@@ -48,6 +48,14 @@ test('a fresh directory is made for its owner only', async () => {
   });
 });
 
+test('a directory that cannot be made is an error that names it', async () => {
+  const directory = '/proc/worker-service/store';
+  await assert.rejects(
+    openLmdbStore({ directory }),
+    /the store in \/proc\/worker-service\/store cannot be opened: .*ENOENT/,
+  );
+});
+
 test('a directory that is there keeps its mode', async () => {
   await inDirectory(async (parent) => {
     const directory = join(parent, 'given');

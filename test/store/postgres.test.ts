@@ -150,7 +150,7 @@ test('what was acknowledged before the server was killed is there, and all else 
 
 test('a server that is frozen is unavailable after a time, and is used again when it thaws', async () => {
   const server = await atServer();
-  await withStore({ timeoutMs: 300, probeMs: 50 }, async (store) => {
+  await withStore({ timeoutMs: 1_000, probeMs: 50 }, async (store) => {
     const record = aCompleted({ taskId: 'frozen' });
     await store.noteQueued('frozen', 'hash');
     server.freeze();
@@ -177,7 +177,7 @@ test('one backend that is frozen does not keep the others from being used', asyn
   const database = await aDatabase();
   await ask('create role sleeper login superuser');
   const url = database.url.replace('postgres@', 'sleeper@');
-  await withStore({ ...database, url, timeoutMs: 300, connections: 1 }, async (store) => {
+  await withStore({ ...database, url, timeoutMs: 1_000, connections: 1 }, async (store) => {
     await store.find('x');
     const [backend] = await ask(`select pid from pg_stat_activity where usename = 'sleeper'`);
     process.kill(Number(backend?.pid), 'SIGSTOP');
@@ -192,7 +192,7 @@ test('one backend that is frozen does not keep the others from being used', asyn
 
 test('a write that has to wait for a lock is given up in time, and nothing of it remains', async () => {
   const database = await aDatabase();
-  await withStore({ ...database, timeoutMs: 200, probeMs: 50 }, async (store) => {
+  await withStore({ ...database, timeoutMs: 1_000, probeMs: 50 }, async (store) => {
     const record = aCompleted({ taskId: 'waits' });
     const other = postgres(database.url, { max: 1 });
     await other.unsafe(`begin; lock table ${database.schema}.tasks in share mode`);
@@ -264,7 +264,7 @@ test('a proxy without a server behind it is not called without end', async () =>
   });
   await once(proxy.listen(0, '127.0.0.1'), 'listening');
   const url = `postgres://postgres@127.0.0.1:${(proxy.address() as AddressInfo).port}/postgres`;
-  await withStore({ url, timeoutMs: 500, probeMs: 50 }, async (store) => {
+  await withStore({ url, timeoutMs: 1_000, probeMs: 50 }, async (store) => {
     isUp = false;
     for (const socket of sockets) socket.destroy();
     calls = 0;

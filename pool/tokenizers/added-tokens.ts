@@ -1,3 +1,4 @@
+import { unitAt } from './units.js';
 /** A token that is searched for in the raw text, before normalizer and pre-tokenizer. */
 export interface AddedToken {
   readonly content: string;
@@ -60,13 +61,13 @@ export class AddedTokenFinder {
     this.start = limit;
     if (this.#empty) return false;
     for (let start = from; start < limit; start++) {
-      const unit = text.charCodeAt(start);
+      const unit = unitAt(text, start);
       if (((this.#beginnings[unit >>> 5]! >>> (unit & 31)) & 1) === 0) continue;
       this.id = -1;
       let node = 0;
       let at = start;
       for (; at < limit; at++) {
-        node = this.#childOf(node, text.charCodeAt(at));
+        node = this.#childOf(node, unitAt(text, at));
         if (node === 0) break;
         if (this.#ids[node] !== 0) {
           this.id = this.#ids[node]! - 1;

@@ -1,5 +1,6 @@
 import type { Engine } from './engine.js';
 import { UNDECIDED } from './pre-tokenizers.js';
+import { unitAt } from './units.js';
 
 /**
  * Encodes a text that arrives in parts. What no later text can change is settled at once and forgotten; what
@@ -110,8 +111,10 @@ export class Counter {
     const open = this.#open + normalizer.normalize(text);
     const ids = this.#ids;
     let start = 0;
-    while (start < open.length) {
-      const end = pieceEnd(open, start, open.length, final);
+    // Once: see unitAt.
+    const { length } = open;
+    while (start < length) {
+      const end = pieceEnd(open, start, length, final);
       if (end === UNDECIDED || this.#isTooMuch(open, start, end)) break;
       this.settled += pieces.encode(open, start, end, ids);
       start = end;
@@ -134,6 +137,6 @@ const RATED_CHARACTERS = 64;
 const USUAL_RATE = 0.3;
 
 function endsInHighSurrogate(text: string): boolean {
-  const unit = text.charCodeAt(text.length - 1);
+  const unit = unitAt(text, text.length - 1);
   return unit >= 0xd800 && unit <= 0xdbff;
 }

@@ -1,4 +1,5 @@
 import { JOINS_BACKWARD } from './characters.js';
+import { unitAt } from './units.js';
 
 type Form = 'NFC' | 'NFKC';
 
@@ -26,7 +27,7 @@ export function orderMarks(text: string, form: Form, flags: Uint8Array): string 
 
 /** Whether the character that a unit belongs to may move, or combine with what stands before it. */
 function joinsAt(text: string, at: number, flags: Uint8Array): boolean {
-  const unit = text.charCodeAt(at);
+  const unit = unitAt(text, at);
   const isLow = unit >= 0xdc00 && unit < 0xe000;
   const pair = isLow && at > 0 ? text.codePointAt(at - 1)! : 0;
   const point = pair > 0xffff ? pair : text.codePointAt(at)!;

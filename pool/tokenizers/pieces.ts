@@ -1,5 +1,6 @@
 import { Merger } from './merge.js';
 import { LeastTokens } from './reaches.js';
+import { unitAt } from './units.js';
 import type { Vocabulary } from './vocabulary.js';
 
 /** Encodes one piece of text, that no token crosses. Keeps short pieces: text repeats its words. */
@@ -64,13 +65,13 @@ export class PieceEncoder {
     let word = 0;
     let at = start;
     for (; at + 1 < end; at += 2) {
-      const units = text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16);
+      const units = unitAt(text, at) | (unitAt(text, at + 1) << 16);
       key[word++] = units;
       hash = Math.imul(hash ^ units, 0x9e3779b1);
       hash ^= hash >>> 15;
     }
     if (at < end) {
-      const unit = text.charCodeAt(at);
+      const unit = unitAt(text, at);
       key[word++] = unit;
       hash = Math.imul(hash ^ unit, 0x9e3779b1);
       hash ^= hash >>> 15;
@@ -105,7 +106,7 @@ export class PieceEncoder {
   #bytesInto(symbols: Int32Array, text: string, start: number, end: number): number {
     let length = 0;
     for (let at = start; at < end; at++) {
-      const unit = text.charCodeAt(at);
+      const unit = unitAt(text, at);
       if (unit < 0x80) {
         symbols[length++] = this.#byteSymbols[unit]!;
         continue;
@@ -167,8 +168,8 @@ const BLOCK = 0x2581;
 
 /** A lone surrogate is U+FFFD, as everywhere in UTF-8. */
 function codePointAt(text: string, at: number, end: number): number {
-  const unit = text.charCodeAt(at);
+  const unit = unitAt(text, at);
   if (unit < 0xd800 || unit > 0xdfff) return unit;
-  const low = at + 1 < end && unit < 0xdc00 ? text.charCodeAt(at + 1) : 0;
+  const low = at + 1 < end && unit < 0xdc00 ? unitAt(text, at + 1) : 0;
   return low >= 0xdc00 && low <= 0xdfff ? 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00) : 0xfffd;
 }

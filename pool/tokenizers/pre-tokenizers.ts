@@ -1,5 +1,6 @@
 import { HIGH_SURROGATE, LETTER, LOWER, MARK, NEWLINE, NUMBER, SPACE, UPPER } from './characters.js';
 import { mayJoin } from './joins.js';
+import { unitAt } from './units.js';
 import type { Vocabulary } from './vocabulary.js';
 
 /**
@@ -88,7 +89,7 @@ function gpt2(flags: Uint8Array): PieceEnd {
     if (second >= limit && !final) return UNDECIDED;
     const contraction = withSmallContraction(text, start, limit, final);
     if (contraction !== start) return contraction;
-    const spaced = text.charCodeAt(start) === BLANK && second < limit;
+    const spaced = unitAt(text, start) === BLANK && second < limit;
     const run = spaced ? second : start;
     const kind = (spaced ? flagsAt(flags, text, run, limit) : first) & (LETTER | NUMBER | SPACE);
     if ((kind & SPACE) !== 0) return spaceEnd(flags, text, start, limit, final, false);
@@ -114,14 +115,14 @@ function joined(joins: Uint32Array, spaceIsBlock: boolean): PieceEnd {
 
 /** `'s`, `'re` and so on in either case; `at` where none stands. */
 function withContraction(text: string, at: number, limit: number, final: boolean): number {
-  if (at >= limit || text.charCodeAt(at) !== APOSTROPHE) return at;
+  if (at >= limit || unitAt(text, at) !== APOSTROPHE) return at;
   if (at + 1 >= limit) return final ? at : UNDECIDED;
-  return contractionEnd(text, at, limit, final, lowered(text.charCodeAt(at + 1)), true);
+  return contractionEnd(text, at, limit, final, lowered(unitAt(text, at + 1)), true);
 }
 
 function withSmallContraction(text: string, at: number, limit: number, final: boolean): number {
-  if (text.charCodeAt(at) !== APOSTROPHE || at + 1 >= limit) return at;
-  return contractionEnd(text, at, limit, final, text.charCodeAt(at + 1), false);
+  if (unitAt(text, at) !== APOSTROPHE || at + 1 >= limit) return at;
+  return contractionEnd(text, at, limit, final, unitAt(text, at + 1), false);
 }
 
 function contractionEnd(
@@ -142,7 +143,7 @@ function contractionEnd(
     case 0x72: // r
     case 0x76: {
       if (at + 2 >= limit) return final ? at : UNDECIDED;
-      const unit = text.charCodeAt(at + 2);
+      const unit = unitAt(text, at + 2);
       const last = letter === 0x6c ? 0x6c : 0x65;
       return (eitherCase ? lowered(unit) : unit) === last ? at + 3 : at;
     }
@@ -169,7 +170,7 @@ function numberEnd(flags: Uint8Array, text: string, start: number, limit: number
 
 /** ` ?[^\s\p{L}\p{N}]+`; `start` where none stands. */
 function symbolsEnd(flags: Uint8Array, text: string, start: number, second: number, limit: number): number {
-  const run = text.charCodeAt(start) === BLANK ? second : start;
+  const run = unitAt(text, start) === BLANK ? second : start;
   const end = otherEnd(flags, text, run, limit);
   return end > run ? end : start;
 }
@@ -178,7 +179,7 @@ function symbolsEnd(flags: Uint8Array, text: string, start: number, second: numb
 function trailEnd(text: string, from: number, limit: number, final: boolean, slashes: boolean): number {
   let at = from;
   for (; at < limit; at++) {
-    const unit = text.charCodeAt(at);
+    const unit = unitAt(text, at);
     if (unit !== 10 && unit !== 13 && !(slashes && unit === SLASH)) return at;
   }
   return final ? at : UNDECIDED;
@@ -196,7 +197,7 @@ function spaceEnd(
   let afterNewline = start;
   let at = start;
   for (; at < limit; at++) {
-    const flag = flags[text.charCodeAt(at)]!;
+    const flag = flags[unitAt(text, at)]!;
     if ((flag & SPACE) === 0) break;
     if ((flag & NEWLINE) !== 0) afterNewline = at + 1;
   }
@@ -228,7 +229,7 @@ function otherEnd(flags: Uint8Array, text: string, from: number, limit: number):
 /** Behind the last caseless letter or mark in a run of capitals and such; `from` where there is none. */
 function lastCaselessEnd(flags: Uint8Array, text: string, from: number, end: number): number {
   for (let at = end; at > from; ) {
-    const unit = text.charCodeAt(at - 1);
+    const unit = unitAt(text, at - 1);
     const width = unit >= 0xdc00 && unit < 0xe000 ? 2 : 1;
     const flag = flagsAt(flags, text, at - width, end);
     if ((flag & MARK) !== 0 || (flag & LETTER) === LETTER) return at;
@@ -250,7 +251,7 @@ function kindOf(kind: number): number {
 
 /** The flags of the character at `at`; `HIGH_SURROGATE` is set where it has two units. */
 function flagsAt(flags: Uint8Array, text: string, at: number, limit: number): number {
-  const flag = flags[text.charCodeAt(at)]!;
+  const flag = flags[unitAt(text, at)]!;
   return flag === HIGH_SURROGATE ? pairFlagsAt(flags, text, at, limit) : flag;
 }
 
@@ -265,9 +266,9 @@ function widthOf(flag: number): number {
 
 /** A lone surrogate is read as U+FFFD, which is what it becomes as UTF-8. */
 function codePointAt(text: string, at: number, limit: number, spaceIsBlock: boolean): number {
-  const unit = text.charCodeAt(at);
+  const unit = unitAt(text, at);
   if (unit === BLANK && spaceIsBlock) return BLOCK;
   if (unit < 0xd800 || unit > 0xdfff) return unit;
-  const low = at + 1 < limit && unit < 0xdc00 ? text.charCodeAt(at + 1) : 0;
+  const low = at + 1 < limit && unit < 0xdc00 ? unitAt(text, at + 1) : 0;
   return low >= 0xdc00 && low <= 0xdfff ? 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00) : REPLACEMENT;
 }

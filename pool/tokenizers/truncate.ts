@@ -1,5 +1,6 @@
 import { Counter } from './counter.js';
 import type { Engine } from './engine.js';
+import { unitAt } from './units.js';
 
 /** Number of tokens of the whole text, or undefined when it has more than `limit`: as soon as that is certain. */
 export function countUpTo(engine: Engine, text: string, limit: number): number | undefined {
@@ -102,6 +103,6 @@ const FIRST_GUESS = 8;
 /** `at`, or one less where it would split a surrogate pair. */
 function beforePair(text: string, at: number): number {
   if (at <= 0 || at >= text.length) return at;
-  const [high, low] = [text.charCodeAt(at - 1), text.charCodeAt(at)];
+  const [high, low] = [unitAt(text, at - 1), unitAt(text, at)];
   return high >= 0xd800 && high <= 0xdbff && low >= 0xdc00 && low <= 0xdfff ? at - 1 : at;
 }

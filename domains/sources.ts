@@ -42,6 +42,8 @@ export function noteAt(source: Source, places: readonly number[], message: strin
 
 /** Where a pattern (with the flag g) matches. */
 export function placesOf(pattern: RegExp, text: string): number[] {
+  // Most texts have none of it, and matchAll copies the expression.
+  if (text.search(pattern) < 0) return [];
   return Array.from(text.matchAll(pattern), (match) => match.index);
 }
 

@@ -1,4 +1,5 @@
 import type { Task, TaskBody } from '../contracts/task.js';
+import { escapeBlockTags } from './block-tags.js';
 
 /**
  * What a template sees of a task. What comes from the caller or from retrieval is data: it is neither template
@@ -44,27 +45,11 @@ function constraintLines(constraints: Task['constraints']): string[] {
  * All other markup stays as it is: it may be the very code that the task is about.
  */
 export function asMaterial(text: string): string {
-  return text.replace(TAG, escaped).replace(CONTROL_TOKEN, '&lt;');
-}
-
-/** `<` of a block's tag becomes `&lt;`, any other stays. */
-function escaped(less: string, lead: string, name: string, at: number, text: string): string {
-  const next = text.charAt(at + 1 + lead.length + name.length);
-  return BLOCK.test(name.replace(UNSEEN, ZERO_WIDTH) + next) ? '&lt;' : less;
+  return escapeBlockTags(text).replace(CONTROL_TOKEN, '&lt;');
 }
 
 function asAttribute(text: string | undefined): string {
   return (text ?? '').replace(/["<>\r\n]/g, ' ');
 }
 
-// What cannot be seen does not help to get past this, wherever in the tag it stands.
-const unseen = '\\p{Default_Ignorable_Code_Point}\\p{Cf}\\p{Cc}\\p{Mn}';
-const UNSEEN = new RegExp(`[${unseen}]+`, 'giu');
-// Two letters are looked at first: markup that is none of it costs little.
-const TAG = new RegExp(`<(?=([\\s/${unseen}]*)((?=[ctai][oacn${unseen}])[a-z_${unseen}]*))`, 'giu');
-/** Stands for all that cannot be seen: these properties between any two letters took each thread 15 ms at its start. */
-const ZERO_WIDTH = '\u200b';
-const NAMES = ['context', 'task', 'acceptance_criteria', 'inputs', 'input', 'constraints'];
-const NAME = NAMES.map((name) => [...name].join(`${ZERO_WIDTH}?`)).join('|');
-const BLOCK = new RegExp(`^(?:${NAME})(?![\\w-])`, 'iu');
 const CONTROL_TOKEN = /<(?=\|[a-z_0-9]{2,32}\|>|(?:start|end)_of_(?:turn|image)>|\/?s>|bos>|eos>)/gi;

@@ -143,7 +143,8 @@ export class TierSlots {
   learn(heldMs: number | undefined): void {
     if (!this.#hasNews && heldMs !== undefined) {
       this.#heldMs = heldMs;
-      this.#seen = Math.max(this.#seen, 1);
+      // A mean already: one task of this process says little against it.
+      this.#seen = MEAN_OF;
     }
     this.#refuseTheLate();
   }

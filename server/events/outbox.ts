@@ -70,7 +70,7 @@ class StoreOutbox implements Outbox {
   #bytes = 0;
   #marking = false;
   #nextMarks: NodeJS.Timeout | undefined;
-  #sweeping: Promise<void> | undefined;
+  #sweeping: Promise<boolean> | undefined;
   #roomy: (() => void) | undefined;
   #closed = false;
 
@@ -120,11 +120,11 @@ class StoreOutbox implements Outbox {
     const began = Date.now() + 1;
     const { publisher } = this.#parts;
     while (publisher.connected && !isOver) {
-      const isSwept = publisher.open;
-      this.#sweep(began);
+      // Not one that began meanwhile, and leaves young outcomes to others.
+      const isWhole = await Promise.race([this.#sweep(began), over]);
       await swept();
       void this.#markAll();
-      if (isSwept && this.#held.size === 0) break;
+      if (isWhole === true && this.#held.size === 0) break;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     clearTimeout(timer);
@@ -212,18 +212,25 @@ class StoreOutbox implements Outbox {
     this.#markSoon();
   }
 
-  /** @param before when outcomes must have ended, in ms since the epoch, that others may be about to publish. */
-  #sweep(before = Date.now() - this.#parts.graceMs): void {
-    if (this.#closed || this.#sweeping !== undefined || !this.#parts.publisher.open) return;
+  /**
+   * @param before when outcomes must have ended, in ms since the epoch, that others may be about to publish.
+   * @returns undefined when none begins now; else whether it came to the end, or to a store that cannot be read.
+   */
+  #sweep(before = Date.now() - this.#parts.graceMs): Promise<boolean> | undefined {
+    if (this.#closed || this.#sweeping !== undefined || !this.#parts.publisher.open) return undefined;
     this.#sweeping = this.#publishStored(before)
-      .catch((error: Error) => this.#parts.log.warn({ event: 'outbox_unreadable', error: error.message }))
+      .catch((error: Error) => {
+        this.#parts.log.warn({ event: 'outbox_unreadable', error: error.message });
+        return true;
+      })
       .finally(() => {
         this.#sweeping = undefined;
       });
+    return this.#sweeping;
   }
 
-  /** Oldest first, until nothing is left that nobody holds. */
-  async #publishStored(before: number): Promise<void> {
+  /** Oldest first, until nothing is left that nobody holds; false when the publisher closed before. */
+  async #publishStored(before: number): Promise<boolean> {
     const { store, publisher } = this.#parts;
     this.#failed.clear();
     if (Date.now() - this.#refusedSince >= REFUSED_AGAIN_MS) {
@@ -232,10 +239,10 @@ class StoreOutbox implements Outbox {
     }
     while (!this.#closed && publisher.open) {
       const free = await this.#free(before);
-      if (free.length === 0) return;
+      if (free.length === 0) return true;
       for (const record of free) {
         while (!this.#hasRoom() && !this.#closed) await this.#room();
-        if (this.#closed || !publisher.open) return;
+        if (this.#closed || !publisher.open) return false;
         if (this.#held.has(record.taskId)) continue;
         const output = await storedOutput(store, record);
         // Another process has published it since, and it was too old to be kept.
@@ -246,6 +253,7 @@ class StoreOutbox implements Outbox {
         if (!this.#held.has(record.taskId)) void this.#publish(record, output);
       }
     }
+    return false;
   }
 
   async #free(before: number): Promise<readonly TaskRecord[]> {

@@ -219,6 +219,38 @@ test('a drain waits for the next channel of a connection that is there', async (
   outbox.close();
 });
 
+test('a drain takes no sweep of the channel that opens again for its own', async () => {
+  const record = { ...aRecord('t-1'), finishedAt: Date.now() };
+  const { store, waiting, release } = aStore([record]);
+  const { publisher, sent, confirmAll } = aPublisher();
+  let open = false;
+  const reopening: Publisher = {
+    ...publisher,
+    get open() {
+      return open;
+    },
+  };
+  // Slow, and of the others' outcomes it leaves the young ones, as PostgreSQL does.
+  const slow = {
+    ...store,
+    unpublished: async (limit: number, before = Number.POSITIVE_INFINITY) => {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return (await store.unpublished(limit)).filter(({ finishedAt }) => finishedAt < before);
+    },
+  };
+  const outbox = onSharedStore(slow, reopening);
+  release();
+  const drained = outbox.drain(600_000);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  open = true;
+  reopening.onOpen?.();
+  await until(() => sent.length > 0, 'the event');
+  confirmAll();
+  await drained;
+  assert.equal(waiting.size, 0);
+  outbox.close();
+});
+
 test('a drain leaves nothing to others, also when a sweep that does so is under way', async () => {
   const waiting = [{ ...aRecord('t-1'), finishedAt: Date.now() }];
   let read = () => {};

@@ -74,6 +74,16 @@ test('a tag of a block is found wherever one expression finds it', () => {
   );
 });
 
+test('megabytes behind a `<` are no tag that cannot be read', () => {
+  const megabytes = 6_000_000;
+  for (const run of ['a', 'a\u0301', ' ', '\u200b', '<ta']) {
+    const text = `\u4e00<ca${run.repeat(megabytes / run.length)}`;
+    assert.equal(asMaterial(text), text);
+  }
+  const spaced = `\u4e00<${' '.repeat(megabytes)}`;
+  assert.equal(asMaterial(`${spaced}task>`), `${spaced.replace('<', '&lt;')}task>`);
+});
+
 test('markup that is no block of the prompt stays as it is', () => {
   const html = '<div class="task"></div><contexts><p>a < b</p>';
   assert.equal(asMaterial(html), html);

@@ -10,14 +10,21 @@ export function escapeBlockTags(text: string): string {
   let from = 0;
   for (let at = text.indexOf('<'); at >= 0; at = text.indexOf('<', at + 1)) {
     const name = nameStart(text, at + 1);
-    if (!NAMES.some((wanted) => stands(text, name, wanted))) continue;
+    // Most markup is none of it: one look at its first letter.
+    const names = NAMES.get(folded(unitAt(text, name)));
+    if (names === undefined || !names.some((wanted) => stands(text, name, wanted))) continue;
     escaped += `${text.slice(from, at)}&lt;`;
     from = at + 1;
   }
   return from === 0 ? text : escaped + text.slice(from);
 }
 
-const NAMES = ['context', 'task', 'acceptance_criteria', 'inputs', 'input', 'constraints'];
+/** By the unit of their first letter. */
+const NAMES = new Map(
+  [['context', 'constraints'], ['task'], ['acceptance_criteria'], ['inputs', 'input']].map(
+    (names) => [unitAt(names[0]!, 0), names] as const,
+  ),
+);
 
 /** Behind slashes, white space and what cannot be seen. */
 function nameStart(text: string, from: number): number {

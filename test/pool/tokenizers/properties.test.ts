@@ -29,7 +29,8 @@ const runs = fc
     const block = order.map((at) => units[at % units.length]!).join('');
     return block.repeat(Math.ceil(length / block.length));
   });
-const texts = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join(''));
+/** gpt-tokenizer 4 has lost the tokens with U+FEFF, as its vocabulary came through a TextDecoder, which takes it for a mark. */
+const texts = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join('').replaceAll('\ufeff', ''));
 
 for (const name of names) {
   const test = suite(`${name}, for any text`);

@@ -29,7 +29,7 @@ const runs = fc
     const block = order.map((at) => units[at % units.length]!).join('');
     return block.repeat(Math.ceil(length / block.length));
   });
-/** gpt-tokenizer 4 has lost the tokens with U+FEFF, as its vocabulary came through a TextDecoder, which takes it for a mark. */
+/** gpt-tokenizer 4 does not find the tokens with U+FEFF, and gives those of its bytes. */
 const texts = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join('').replaceAll('\ufeff', ''));
 
 for (const name of names) {

@@ -143,7 +143,7 @@ export class TierSlots {
   learn(heldMs: number | undefined): void {
     if (!this.#hasNews && heldMs !== undefined) {
       this.#heldMs = heldMs;
-      // A mean already: one task of this process says little against it.
+      // Taken for a mean of as many, though it may rest on one task: how many is not told.
       this.#seen = MEAN_OF;
     }
     this.#refuseTheLate();

@@ -81,7 +81,7 @@ async function reachedByTab(page: Page): Promise<{ unreached: string[]; unmarked
 }
 
 test('it shows what happens while it is looked at, in light and in dark', async () => {
-  service = await atService(`${oneTier}\ngateway: {max_attempts: 1}`);
+  service = await atService('gateway: {max_attempts: 1}');
   const { page, faults } = await open(service.url);
   await page.getByText('live', { exact: true }).waitFor();
   await page.getByText('No task has ended yet.').waitFor();

@@ -9,7 +9,7 @@ export function escapeBlockTags(text: string): string {
   let escaped = '';
   let from = 0;
   for (let at = text.indexOf('<'); at >= 0; at = text.indexOf('<', at + 1)) {
-    const name = nameStart(text, at + 1);
+    const name = behind(text, at + 1, isLead, LEAD);
     // Most markup is none of it: one look at its first letter.
     const names = NAMES.get(folded(unitAt(text, name)));
     if (names === undefined || !names.some((wanted) => stands(text, name, wanted))) continue;
@@ -26,35 +26,25 @@ const NAMES = new Map(
   ),
 );
 
-/** Behind slashes, white space and what cannot be seen. */
-function nameStart(text: string, from: number): number {
-  let at = from;
-  for (; at < text.length; at += widthAt(text, at)) {
-    const unit = unitAt(text, at);
-    if (
-      unit < ASCII ? unit !== SLASH && unit !== SPACE && !isControl(unit) : !LEAD.test(characterAt(text, at))
-    )
-      break;
-  }
-  return at;
-}
-
 /** Whether the name stands at `from`, with what cannot be seen between its letters, and no longer word. */
 function stands(text: string, from: number, name: string): boolean {
   let at = from;
   for (let letter = 0; letter < name.length; letter++) {
-    if (letter > 0) at = seenStart(text, at);
+    if (letter > 0) at = behind(text, at, isControl, UNSEEN);
     if (at >= text.length || folded(unitAt(text, at)) !== unitAt(name, letter)) return false;
     at++;
   }
   return at >= text.length || !/[\w-]/.test(String.fromCharCode(folded(unitAt(text, at))));
 }
 
-function seenStart(text: string, from: number): number {
+/** Where neither `isPassed`, asked of ASCII, nor the expression, asked of what is beyond, holds any more. */
+function behind(text: string, from: number, isPassed: (unit: number) => boolean, beyond: RegExp): number {
   let at = from;
-  for (; at < text.length; at += widthAt(text, at)) {
+  while (at < text.length) {
     const unit = unitAt(text, at);
-    if (unit < ASCII ? !isControl(unit) : !UNSEEN.test(characterAt(text, at))) break;
+    const character = unit < ASCII ? undefined : String.fromCodePoint(text.codePointAt(at)!);
+    if (character === undefined ? !isPassed(unit) : !beyond.test(character)) break;
+    at += character?.length ?? 1;
   }
   return at;
 }
@@ -66,16 +56,12 @@ function folded(unit: number): number {
   return unit >= 0x41 && unit <= 0x5a ? unit + 0x20 : unit;
 }
 
+function isLead(unit: number): boolean {
+  return unit === SLASH || unit === SPACE || isControl(unit);
+}
+
 function isControl(unit: number): boolean {
   return unit < SPACE || unit === 0x7f;
-}
-
-function characterAt(text: string, at: number): string {
-  return String.fromCodePoint(text.codePointAt(at)!);
-}
-
-function widthAt(text: string, at: number): number {
-  return unitAt(text, at) < 0xd800 ? 1 : characterAt(text, at).length;
 }
 
 const unseen = '\\p{Default_Ignorable_Code_Point}\\p{Cf}\\p{Cc}\\p{Mn}';

@@ -1,4 +1,5 @@
 import { unitAt } from './units.js';
+
 /** A token that is searched for in the raw text, before normalizer and pre-tokenizer. */
 export interface AddedToken {
   readonly content: string;

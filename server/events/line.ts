@@ -50,7 +50,7 @@ export class Line {
     return this.#channel !== undefined && !this.#blocked;
   }
 
-  /** Whether messages go out now, or as soon as a channel that was closed is followed by the next. */
+  /** Whether a connection is there and takes messages: they go out now, or when its next channel is open. */
   get connected(): boolean {
     return this.#model !== undefined && !this.#blocked;
   }

@@ -22,7 +22,7 @@ export interface Publisher {
   keep(message: Outgoing): Promise<void>;
   /** Whether messages go out now. */
   readonly open: boolean;
-  /** Whether messages go out now, or as soon as a channel that was closed is followed by the next. */
+  /** Whether a connection is there and takes messages: they go out now, or when its next channel is open. */
   readonly connected: boolean;
   /** Of all messages that are not confirmed yet, without their headers. */
   readonly bytesUnderWay: number;

@@ -59,10 +59,10 @@ async function provoke(under: ServiceUnderTest): Promise<void> {
   await call(`${under.url}/execute`, 'POST', `{"description": "${marker}`, json);
 }
 
-const quick = 'gateway: {max_attempts: 1, backoff_base_ms: 1, backoff_max_ms: 2}';
+const quick = `${oneTier}\ngateway: {max_attempts: 1, backoff_base_ms: 1, backoff_max_ms: 2}`;
 
 test('neither secrets nor what tasks and models say are logged', async () => {
-  service = await atService(`${oneTier}\n${quick}`, { MODEL_GATEWAY_API_KEY: secret });
+  service = await atService(quick, { MODEL_GATEWAY_API_KEY: secret });
   await provoke(service);
   const logged = JSON.stringify(service.logged);
   assert.ok(service.logged.length >= 9);
@@ -71,7 +71,7 @@ test('neither secrets nor what tasks and models say are logged', async () => {
 });
 
 test('for debugging they are, but for the secrets', async () => {
-  service = await atService(`${oneTier}\n${quick}\nlog: {prompts: true}`, { MODEL_GATEWAY_API_KEY: secret });
+  service = await atService(`${quick}\nlog: {prompts: true}`, { MODEL_GATEWAY_API_KEY: secret });
   await provoke(service);
   const of = (event: string) =>
     service!.logged.filter((line) => (line as { event: string }).event === event) as Record<string, string>[];

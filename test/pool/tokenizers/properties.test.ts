@@ -29,8 +29,9 @@ const runs = fc
     const block = order.map((at) => units[at % units.length]!).join('');
     return block.repeat(Math.ceil(length / block.length));
   });
+const texts = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join(''));
 /** gpt-tokenizer 4 does not find the tokens with U+FEFF, and gives those of its bytes. */
-const texts = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join('').replaceAll('\ufeff', ''));
+const withoutMark = texts.map((text) => text.replaceAll('\ufeff', ''));
 
 for (const name of names) {
   const test = suite(`${name}, for any text`);
@@ -43,8 +44,9 @@ for (const name of names) {
   });
 
   test('gives the ids of the reference library for generated text', () => {
+    const compared = name === 'o200k_harmony' ? withoutMark : texts;
     fc.assert(
-      fc.property(texts, (text) => assert.deepEqual(tokenizer.encode(text), reference(text))),
+      fc.property(compared, (text) => assert.deepEqual(tokenizer.encode(text), reference(text))),
       { numRuns: 150 * effort },
     );
   });

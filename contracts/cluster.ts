@@ -17,14 +17,14 @@ export type ToPrimary =
       readonly tier: string;
       readonly slots: number;
       readonly events: number;
-    } & HeldTime)
+    } & HeldNews)
   /** `turn`: who is to have the slot, where somebody waits. */
   | ({
       readonly kind: 'give';
       readonly tier: string;
       readonly slots: number;
       readonly turn?: Turn | undefined;
-    } & HeldTime)
+    } & HeldNews)
   /** What the endpoint of a tier was like lately. */
   | {
       readonly kind: 'observed';
@@ -65,9 +65,15 @@ export interface QueueLimits {
 /** Whose turn it is to have a slot: that of HTTP callers, or of events, which have a share while both wait. */
 export type Turn = 'http' | 'events';
 
-/** How long a slot of the tier was held lately, the mean in milliseconds; undefined when there is no news of it. */
+/** How long a slot of a tier was held lately: the mean in milliseconds, of so many tasks. */
 export interface HeldTime {
-  readonly heldMs?: number | undefined;
+  readonly meanMs: number;
+  readonly tasks: number;
+}
+
+/** A worker tells of the tasks that have ended since it last did, the primary of those of the node. */
+export interface HeldNews {
+  readonly held?: HeldTime | undefined;
 }
 
 export interface TaskClaim {
@@ -78,7 +84,7 @@ export interface TaskClaim {
 
 /** Primary → worker. */
 export type ToWorker =
-  | ({ readonly kind: 'grant'; readonly tier: string; readonly slots: number } & HeldTime)
+  | ({ readonly kind: 'grant'; readonly tier: string; readonly slots: number } & HeldNews)
   /** Give back what is idle, up to `slots`, and of what is busy up to `busy` when it ends. */
   | { readonly kind: 'recall'; readonly tier: string; readonly slots: number; readonly busy: number }
   /** How many wait for slots of a tier in other workers, `events` of them events, and in how many of these. */
@@ -88,7 +94,7 @@ export type ToWorker =
       readonly waiting: number;
       readonly events: number;
       readonly workers: number;
-    } & HeldTime)
+    } & HeldNews)
   /** How many tasks of a tier may run on the node from now on. */
   | { readonly kind: 'limit'; readonly tier: string; readonly limit: number }
   | { readonly kind: 'answers'; readonly answers: readonly ClaimAnswer[] }

@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.js';
-import type { Turn } from '../contracts/cluster.js';
+import type { HeldTime, Turn } from '../contracts/cluster.js';
 import type { Deadline } from './deadline.js';
+import { followedBy } from './held-time.js';
 import { type Saturated, type Slot, type Waiter, WaitQueue } from './wait-queue.js';
 
 export interface TierUsage {
@@ -35,12 +36,10 @@ export class TierSlots {
   #used = 0;
   /** Slots to be given away instead of to the next one who waits. */
   #owed = 0;
-  /** Mean time that a slot was held lately, in ms; undefined before the first one that is known of. */
-  #heldMs: number | undefined;
-  /** How many that is the mean of, up to MEAN_OF. */
-  #seen = 0;
-  /** Whether it holds what was seen here, and the node does not know yet. */
-  #hasNews = false;
+  /** On the node, as far as is known here. */
+  #held: HeldTime | undefined;
+  /** What was seen here, and the node does not know yet. */
+  #news: HeldTime | undefined;
   /** Who waits in other processes of the node, and in how many of these. */
   #elsewhere = { http: 0, events: 0, processes: 0 };
 
@@ -66,7 +65,7 @@ export class TierSlots {
   }
 
   get hasNews(): boolean {
-    return this.#hasNews;
+    return this.#news !== undefined;
   }
 
   usage(): TierUsage {
@@ -75,9 +74,9 @@ export class TierSlots {
 
   /** See Slots. What others hold elsewhere is not known: as long as there may be a slot, nobody waits for it. */
   get turnaroundMs(): number | undefined {
-    if (this.#heldMs === undefined) return undefined;
+    if (this.#held === undefined) return undefined;
     const waits = this.#used + this.#queue.length >= this.limit;
-    return this.#heldMs + (waits ? this.#estimatedWaitMs(this.#queue.httpLength) : 0);
+    return this.#held.meanMs + (waits ? this.#estimatedWaitMs(this.#queue.httpLength) : 0);
   }
 
   acquire(
@@ -132,31 +131,27 @@ export class TierSlots {
     return forgiven;
   }
 
-  /** Mean time that a slot was held lately, in ms, for the other processes; undefined when they know it. */
-  news(): number | undefined {
-    if (!this.#hasNews) return undefined;
-    this.#hasNews = false;
-    return this.#heldMs;
+  /** What has ended here since it was last asked, for the other processes; undefined when they know all of it. */
+  news(): HeldTime | undefined {
+    const news = this.#news;
+    this.#news = undefined;
+    return news;
   }
 
-  /** Mean time that a slot was held lately, in ms, in any process. What was seen here since the last `news` is newer. */
-  learn(heldMs: number | undefined): void {
-    if (!this.#hasNews && heldMs !== undefined) {
-      this.#heldMs = heldMs;
-      // Taken for a mean of as many, though it may rest on one task: how many is not told.
-      this.#seen = MEAN_OF;
-    }
+  /** How long slots are held on the node, without what has ended here since the last `news`: that is newer. */
+  learn(held: HeldTime | undefined): void {
+    if (held !== undefined) this.#held = this.#news === undefined ? held : followedBy(held, this.#news);
     this.#refuseTheLate();
   }
 
   /**
    * Others compete for the slots of the node.
    * @param events how many of those who wait are events.
-   * @param heldMs see `learn`.
+   * @param held see `learn`.
    */
-  contend(waiting: number, events: number, processes: number, heldMs?: number): void {
+  contend(waiting: number, events: number, processes: number, held?: HeldTime): void {
     this.#elsewhere = { http: waiting - events, events, processes };
-    this.learn(heldMs);
+    this.learn(held);
   }
 
   /** Who will not have his turn in time is told so now. */
@@ -177,7 +172,7 @@ export class TierSlots {
     const { http, processes } = this.#elsewhere;
     const here = this.#queue.ahead(httpBefore, this.#elsewhere) + 1;
     const turns = here + Math.min(http, here * processes);
-    return ((this.#heldMs ?? 0) * turns) / this.limit;
+    return ((this.#held?.meanMs ?? 0) * turns) / this.limit;
   }
 
   #wait(deadline: Deadline, from: Turn): Promise<Slot | Saturated | undefined> {
@@ -213,11 +208,9 @@ export class TierSlots {
         if (!held) return;
         held = false;
         this.#used--;
-        const heldMs = performance.now() - since;
-        // The first, which are the slowest, weigh no more than others.
-        this.#seen = Math.min(this.#seen + 1, MEAN_OF);
-        this.#heldMs = (this.#heldMs ?? 0) + (heldMs - (this.#heldMs ?? 0)) / this.#seen;
-        this.#hasNews = true;
+        const one = { meanMs: performance.now() - since, tasks: 1 };
+        this.#held = followedBy(this.#held, one);
+        this.#news = followedBy(this.#news, one);
         this.#passOn();
       },
     };
@@ -237,9 +230,6 @@ export class TierSlots {
     this.#watcher?.fewer(this.#queue.length);
   }
 }
-
-/** Tasks, the last ones of which weigh most. */
-const MEAN_OF = 16;
 
 function saturatedFor(waitMs: number): Saturated {
   return { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) };

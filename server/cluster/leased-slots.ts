@@ -1,5 +1,5 @@
 import type { Config } from '../../config/schema.js';
-import type { Turn } from '../../contracts/cluster.js';
+import type { HeldTime, Turn } from '../../contracts/cluster.js';
 import { CallMeter } from '../adaptive-limit.js';
 import type { Deadline } from '../deadline.js';
 import type { Slots } from '../slots.js';
@@ -21,11 +21,11 @@ export class LeasedSlots implements Slots {
       }),
     );
     link.on((message) => {
-      if (message.kind === 'grant') this.#tiers.get(message.tier)?.granted(message.slots, message.heldMs);
+      if (message.kind === 'grant') this.#tiers.get(message.tier)?.granted(message.slots, message.held);
       if (message.kind === 'contended')
         this.#tiers
           .get(message.tier)
-          ?.slots.contend(message.waiting, message.events, message.workers, message.heldMs);
+          ?.slots.contend(message.waiting, message.events, message.workers, message.held);
       if (message.kind === 'limit') {
         const tier = this.#tiers.get(message.tier);
         if (tier !== undefined) tier.slots.limit = message.limit;
@@ -77,12 +77,12 @@ class LeasedTier {
     });
   }
 
-  granted(slots: number, heldMs: number | undefined): void {
+  granted(slots: number, held: HeldTime | undefined): void {
     this.#wanted = Math.max(0, this.#wanted - slots);
     // As the primary reckons: HTTP callers first.
     this.#wantedEvents = Math.min(this.#wantedEvents, this.#wanted);
     this.slots.grow(slots);
-    this.slots.learn(heldMs);
+    this.slots.learn(held);
     this.#wantWhatWaits();
   }
 
@@ -142,7 +142,7 @@ class LeasedTier {
     this.#wanted = slots;
     this.#wantedEvents = events;
     if (slots === 0) this.slots.contend(0, 0, 0);
-    this.#link.send({ kind: 'want', tier: this.#tier, slots, events, heldMs: this.slots.news() });
+    this.#link.send({ kind: 'want', tier: this.#tier, slots, events, held: this.slots.news() });
   }
 
   #giveIdle(most: number, turn?: Turn): void {
@@ -151,7 +151,7 @@ class LeasedTier {
   }
 
   #give(slots: number, turn?: Turn): void {
-    this.#link.send({ kind: 'give', tier: this.#tier, slots, heldMs: this.slots.news(), turn });
+    this.#link.send({ kind: 'give', tier: this.#tier, slots, held: this.slots.news(), turn });
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Turn } from '../../contracts/cluster.js';
+import type { HeldTime, Turn } from '../../contracts/cluster.js';
 import { type Grant, TierLedger } from './tier-ledger.js';
 
 /** The slots of a node: how many each worker holds. The primary's own; it decides, `send` tells. */
@@ -11,16 +11,16 @@ export class SlotLedger {
   }
 
   /**
-   * @param heldMs what the worker has seen since it last said so: see HeldTime.
+   * @param held what has ended in the worker since it last said so.
    * @param events how many of the slots are for events.
    */
-  want(worker: number, tier: string, slots: number, heldMs?: number, events = 0): void {
-    this.#tierOf(tier).want(worker, slots, heldMs, events);
+  want(worker: number, tier: string, slots: number, held?: HeldTime, events = 0): void {
+    this.#tierOf(tier).want(worker, slots, held, events);
   }
 
-  /** @param heldMs see `want`. @param turn who is to have the first of them, where somebody waits. */
-  give(worker: number, tier: string, slots: number, heldMs?: number, turn?: Turn): void {
-    this.#tierOf(tier).give(worker, slots, heldMs, turn);
+  /** @param held see `want`. @param turn who is to have the first of them, where somebody waits. */
+  give(worker: number, tier: string, slots: number, held?: HeldTime, turn?: Turn): void {
+    this.#tierOf(tier).give(worker, slots, held, turn);
   }
 
   /** The worker is dead, and so is all that it ran. */

@@ -1,4 +1,5 @@
-import type { ToWorker, Turn } from '../../contracts/cluster.js';
+import type { HeldTime, ToWorker, Turn } from '../../contracts/cluster.js';
+import { followedBy } from '../held-time.js';
 import { onceATurn } from './once-a-turn.js';
 
 export type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
@@ -15,8 +16,8 @@ interface Share {
   /** How many wait elsewhere, and how many of them are events, as it was told. */
   told: number;
   toldEvents: number;
-  /** How long a slot is held, in ms, as it said or was told. */
-  heldMs: number | undefined;
+  /** How long a slot is held, as it was told and saw since. */
+  heldTime: HeldTime | undefined;
 }
 
 /** The slots of one tier: how many each worker holds, who wants some, and who has them next. */
@@ -24,8 +25,7 @@ export class TierLedger {
   readonly #shares = new Map<number, Share>();
   /** What comes in one turn of the event loop is told together. */
   readonly #announceLater = onceATurn(() => this.#announce());
-  /** Mean time that a slot was held lately, in ms, as the last worker said that had news of it. */
-  #heldMs: number | undefined;
+  #heldTime: HeldTime | undefined;
   #limit = 0;
   #grants = 0;
 
@@ -40,18 +40,18 @@ export class TierLedger {
     return held;
   }
 
-  want(worker: number, slots: number, heldMs: number | undefined, events: number): void {
+  want(worker: number, slots: number, held: HeldTime | undefined, events: number): void {
     const share = this.#shareOf(worker);
-    this.#learn(share, heldMs);
+    this.#learn(share, held);
     share.wanted = slots;
     share.events = events;
     if (slots === 0) share.told = share.toldEvents = 0;
     this.#distribute();
   }
 
-  give(worker: number, slots: number, heldMs: number | undefined, turn: Turn | undefined): void {
+  give(worker: number, slots: number, held: HeldTime | undefined, turn: Turn | undefined): void {
     const share = this.#shareOf(worker);
-    this.#learn(share, heldMs);
+    this.#learn(share, held);
     const given = Math.min(slots, share.held);
     share.held -= given;
     share.recalled = Math.max(0, share.recalled - given);
@@ -94,10 +94,10 @@ export class TierLedger {
     return richest;
   }
 
-  #learn(share: Share, heldMs: number | undefined): void {
-    if (heldMs === undefined) return;
-    this.#heldMs = heldMs;
-    share.heldMs = heldMs;
+  #learn(share: Share, held: HeldTime | undefined): void {
+    if (held === undefined) return;
+    this.#heldTime = followedBy(this.#heldTime, held);
+    share.heldTime = followedBy(share.heldTime, held);
   }
 
   #shareOf(worker: number): Share {
@@ -111,7 +111,7 @@ export class TierLedger {
         recalled: 0,
         told: 0,
         toldEvents: 0,
-        heldMs: undefined,
+        heldTime: undefined,
       };
       this.#shares.set(worker, share);
     }
@@ -136,10 +136,10 @@ export class TierLedger {
       share.events = Math.min(share.events, share.wanted);
       granted.set(worker, (granted.get(worker) ?? 0) + 1);
     }
-    const heldMs = this.#heldMs;
+    const held = this.#heldTime;
     for (const [worker, slots] of granted) {
-      this.#shareOf(worker).heldMs = heldMs;
-      this.send(worker, { kind: 'grant', tier: this.tier, slots, heldMs });
+      this.#shareOf(worker).heldTime = held;
+      this.send(worker, { kind: 'grant', tier: this.tier, slots, held });
     }
     this.#recall();
     this.#announceLater();
@@ -158,18 +158,19 @@ export class TierLedger {
       const events = allEvents - share.events;
       if (elsewhere === share.told && events === share.toldEvents && !this.#isNewTo(share)) continue;
       const workers = waiting.length - 1;
-      const heldMs = this.#heldMs;
+      const held = this.#heldTime;
       share.told = elsewhere;
       share.toldEvents = events;
-      share.heldMs = heldMs;
-      this.send(worker, { kind: 'contended', tier: this.tier, waiting: elsewhere, events, workers, heldMs });
+      share.heldTime = held;
+      this.send(worker, { kind: 'contended', tier: this.tier, waiting: elsewhere, events, workers, held });
     }
   }
 
   /** Whether a slot is held for another time than the worker knows. */
-  #isNewTo({ heldMs }: Share): boolean {
-    if (this.#heldMs === undefined) return false;
-    return heldMs === undefined || Math.abs(this.#heldMs - heldMs) > NEWS * heldMs;
+  #isNewTo({ heldTime }: Share): boolean {
+    if (this.#heldTime === undefined) return false;
+    if (heldTime === undefined) return true;
+    return Math.abs(this.#heldTime.meanMs - heldTime.meanMs) > NEWS * heldTime.meanMs;
   }
 
   /** Of those who want a slot for whose turn it is; of all who want one, when there is none of them. */

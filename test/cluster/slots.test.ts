@@ -20,6 +20,9 @@ const queue = {
   ...fixed,
 };
 
+/** The mean of so many tasks that those before count no more. */
+const many = (meanMs: number) => ({ meanMs, tasks: 16 });
+
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** A node whose messages take a moment, as they do between processes. */
@@ -62,9 +65,9 @@ class Node {
       // What a dead worker still had to say is lost with its pipe.
       if (!this.workers.has(id)) return;
       if (message.kind === 'want')
-        this.ledger.want(id, message.tier, message.slots, message.heldMs, message.events);
+        this.ledger.want(id, message.tier, message.slots, message.held, message.events);
       if (message.kind === 'give')
-        this.ledger.give(id, message.tier, message.slots, message.heldMs, message.turn);
+        this.ledger.give(id, message.tier, message.slots, message.held, message.turn);
     });
   }
 
@@ -284,25 +287,25 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
   ledger.want(3, 'tiny', 7);
   await turn();
   assert.deepEqual(contended(), [
-    { worker: 2, kind: 'contended', tier: 'tiny', waiting: 7, events: 0, workers: 1, heldMs: undefined },
-    { worker: 3, kind: 'contended', tier: 'tiny', waiting: 5, events: 0, workers: 1, heldMs: undefined },
+    { worker: 2, kind: 'contended', tier: 'tiny', waiting: 7, events: 0, workers: 1, held: undefined },
+    { worker: 3, kind: 'contended', tier: 'tiny', waiting: 5, events: 0, workers: 1, held: undefined },
   ]);
-  ledger.give(1, 'tiny', 0, 400);
+  ledger.give(1, 'tiny', 0, many(400));
   await turn();
   assert.deepEqual(
-    contended().map(({ worker, heldMs }) => [worker, heldMs]),
+    contended().map(({ worker, held }) => [worker, held?.meanMs]),
     [
       [2, 400],
       [3, 400],
     ],
   );
-  ledger.give(1, 'tiny', 0, 480);
+  ledger.give(1, 'tiny', 0, many(480));
   await turn();
   assert.deepEqual(contended(), [], 'a fifth more is no news');
-  ledger.give(1, 'tiny', 0, 520);
+  ledger.give(1, 'tiny', 0, many(520));
   await turn();
   assert.deepEqual(
-    contended().map(({ worker, heldMs }) => [worker, heldMs]),
+    contended().map(({ worker, held }) => [worker, held?.meanMs]),
     [
       [2, 520],
       [3, 520],
@@ -318,7 +321,7 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
   ledger.want(2, 'tiny', 5);
   await turn();
   assert.deepEqual(
-    contended().map(({ worker, waiting, heldMs }) => [worker, waiting, heldMs]),
+    contended().map(({ worker, waiting, held }) => [worker, waiting, held?.meanMs]),
     [
       [2, 7, 520],
       [3, 5, 520],
@@ -326,10 +329,10 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
     'who says nothing of it has not forgotten it',
   );
   // Who says what he was told or knows himself hears nothing of it.
-  ledger.want(3, 'tiny', 7, 900);
+  ledger.want(3, 'tiny', 7, many(900));
   await turn();
   assert.deepEqual(
-    contended().map(({ worker, waiting, heldMs }) => [worker, waiting, heldMs]),
+    contended().map(({ worker, waiting, held }) => [worker, waiting, held?.meanMs]),
     [[2, 7, 900]],
   );
 });
@@ -385,6 +388,34 @@ test('how long a task takes is known to a worker that has run none', async () =>
   node.close();
 });
 
+test('a first task that took long weighs no more than others, also when the primary has said so again', async () => {
+  const node = new Node();
+  const [one, other] = [node.start(), node.start()];
+  const deadline = new Deadline(60_000);
+  const hold = async (worker: Worker, ms: number) => {
+    const slot = (await worker.slots.acquire('tiny', deadline, 'http')) as Slot;
+    await sleep(ms);
+    slot.release();
+  };
+  const turnaround = ({ slots }: Worker) => slots.turnaroundMs('tiny');
+  await hold(one, 1000);
+  const first = turnaround(one)!;
+  // Slots that are idle go back to the primary, which says how long they were held when it grants them again.
+  await until(() => node.ledger.held('tiny') === 0, 'the slots are given back');
+  for (let task = 0; task < 7; task++) await hold(one, 0);
+  assert.ok(turnaround(one)! < first / 2, `${turnaround(one)} ms, first ${first} ms`);
+  await until(() => node.ledger.held('tiny') === 0, 'the slots are given back again');
+  await hold(other, 0);
+  assert.ok(turnaround(other)! < first / 2, `${turnaround(other)} ms to another worker, first ${first} ms`);
+  // One task of a worker is one of the node's, however late it is told.
+  await hold(other, 1000);
+  await until(() => node.ledger.held('tiny') === 0, 'the slot is given back');
+  await hold(one, 0);
+  assert.ok(turnaround(one)! < first / 2, `${turnaround(one)} ms after a slow one, first ${first} ms`);
+  deadline.clear();
+  node.close();
+});
+
 test('who waits for a slot that is free has it, also when one came that nobody wanted any more while another was owed', async () => {
   const { slots, hear, given } = aWorker();
   const deadline = new Deadline(60_000);
@@ -430,7 +461,7 @@ test('the primary hears how many wait when that grows, when a long queue has hal
   const upTo = (most: number) => Array.from({ length: most }, (_, n) => n + 1);
   for (let i = 0; i < 17; i++) wait();
   assert.deepEqual(wants.splice(0), upTo(17));
-  hear({ kind: 'grant', tier: 'tiny', slots: 1, heldMs: 800 });
+  hear({ kind: 'grant', tier: 'tiny', slots: 1, held: many(800) });
   assert.equal(slots.turnaroundMs('tiny'), 800 + (17 * 800) / LIMIT);
   for (let ended = 0; ended < 17; ended++) {
     await turn();
@@ -499,7 +530,7 @@ test('what was heard of those who wait elsewhere is void when nobody waits here'
   const first = take();
   hear({ kind: 'limit', tier: 'tiny', limit: 1 });
   hear({ kind: 'grant', tier: 'tiny', slots: 1 });
-  hear({ kind: 'contended', tier: 'tiny', waiting: 50, events: 0, workers: 1, heldMs: 1000 });
+  hear({ kind: 'contended', tier: 'tiny', waiting: 50, events: 0, workers: 1, held: many(1000) });
   assert.equal(slots.turnaroundMs('tiny'), 3000, 'its own turn, one of another worker, and itself');
   const left = slots.acquire('tiny', impatient, 'http');
   impatient.cancel(new Interruption('cancelled', 'x'));

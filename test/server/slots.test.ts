@@ -94,15 +94,18 @@ const twoSlots = {
   ...fixed,
 };
 
+/** The mean of so many tasks that those before count no more. */
+const many = (meanMs: number) => ({ meanMs, tasks: 16 });
+
 test('who waits in other processes is reckoned with, as far as these have their turns before', async () => {
   const slots = new TierSlots(twoSlots);
   // Two slots of 10 s. Who is the first here has one of each of the three others before him, where so many wait.
   const told = (waiting: number) => {
-    slots.contend(waiting, 0, 3, 10_000);
+    slots.contend(waiting, 0, 3, many(10_000));
     return slots.acquire(deadline(1), 'http');
   };
   assert.deepEqual([0, 1, 2, 3, 4, 100].map(told), [5, 10, 15, 20, 20, 20].map(retryAfter));
-  slots.contend(100, 0, 3, 10_000);
+  slots.contend(100, 0, 3, many(10_000));
   const patient = deadline(21_000);
   const waits = slots.acquire(patient, 'http');
   assert.deepEqual(
@@ -116,7 +119,7 @@ test('who waits in other processes is reckoned with, as far as these have their 
 
 test('who has an early deadline is not refused for those behind him, nor for events, which let him go first', async () => {
   const slots = new TierSlots(twoSlots);
-  slots.learn(10_000);
+  slots.learn(many(10_000));
   const waiting = [
     ...Array.from({ length: 8 }, () => slots.acquire(deadline(100_000), 'http')),
     ...Array.from({ length: 8 }, () => slots.acquire(deadline(1_000), 'events')),
@@ -133,7 +136,7 @@ test('how long a task takes that comes now: as long as others did, and its wait 
   const slots = new TierSlots(twoSlots);
   slots.grow(2);
   assert.equal(slots.turnaroundMs, undefined);
-  slots.learn(10_000);
+  slots.learn(many(10_000));
   const take = () => slots.acquire(deadline(60_000), 'http');
   take();
   assert.equal(slots.turnaroundMs, 10_000);
@@ -158,7 +161,7 @@ test('a first task that took long is one of those seen, and weighs no more than 
 test('what the node has seen weighs more than the first task of a process', async () => {
   const slots = new TierSlots(twoSlots);
   slots.grow(1);
-  slots.learn(40_000);
+  slots.learn(many(40_000));
   ((await slots.acquire(deadline(60_000), 'http')) as Slot).release();
   assert.ok(slots.turnaroundMs! > 35_000, `${slots.turnaroundMs} ms`);
 });

@@ -31,7 +31,7 @@ export function commandPath(name: string): string | undefined {
 
 /** The policy keeps the package's own server from starting; one that is there already is somebody else's. */
 const install = `
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT
@@ -41,8 +41,11 @@ fi
 add() {
   apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$1"
 }
-# The lists of packages may be missing, or too old.
-if ! add "$1"; then
+# Lists of packages that are missing or too old are what can be helped; a held lock was waited for.
+if ! said=$(add "$1" 2>&1); then
+  case "$said" in
+    *'dpkg frontend lock'*) echo "$said" >&2; exit 1 ;;
+  esac
   apt-get -q -o DPkg::Lock::Timeout=120 update
   add "$1"
 fi

@@ -52,8 +52,13 @@ const REFUSED_AGAIN_MS = 600_000;
 const MARK_AFTER_MS = 50;
 const MARKS_AT_ONCE = 128;
 const MARK_RETRY_MS = 500;
+/** Between two looks of a drain at a store that cannot be read. */
+const UNREADABLE_PAUSE_MS = 500;
 /** By how much the clocks of nodes may differ. */
 const MOST_SKEW_MS = 60_000;
+
+/** `closed`: the publisher took no more, or the outbox was closed. */
+type SweepEnd = 'whole' | 'closed' | 'unreadable';
 
 class StoreOutbox implements Outbox {
   readonly #parts: OutboxParts;
@@ -70,7 +75,7 @@ class StoreOutbox implements Outbox {
   #bytes = 0;
   #marking = false;
   #nextMarks: NodeJS.Timeout | undefined;
-  #sweeping: Promise<boolean> | undefined;
+  #sweeping: Promise<SweepEnd> | undefined;
   #roomy: (() => void) | undefined;
   #closed = false;
 
@@ -121,11 +126,12 @@ class StoreOutbox implements Outbox {
     const { publisher } = this.#parts;
     while (publisher.connected && !isOver) {
       // Not one that began meanwhile, and leaves young outcomes to others.
-      const isWhole = await Promise.race([this.#sweep(began), over]);
+      const ended = await Promise.race([this.#sweep(began), over]);
       await swept();
       void this.#markAll();
-      if (isWhole === true && this.#held.size === 0) break;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      if (ended === 'whole' && this.#held.size === 0) break;
+      const pauseMs = ended === 'unreadable' ? UNREADABLE_PAUSE_MS : 10;
+      await Promise.race([new Promise((resolve) => setTimeout(resolve, pauseMs)), over]);
     }
     clearTimeout(timer);
   }
@@ -214,14 +220,14 @@ class StoreOutbox implements Outbox {
 
   /**
    * @param before when outcomes must have ended, in ms since the epoch, that others may be about to publish.
-   * @returns undefined when none begins now; else whether it came to the end, or to a store that cannot be read.
+   * @returns undefined when none begins now.
    */
-  #sweep(before = Date.now() - this.#parts.graceMs): Promise<boolean> | undefined {
+  #sweep(before = Date.now() - this.#parts.graceMs): Promise<SweepEnd> | undefined {
     if (this.#closed || this.#sweeping !== undefined || !this.#parts.publisher.open) return undefined;
     this.#sweeping = this.#publishStored(before)
       .catch((error: Error) => {
         this.#parts.log.warn({ event: 'outbox_unreadable', error: error.message });
-        return true;
+        return 'unreadable' as const;
       })
       .finally(() => {
         this.#sweeping = undefined;
@@ -229,8 +235,8 @@ class StoreOutbox implements Outbox {
     return this.#sweeping;
   }
 
-  /** Oldest first, until nothing is left that nobody holds; false when the publisher closed before. */
-  async #publishStored(before: number): Promise<boolean> {
+  /** Oldest first, until nothing is left that nobody holds. */
+  async #publishStored(before: number): Promise<SweepEnd> {
     const { store, publisher } = this.#parts;
     this.#failed.clear();
     if (Date.now() - this.#refusedSince >= REFUSED_AGAIN_MS) {
@@ -239,10 +245,10 @@ class StoreOutbox implements Outbox {
     }
     while (!this.#closed && publisher.open) {
       const free = await this.#free(before);
-      if (free.length === 0) return true;
+      if (free.length === 0) return 'whole';
       for (const record of free) {
         while (!this.#hasRoom() && !this.#closed) await this.#room();
-        if (this.#closed || !publisher.open) return false;
+        if (this.#closed || !publisher.open) return 'closed';
         if (this.#held.has(record.taskId)) continue;
         const output = await storedOutput(store, record);
         // Another process has published it since, and it was too old to be kept.
@@ -253,7 +259,7 @@ class StoreOutbox implements Outbox {
         if (!this.#held.has(record.taskId)) void this.#publish(record, output);
       }
     }
-    return false;
+    return 'closed';
   }
 
   async #free(before: number): Promise<readonly TaskRecord[]> {

@@ -219,6 +219,43 @@ test('a drain waits for the next channel of a connection that is there', async (
   outbox.close();
 });
 
+test('a drain reads a store again that could not be read', async () => {
+  const record = aRecord('t-1');
+  const { store, waiting, release } = aStore([record]);
+  const { publisher, sent, confirmAll } = aPublisher();
+  let failures = 1;
+  const failing: ArtifactStore = {
+    ...store,
+    unpublished: (limit, before) =>
+      failures-- > 0 ? Promise.reject(new Error('it starts')) : store.unpublished(limit, before),
+  };
+  const outbox = openOutbox({ store: failing, publisher, names, log, graceMs: 0 });
+  release();
+  const drained = outbox.drain(600_000);
+  await until(() => sent.length > 0, 'the event');
+  confirmAll();
+  await drained;
+  assert.deepEqual([sent.length, waiting.size], [1, 0]);
+  outbox.close();
+});
+
+test('a drain of a store that cannot be read ends in time', async () => {
+  const { store } = aStore([aRecord('t-1')]);
+  const { publisher, sent } = aPublisher();
+  let looks = 0;
+  const unreadable: ArtifactStore = {
+    ...store,
+    unpublished: () => {
+      looks++;
+      return Promise.reject(new Error('it is away'));
+    },
+  };
+  const outbox = openOutbox({ store: unreadable, publisher, names, log, graceMs: 0 });
+  await outbox.drain(100);
+  assert.deepEqual([sent.length, looks], [0, 1], 'it looks after pauses');
+  outbox.close();
+});
+
 test('a drain takes no sweep of the channel that opens again for its own', async () => {
   const record = { ...aRecord('t-1'), finishedAt: Date.now() };
   const { store, waiting, release } = aStore([record]);

@@ -1,8 +1,9 @@
 import type { Log } from '../log.js';
-import type { ArtifactStore, MarkedRecord, TaskRecord } from '../store/store.js';
+import type { ArtifactStore, TaskRecord } from '../store/store.js';
 import { storedOutput } from '../store/stored-output.js';
 import { outcomeEvent } from './outcome-event.js';
 import { PublishRefused } from './outgoing.js';
+import { PublishedMarks } from './published-marks.js';
 import type { Publisher } from './publisher.js';
 import type { Names } from './topology.js';
 
@@ -48,10 +49,6 @@ const PAGE = 256;
 const SWEEP_MS = 2000;
 /** An operator may have raised the broker's limit, or given a permission. */
 const REFUSED_AGAIN_MS = 600_000;
-// A mark costs a transaction, and nobody waits for it. A process that dies before publishes again, under the same id.
-const MARK_AFTER_MS = 50;
-const MARKS_AT_ONCE = 128;
-const MARK_RETRY_MS = 500;
 /** Between two looks of a drain at a store that cannot be read. */
 const UNREADABLE_PAUSE_MS = 500;
 /** By how much the clocks of nodes may differ. */
@@ -70,17 +67,20 @@ class StoreOutbox implements Outbox {
   readonly #refused = new Map<string, PublishRefused>();
   #refusedSince = Date.now();
   readonly #waiters = new Map<string, ((refused?: PublishRefused) => void)[]>();
-  readonly #toMark: MarkedRecord[] = [];
+  readonly #marks: PublishedMarks;
   readonly #timer: NodeJS.Timeout;
   #bytes = 0;
-  #marking = false;
-  #nextMarks: NodeJS.Timeout | undefined;
   #sweeping: Promise<SweepEnd> | undefined;
   #roomy: (() => void) | undefined;
   #closed = false;
 
   constructor(parts: OutboxParts) {
     this.#parts = parts;
+    // An id is held until its mark is cleared, or the sweep would find it again.
+    this.#marks = new PublishedMarks(parts.store, parts.log, (records) => {
+      for (const { taskId } of records) this.#held.delete(taskId);
+      this.#lookForRoom();
+    });
     parts.publisher.onOpen = () => this.#sweep();
     this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#timer.unref();
@@ -128,7 +128,7 @@ class StoreOutbox implements Outbox {
       // Not one that began meanwhile, and leaves young outcomes to others.
       const ended = await Promise.race([this.#sweep(began), over]);
       await swept();
-      void this.#markAll();
+      void this.#marks.clearAll();
       if (ended === 'whole' && this.#held.size === 0) break;
       const pauseMs = ended === 'unreadable' ? UNREADABLE_PAUSE_MS : 10;
       await Promise.race([new Promise((resolve) => setTimeout(resolve, pauseMs)), over]);
@@ -139,7 +139,7 @@ class StoreOutbox implements Outbox {
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
-    clearTimeout(this.#nextMarks);
+    this.#marks.close();
     this.#roomy?.();
   }
 
@@ -162,7 +162,7 @@ class StoreOutbox implements Outbox {
       }
       this.#held.set(taskId, 'confirmed');
       this.#announce(taskId);
-      this.#mark(record);
+      this.#marks.clear(record);
     } catch (error) {
       this.#held.delete(taskId);
       if (error instanceof PublishRefused) {
@@ -180,42 +180,6 @@ class StoreOutbox implements Outbox {
   #announce(taskId: string, refused?: PublishRefused): void {
     for (const settle of this.#waiters.get(taskId) ?? []) settle(refused);
     this.#waiters.delete(taskId);
-  }
-
-  /** Clears marks in batches; an id is held until its mark is cleared, or the sweep would find it again. */
-  #mark({ taskId, finishedAt }: TaskRecord): void {
-    this.#toMark.push({ taskId, finishedAt });
-    this.#markSoon();
-  }
-
-  #markSoon(): void {
-    if (this.#toMark.length >= MARKS_AT_ONCE) void this.#markAll();
-    else if (this.#toMark.length > 0) this.#nextMarks ??= setTimeout(() => this.#markAll(), MARK_AFTER_MS);
-  }
-
-  async #markAll(): Promise<void> {
-    clearTimeout(this.#nextMarks);
-    this.#nextMarks = undefined;
-    if (this.#marking || this.#closed || this.#toMark.length === 0) return;
-    this.#marking = true;
-    const records = this.#toMark.splice(0);
-    try {
-      await this.#parts.store.markPublished(records);
-      for (const { taskId } of records) this.#held.delete(taskId);
-      this.#lookForRoom();
-    } catch (error) {
-      this.#toMark.unshift(...records);
-      if (!this.#closed) {
-        this.#parts.log.warn({
-          event: 'mark_failed',
-          tasks: records.length,
-          error: (error as Error).message,
-        });
-        await new Promise((resolve) => setTimeout(resolve, MARK_RETRY_MS));
-      }
-    }
-    this.#marking = false;
-    this.#markSoon();
   }
 
   /**

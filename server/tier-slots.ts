@@ -72,11 +72,15 @@ export class TierSlots {
     return { limit: this.limit, used: this.#used, waiting: this.#queue.length };
   }
 
-  /** See Slots. What others hold elsewhere is not known: as long as there may be a slot, nobody waits for it. */
+  /** What others hold elsewhere is not known: as long as there may be a slot, nobody waits for it. */
+  get #isFull(): boolean {
+    return this.isContended || this.#used + this.#queue.length >= this.limit;
+  }
+
+  /** See Slots. */
   get turnaroundMs(): number | undefined {
     if (this.#held === undefined) return undefined;
-    const waits = this.#used + this.#queue.length >= this.limit;
-    return this.#held.meanMs + (waits ? this.#estimatedWaitMs(this.#queue.httpLength) : 0);
+    return this.#held.meanMs + (this.#isFull ? this.#estimatedWaitMs(this.#queue.httpLength) : 0);
   }
 
   acquire(
@@ -89,7 +93,7 @@ export class TierSlots {
       const { httpLength } = this.#queue;
       if (httpLength >= this.#maxWaiting) return saturatedFor(this.#estimatedWaitMs(httpLength));
       const waitMs = this.#estimatedWaitMs(this.#queue.httpBefore(deadline));
-      if (waitMs > deadline.left) return saturatedFor(waitMs);
+      if (this.#isFull && waitMs > deadline.left) return saturatedFor(waitMs);
     }
     return this.#wait(deadline, from);
   }

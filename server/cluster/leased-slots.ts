@@ -82,6 +82,8 @@ class LeasedTier {
     // As the primary reckons: HTTP callers first.
     this.#wantedEvents = Math.min(this.#wantedEvents, this.#wanted);
     this.slots.grow(slots);
+    // Nobody waits here: what was heard of others is void, as the primary knows.
+    if (this.#wanted === 0) this.slots.contend(0, 0, 0);
     this.slots.learn(held);
     this.#wantWhatWaits();
   }
@@ -120,6 +122,8 @@ class LeasedTier {
   #want(waiting: number): void {
     const http = waiting - this.slots.waitingEvents;
     if (waiting > this.#wanted || http > this.#wanted - this.#wantedEvents) this.#tell(waiting);
+    // Of as many the primary knows, and would have granted them slots.
+    else this.slots.learn(undefined);
   }
 
   /**

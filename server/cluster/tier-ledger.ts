@@ -16,6 +16,8 @@ interface Share {
   /** How many wait elsewhere, and how many of them are events, as it was told. */
   told: number;
   toldEvents: number;
+  /** Whether it asked for more than it got, and does not know yet that all slots are taken. */
+  asks: boolean;
   /** How long a slot is held, as it was told and saw since. */
   heldTime: HeldTime | undefined;
 }
@@ -43,6 +45,7 @@ export class TierLedger {
   want(worker: number, slots: number, held: HeldTime | undefined, events: number): void {
     const share = this.#shareOf(worker);
     this.#learn(share, held);
+    share.asks = slots > share.wanted;
     share.wanted = slots;
     share.events = events;
     if (slots === 0) share.told = share.toldEvents = 0;
@@ -111,6 +114,7 @@ export class TierLedger {
         recalled: 0,
         told: 0,
         toldEvents: 0,
+        asks: false,
         heldTime: undefined,
       };
       this.#shares.set(worker, share);
@@ -134,6 +138,7 @@ export class TierLedger {
       share.held++;
       share.wanted--;
       share.events = Math.min(share.events, share.wanted);
+      if (share.wanted === 0) share.told = share.toldEvents = 0;
       granted.set(worker, (granted.get(worker) ?? 0) + 1);
     }
     const held = this.#heldTime;
@@ -156,9 +161,11 @@ export class TierLedger {
     for (const [worker, share] of waiting) {
       const elsewhere = all - share.wanted;
       const events = allEvents - share.events;
-      if (elsewhere === share.told && events === share.toldEvents && !this.#isNewTo(share)) continue;
+      const isTold = elsewhere === share.told && events === share.toldEvents;
+      if (isTold && !share.asks && !this.#isNewTo(share)) continue;
       const workers = waiting.length - 1;
       const held = this.#heldTime;
+      share.asks = false;
       share.told = elsewhere;
       share.toldEvents = events;
       share.heldTime = held;

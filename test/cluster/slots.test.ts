@@ -388,6 +388,72 @@ test('how long a task takes is known to a worker that has run none', async () =>
   node.close();
 });
 
+test('a tier that is idle takes a task, however long its slots were held', async () => {
+  const node = new Node(1);
+  const workers = [node.start(), node.start()];
+  for (const { listener } of workers) listener?.({ kind: 'limit', tier: 'tiny', limit: 1 });
+  const limitMs = 200;
+  const run = async (worker: Worker, ms: number) => {
+    const deadline = new Deadline(limitMs);
+    const slot = await worker.slots.acquire('tiny', deadline, 'http');
+    deadline.clear();
+    if (slot === undefined || !('release' in slot)) return slot;
+    await sleep(ms);
+    slot.release();
+    return 'ran';
+  };
+  // Each of them learns that a slot is held for longer than a task may take.
+  for (const worker of workers) assert.equal(await run(worker, 2 * limitMs), 'ran');
+  for (let round = 0; round < 3; round++)
+    for (const worker of workers) {
+      await until(() => node.ledger.held('tiny') === 0, 'the slots are given back');
+      assert.equal(await run(worker, 0), 'ran');
+    }
+  node.close();
+});
+
+test('who cannot have a slot in time is told so when all are taken elsewhere, also where nobody else waits', async () => {
+  const node = new Node(1);
+  const [busy, other] = [node.start(), node.start()];
+  other.listener?.({ kind: 'limit', tier: 'tiny', limit: 1 });
+  const take = (worker: Worker, deadline: Deadline) => worker.slots.acquire('tiny', deadline, 'http');
+  const deadlines = [new Deadline(60_000), new Deadline(60_000), new Deadline(60_000)] as const;
+  const first = (await take(other, deadlines[0])) as Slot;
+  await sleep(1000);
+  first.release();
+  const held = (await take(busy, deadlines[0])) as Slot;
+  // It hears how long slots are held, and that the only one is taken.
+  const patient = take(other, deadlines[1]);
+  await sleep(50);
+  deadlines[1].cancel(new Interruption('cancelled', 'x'));
+  await patient;
+  for (let time = 0; time < 2; time++) {
+    const hasty = new Deadline(900);
+    assert.ok('retryAfterSeconds' in ((await take(other, hasty)) as object));
+    hasty.clear();
+  }
+  held.release();
+  for (const deadline of deadlines) deadline.clear();
+  node.close();
+});
+
+test('who heard of others that wait elsewhere forgets them when it has what it wanted', () => {
+  const { slots, hear } = aWorker();
+  const [deadline, hasty] = [new Deadline(60_000), new Deadline(1500)];
+  void slots.acquire('tiny', deadline, 'http');
+  hear({ kind: 'contended', tier: 'tiny', waiting: 50, events: 0, workers: 1, held: many(1000) });
+  hear({ kind: 'limit', tier: 'tiny', limit: 2 });
+  hear({ kind: 'grant', tier: 'tiny', slots: 1 });
+  assert.equal(slots.turnaroundMs('tiny'), 1000, 'there may be a slot');
+  void slots.acquire('tiny', hasty, 'http');
+  assert.equal(slots.usage().get('tiny')!.waiting, 1, 'it asks for one');
+  for (const one of [deadline, hasty]) {
+    one.cancel(new Interruption('cancelled', 'x'));
+    one.clear();
+  }
+  slots.close();
+});
+
 test('a first task that took long weighs no more than others, also when the primary has said so again', async () => {
   const node = new Node();
   const [one, other] = [node.start(), node.start()];

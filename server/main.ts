@@ -47,10 +47,17 @@ async function runAlone(config: Config, log: Log): Promise<void> {
       message: 'SIGHUP replaces workers, and this service is one process (WORKERS=1): restart it',
     }),
   );
-  const service = await startService(config, log);
+  const stopping = new AbortController();
+  const starting = startService(config, log, undefined, stopping.signal);
   onSignals(['SIGTERM', 'SIGINT'], async () => {
-    await service.close();
+    stopping.abort();
+    // The start may have failed for that.
+    const service = await starting.catch(() => undefined);
+    await service?.close();
     process.exit(0);
+  });
+  await starting.catch((error: Error) => {
+    if (!stopping.signal.aborted) throw error;
   });
 }
 

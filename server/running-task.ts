@@ -156,6 +156,9 @@ export class RunningTask implements ExecutionWatcher {
     this.patient ||= from === 'events';
     if (from === 'http') this.from = 'http';
     this.origin ??= origin;
+    // An HTTP caller has none, and the sender of an event that joins him looks for his.
+    if (this.origin?.correlationId === undefined && origin?.correlationId !== undefined)
+      this.origin = { ...this.origin, correlationId: origin.correlationId };
     const caller = new JoinedCaller(this);
     this.#callers.add(caller);
     return caller;

@@ -3,7 +3,7 @@ import type { Config } from '../../config/schema.js';
 import { cloudEventsMediaType, eventSource, eventTypes } from '../../contracts/events.js';
 import type { TraceContext } from '../../contracts/trace-context.js';
 import type { ResolvedTask } from '../resolution.js';
-import type { ArtifactStore } from '../store/store.js';
+import { type ArtifactStore, StoreUnavailable } from '../store/store.js';
 import type { Tasks } from '../tasks.js';
 import { PublishGivenUp, PublishRefused } from './outgoing.js';
 import type { Publisher } from './publisher.js';
@@ -85,7 +85,11 @@ export async function acceptTask(
   await store.noteQueued(task_id, requestHash);
   try {
     const published = await publisher.publish(message, config.rabbitmq.confirm_timeout_ms);
-    if (published === 'confirmed') return 'queued';
+    if (published === 'confirmed') {
+      // The request that made the note may have taken it back meanwhile: its own message was not confirmed.
+      if (queuedBefore) await noteAgain(store, resolved);
+      return 'queued';
+    }
     if (!queuedBefore) await store.dropQueued(task_id, requestHash);
     return { unavailable: `no queue is bound to ${message.routingKey}` };
   } catch (error) {
@@ -94,6 +98,15 @@ export async function acceptTask(
     if (!(error instanceof PublishRefused)) throw error;
     const detail = `the broker does not take the task: ${error.message}`;
     return error.isTooLarge ? { tooLarge: detail } : { unavailable: detail };
+  }
+}
+
+/** The broker has the task, whether or not that can be noted. */
+async function noteAgain(store: ArtifactStore, { task, requestHash }: ResolvedTask): Promise<void> {
+  try {
+    await store.noteQueued(task.task_id, requestHash);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
   }
 }
 

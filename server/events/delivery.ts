@@ -86,7 +86,8 @@ function read({ pools }: DeliveryParts, { content, properties }: ConsumeMessage)
 }
 
 function originOf({ properties }: ConsumeMessage, attributes: EventAttributes): TaskOrigin | undefined {
-  const correlationId = (properties.correlationId as string | undefined) ?? attributes.correlationid;
+  // An empty property is none: some clients always write one.
+  const correlationId = (properties.correlationId as string | undefined) || attributes.correlationid;
   const replay = countIn(properties.headers, ownHeaders.replay);
   const origin = {
     ...(correlationId !== undefined && { correlationId }),

@@ -2,16 +2,18 @@ import type { ConsumeMessage } from 'amqplib';
 import type { EventAttributes } from '../../contracts/threads.js';
 import { ownHeaders } from './message.js';
 
+/** When a message was first looked at, which may be tried for long while the store is away. */
+const firstSeen = new WeakMap<ConsumeMessage, number>();
+
 /** When the sender no longer wants the task, in milliseconds since the epoch. */
-export function expiryOf(
-  { properties }: ConsumeMessage,
-  { expirytime }: EventAttributes,
-): { expiresAt?: number } {
-  const { expiration, timestamp, headers } = properties;
+export function expiryOf(message: ConsumeMessage, { expirytime }: EventAttributes): { expiresAt?: number } {
+  const { expiration, timestamp, headers } = message.properties;
+  const seen = firstSeen.get(message) ?? Date.now();
+  firstSeen.set(message, seen);
   const times = [
     numberOf(headers?.[ownHeaders.expiresAt]),
     // Seconds in AMQP; without it the time of the delivery is the best that is known.
-    numberOf(expiration) + (timestamp === undefined ? Date.now() : Number(timestamp) * 1000),
+    numberOf(expiration) + (timestamp === undefined ? seen : Number(timestamp) * 1000),
     Date.parse(expirytime ?? ''),
   ].filter((time) => Number.isFinite(time));
   return times.length === 0 ? {} : { expiresAt: Math.min(...times) };

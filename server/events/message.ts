@@ -87,11 +87,22 @@ export function returnsOf({ properties: { headers } }: Pick<ConsumeMessage, 'pro
   return countIn(headers, ownHeaders.returns) + countIn(headers, 'x-delivery-count');
 }
 
-/** Only what attributes can be, text or its bytes: nothing else needs to reach a thread. */
+/** Bytes are text to some senders; a Timestamp of CloudEvents may be one of AMQP, whole seconds since the epoch. */
+function attributeText(value: unknown): unknown {
+  if (Buffer.isBuffer(value)) return value.toString();
+  if (typeof value !== 'object' || value === null || !('!' in value) || value['!'] !== 'timestamp')
+    return value;
+  const time = new Date(
+    'value' in value && typeof value.value === 'number' ? value.value * 1000 : Number.NaN,
+  );
+  return Number.isNaN(time.getTime()) ? undefined : time.toISOString();
+}
+
+/** Only what attributes can be, as text: nothing else needs to reach a thread. */
 export function plainHeaders(headers: Record<string, unknown> = {}): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers)
-      .map(([name, value]) => [name, Buffer.isBuffer(value) ? value.toString() : value])
+      .map(([name, value]) => [name, attributeText(value)])
       .filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   );
 }

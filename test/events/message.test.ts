@@ -133,6 +133,12 @@ test('a short text has at most 255 bytes', () => {
 
 test('a thread gets the headers that are text, or its bytes', () => {
   assert.deepEqual(plainHeaders({ a: 'a', b: Buffer.from('b'), c: 1, d: null }), { a: 'a', b: 'b' });
+  const times = {
+    t: { '!': 'timestamp', value: 1_577_836_800 },
+    u: { '!': 'timestamp', value: 2 ** 63 },
+    v: { w: 1 },
+  };
+  assert.deepEqual(plainHeaders(times), { t: '2020-01-01T00:00:00.000Z' });
   assert.deepEqual(plainHeaders(undefined), {});
 });
 

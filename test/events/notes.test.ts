@@ -92,6 +92,31 @@ test('once a body was executed it may be sent to the broker, which has had anoth
   assert.deepEqual(noted, [task.requestHash]);
 });
 
+test('a request that found its task noted notes it again, for the one that made the note may have taken it back', async () => {
+  const task = resolvedTask();
+  let noted = [task.requestHash];
+  const parts = {
+    config,
+    names: namesOf(config.rabbitmq),
+    tasks: { conflicts: () => false },
+    store: {
+      find: async () => undefined,
+      pending: async () => ({ queuedHash: noted[0] }),
+      noteQueued: async (_: string, requestHash: string) => {
+        noted = [requestHash];
+      },
+    },
+    publisher: {
+      publish: async () => {
+        noted = [];
+        return 'confirmed';
+      },
+    },
+  } as unknown as AcceptanceParts;
+  assert.equal(await acceptTask(parts, task, Buffer.from('{}'), undefined), 'queued');
+  assert.deepEqual(noted, [task.requestHash]);
+});
+
 test('while too much waits for the broker no more is taken, and nothing is noted of it', async () => {
   const task = resolvedTask();
   const noted: string[] = [];

@@ -33,17 +33,21 @@ export function readFreeText(text: string, kind: 'code' | 'prose', defaultLangua
 export function isRefusal(text: string, kind: 'code' | 'prose'): boolean {
   const said = text.trim();
   if (said.length > REFUSAL_CHARACTERS || findFences(said).length > 0) return false;
-  return HELPLESS.test(said) || (kind === 'code' && SORRY.test(said));
+  return HELPLESS.test(said) || (kind === 'code' && (SORRY.test(said) || UNWILLING.test(said)));
 }
 
 const REFUSAL_CHARACTERS = 1000;
-const CANNOT = "i(?: can(?:no|['’])t| can not| won['’]t| will not|['’]m unable to| am unable to)";
+const CANNOT = "i(?: can(?:no|['’])t| can not| won['’]t| will not|(?:['’]m| am) (?:unable|not able) to)";
 const APOLOGY = "(?:i(?:['’]m| am)(?: very| so)? sorry|sorry|i apologi[sz]e|my apologies|unfortunately)";
 const HELPLESS = new RegExp(
-  `^(?:${APOLOGY}[,.]? (?:but )?)?${CANNOT} (?:help(?! but)|assist|comply)\\b`,
+  `^(?:${APOLOGY}[,.]? (?:but )?)?${CANNOT} (?:help(?! but)|assist|comply|fulfill? (?:this|that|your) request)\\b`,
   'i',
 );
 const SORRY = new RegExp(`^${APOLOGY}[,.]? (?:but )?${CANNOT} \\w`, 'i');
+const UNWILLING = new RegExp(
+  `^${CANNOT} (?:do|create|write|provide|generate|produce|complete|fulfill?) (?:this|that|such|the|your|(?:any )?code (?:that|for|to))\\b`,
+  'i',
+);
 
 interface Fence {
   /** Where the opening line begins and the closing line ends, in characters. */

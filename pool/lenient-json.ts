@@ -49,7 +49,8 @@ const ESCAPE =
 function tidyJson(text: string): string {
   let tidy = '';
   // Strings, and commas that stand right before a closing bracket; all else is kept as it is.
-  const pattern = /"(?:[^"\\]|\\[\s\S])*"|,(?=\s*[}\]])/g;
+  // A run of characters is one step of the expression, or the stack would end at some 8 MB.
+  const pattern = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"|,(?=\s*[}\]])/g;
   let from = 0;
   for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) {
     const piece = found[0];

@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import type { Verdict } from '../../contracts/threads.js';
 import { domains } from '../../domains/registry.js';
 import { AnswerScanner } from '../../pool/answer-scanner.js';
+import { parseLenient } from '../../pool/lenient-json.js';
 import { fieldChecker, judge } from '../../pool/verdict.js';
 
 const test = suite('verdict');
@@ -223,6 +224,11 @@ test('a refusal keeps its reason and has a recommendation', () => {
   });
 });
 
+test('a long text is read however its JSON has to be mended', () => {
+  const long = 'y'.repeat(16 * 1024 * 1024);
+  assert.deepEqual(parseLenient(`{"content":"x\n${long}",}`)?.value, { content: `x\n${long}` });
+});
+
 test('a refusal without a known reason is of the wrong shape', () => {
   assert.equal(verdictOn('{"status":"refused","reason":"tired"}').kind, 'invalid');
 });
@@ -233,6 +239,9 @@ test('a refusal in the words of the model is one, not the result', () => {
     "I'm sorry, but I cannot assist with that request.",
     "I can't help with that.\n",
     'Sorry, I am unable to comply with this request.',
+    'I cannot fulfill this request.',
+    "I'm sorry, but I cannot fulfil your request.",
+    'I am not able to help with that request.',
   ]) {
     for (const domain of ['code-general', 'documentation']) {
       assert.deepEqual(verdictOn(said, domain), {
@@ -243,8 +252,12 @@ test('a refusal in the words of the model is one, not the result', () => {
       });
     }
   }
-  const code = verdictOn("I'm sorry, but I can't create code that does harm.");
-  assert.equal(code.kind, 'refused');
+  for (const said of [
+    "I'm sorry, but I can't create code that does harm.",
+    "I can't create that for you.",
+    'I cannot provide code that does harm.',
+  ])
+    assert.equal(verdictOn(said).kind, 'refused', said);
 });
 
 test('a result that sounds like a refusal, or explains one, is a result', () => {
@@ -254,6 +267,8 @@ test('a result that sounds like a refusal, or explains one, is a result', () => 
     ['print("I\'m sorry, but I can\'t help with that.")', 'code-general'],
     ["I'm sorry, but I can't attend the meeting on Monday.", 'documentation'],
     ["I can't help but admire it.", 'documentation'],
+    ['I cannot provide the key by mail: ask for it at the desk.', 'documentation'],
+    ["I can't believe it works", 'code-general'],
     ['{"status":"completed","content":"I\'m sorry, but I can\'t help with that."}', 'documentation'],
   ] as const) {
     assert.equal(verdictOn(said, domain).kind, 'valid', said);

@@ -4,6 +4,7 @@ import { type ChannelModel, connect, type RecoveringChannelModel } from 'amqplib
 import type { Config } from '../../config/schema.js';
 import type { Log } from '../log.js';
 import { brokerAddresses } from './addresses.js';
+import { boundHeaders } from './deep-headers.js';
 
 export interface BrokerState {
   readonly ok: boolean;
@@ -61,6 +62,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Broker
       setup: async (model: ChannelModel) => {
         // amqplib's recovery listens only after the set-up; without a listener an error would end the process.
         model.on('error', () => {});
+        boundHeaders(model);
         const closed = new Promise<void>((resolve) => {
           model.once('close', (error) => {
             gone.set(model, error);
@@ -177,7 +179,7 @@ export async function connectOnce(rabbitmq: Config['rabbitmq'], name: string): P
   let failure: unknown;
   for (const address of brokerAddresses(rabbitmq)) {
     try {
-      return await connect(
+      const model = await connect(
         turning(() => address, rabbitmq.heartbeat_seconds),
         {
           timeout: rabbitmq.connect_timeout_ms,
@@ -185,6 +187,8 @@ export async function connectOnce(rabbitmq: Config['rabbitmq'], name: string): P
           ...tlsFiles(rabbitmq),
         },
       );
+      boundHeaders(model);
+      return model;
     } catch (error) {
       failure = error;
     }

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
+import { connect } from 'amqplib';
 import { suite } from 'uvu';
 import { onlyTiny, sleep, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
@@ -113,6 +115,47 @@ test('headers that amqplib can read and not write do not keep a message from the
     return letters.length === odd.length;
   }, 'the dead letters');
   assert.deepEqual(letters, [0, 1, 2]);
+});
+
+/** As amqplib would write arrays within one another, if it could. */
+function nestedArrays(levels: number): Buffer {
+  const bytes = Buffer.alloc(levels * 5);
+  for (let level = 0; level < levels; level++) {
+    bytes[level * 5] = 'A'.charCodeAt(0);
+    bytes.writeUInt32BE((levels - level - 1) * 5, level * 5 + 1);
+  }
+  return bytes;
+}
+
+test('headers within headers, thousands of them, keep neither their message nor others from their end', async () => {
+  const sender = await connect(rabbit.url);
+  const channel = await sender.createConfirmChannel();
+  const { stream } = sender.connection as unknown as { stream: Socket };
+  const write = stream.write.bind(stream) as (chunk: Buffer) => boolean;
+  stream.write = (chunk: Buffer) => {
+    // What it takes for bytes goes out as an array.
+    const at = chunk.indexOf('\x04deepx');
+    if (at >= 0) chunk.write('A', at + 5);
+    return write(chunk);
+  };
+  const send = (key: string, content: Buffer) =>
+    channel.publish(under.names.exchange, key, content, { headers: { deep: nestedArrays(6000) } });
+  const tasks = [aTinyTask(), aTinyTask()] as const;
+  send('task.cancelled', json({ task_id: 'nobody' }));
+  send('task.ready.tiny', Buffer.from('poison'));
+  send('task.ready.tiny', json(aReadyEvent(tasks[0])));
+  await channel.waitForConfirms();
+  await under.orchestrator.ready(tasks[1]);
+  for (const { task_id } of tasks)
+    assert.equal((await outcomeOf(under, task_id)).event.data.status, 'completed');
+  const letters: string[] = [];
+  await until(async () => {
+    const taken = await under.orchestrator.take(under.queue('dead'));
+    letters.push(...taken.map(({ content }) => content.toString()));
+    return letters.length > 0;
+  }, 'the dead letter');
+  assert.deepEqual(letters, ['poison']);
+  await sender.close();
 });
 
 test('a message that is moved to the suspects keeps the time of its expiry', async () => {

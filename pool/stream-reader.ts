@@ -40,6 +40,7 @@ export class StreamReader {
   #settledReasoning = 0;
   #settledThoughts = 0;
   #bytes = 0;
+  #asideBytes = 0;
   #text = '';
   #reasoning = '';
   #delta = '';
@@ -137,13 +138,21 @@ export class StreamReader {
     told.model = delta.model ?? told.model;
     told.usage = delta.usage ?? told.usage;
     told.finishReason = delta.finishReason ?? told.finishReason;
-    if (delta.refusal !== undefined) told.refusal = (told.refusal ?? '') + delta.refusal;
-    if (delta.reasoning !== undefined) {
+    if (delta.refusal !== undefined && this.#bears(delta.refusal))
+      told.refusal = (told.refusal ?? '') + delta.refusal;
+    if (delta.reasoning !== undefined && this.#bears(delta.reasoning)) {
       this.#newReasoning += delta.reasoning;
       this.#misplaced?.push(delta.reasoning);
       if (this.#misplaced?.mode === 'text') this.#misplaced = undefined;
     }
     if (delta.content !== undefined) this.#newText += delta.content;
+  }
+
+  /** What a model says beside its output is held in memory as well, and has the same bound. */
+  #bears(aside: string): boolean {
+    this.#asideBytes += Buffer.byteLength(aside);
+    this.#tooLarge ||= this.#asideBytes > this.#job.maxOutputBytes;
+    return !this.#tooLarge;
   }
 
   /** Counts and reads what the last bytes brought, together: a part of its own for each message costs more. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import type { Reading } from '../../contracts/threads.js';
+import type { Reading, ReadJob } from '../../contracts/threads.js';
 import { StreamReader } from '../../pool/stream-reader.js';
 import { openTokenizer } from '../../pool/tokenizers/index.js';
 import { loadVocabulary } from '../../pool/tokenizers/vocabulary-file.js';
@@ -160,20 +160,34 @@ test('what is shown and counted does not depend on where the answer was cut', ()
   );
 });
 
+for (const field of ['reasoning_content', 'refusal']) {
+  test(`what a model says beside its output is as long as that may be, and no longer: ${field}`, () => {
+    const reader = new StreamReader(job({ structured: false }), tokenizer);
+    const event = { choices: [{ delta: { [field]: 'so. '.repeat(256 * 1024) } }] };
+    let pushed = 1;
+    while (!reader.push(Buffer.from(`data: ${JSON.stringify(event)}\n\n`)) && pushed < 20) pushed++;
+    assert.equal(pushed, 10, 'MB');
+    const { end } = reader.finish(undefined);
+    assert.ok(end.kind === 'judged' && end.verdict.kind === 'invalid', JSON.stringify(end).slice(0, 300));
+    assert.equal(end.verdict.fault, 'too_large');
+  });
+}
+
 test.run();
+
+function job({ structured }: { structured: boolean }): ReadJob {
+  return {
+    ...{ domain: 'code-general', protocol: 'chat_completions', tokenizer: 'gemma3', structured },
+    ...{ maxOutputTokens: 10_000_000, maxOutputBytes: 10_000_000, resume: undefined, port: undefined },
+    ...{ chunk: Buffer.alloc(0), ended: 'clean' },
+  };
+}
 
 function read(
   pieces: readonly string[],
   { structured = false, finishReason = 'stop' } = {},
 ): { reading: Reading; shown: string; voided: boolean; early: boolean } {
-  const reader = new StreamReader(
-    {
-      ...{ domain: 'code-general', protocol: 'chat_completions', tokenizer: 'gemma3', structured },
-      ...{ maxOutputTokens: 1_000_000, maxOutputBytes: 10_000_000, resume: undefined, port: undefined },
-      ...{ chunk: Buffer.alloc(0), ended: 'clean' },
-    },
-    tokenizer,
-  );
+  const reader = new StreamReader(job({ structured }), tokenizer);
   let shown = '';
   let voided = false;
   const take = (part: { voided: boolean; delta: string }) => {

@@ -83,8 +83,8 @@ class LeasedTier {
     this.#wantedEvents = Math.min(this.#wantedEvents, this.#wanted);
     this.slots.grow(slots);
     // Nobody waits here: what was heard of others is void, as the primary knows.
-    if (this.#wanted === 0) this.slots.contend(0, 0, 0);
-    this.slots.learn(held);
+    if (this.#wanted === 0) this.slots.contend(0, 0, 0, held);
+    else this.slots.learn(held);
     this.#wantWhatWaits();
   }
 

@@ -25,7 +25,7 @@ const MOST_LEVELS = 100;
  * Where a whole content header frame begins the bytes (AMQP 0-9-1, 4.2.6.1), turns tables and arrays of its headers that
  * are too deep into byte arrays, in place: the three have the same form, a length and as many bytes.
  */
-export function cutDeepHeaders(bytes: Buffer): void {
+function cutDeepHeaders(bytes: Buffer): void {
   if (bytes.length < FRAME_HEADER_BYTES || bytes[0] !== CONTENT_HEADER) return;
   const size = bytes.readUInt32BE(3);
   if (size < SHALLOW_BYTES || bytes.length < FRAME_HEADER_BYTES + size) return;
@@ -51,16 +51,21 @@ function cutTable(payload: Buffer, start: number): void {
     if (inside === undefined || at + 1 >= payload.length) return;
     if (inside.isTable) at += 1 + payload[at]!;
     const tag = String.fromCharCode(payload[at] ?? 0);
-    const bytes = fixedBytes[tag];
-    if (bytes !== undefined) at += 1 + bytes;
-    else if (at + 5 > payload.length) return;
-    else if ((tag === 'F' || tag === 'A') && open.length < MOST_LEVELS) {
-      open.push({ end: at + 5 + payload.readUInt32BE(at + 1), isTable: tag === 'F' });
+    const fixed = fixedBytes[tag];
+    if (fixed !== undefined) {
+      at += 1 + fixed;
+      continue;
+    }
+    if (!'FASx'.includes(tag) || at + 5 > payload.length) return;
+    const end = at + 5 + payload.readUInt32BE(at + 1);
+    const isNested = tag === 'F' || tag === 'A';
+    if (isNested && open.length < MOST_LEVELS) {
+      open.push({ end, isTable: tag === 'F' });
       at += 5;
-    } else if (tag === 'F' || tag === 'A' || tag === 'S' || tag === 'x') {
-      if (tag === 'F' || tag === 'A') payload[at] = BYTES_TAG;
-      at += 5 + payload.readUInt32BE(at + 1);
-    } else return;
+    } else {
+      if (isNested) payload[at] = BYTES_TAG;
+      at = end;
+    }
   }
 }
 

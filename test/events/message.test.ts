@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ConsumeMessage } from 'amqplib';
 import { suite } from 'uvu';
+import { expiryHeader, expiryOf } from '../../server/events/expiry.js';
 import { again, countIn, isShort, plainHeaders, returnsOf } from '../../server/events/message.js';
 
 const test = suite('a message that is sent on');
@@ -129,6 +130,14 @@ test('a short text has at most 255 bytes', () => {
     false,
     false,
   ]);
+});
+
+test('without a timestamp an expiration counts from the first look at the message', async () => {
+  const message = aMessage({ expiration: '1000' });
+  const first = expiryOf(message, {});
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(expiryOf(message, {}), first);
+  assert.deepEqual(expiryHeader(message), { 'x-expires-at': first.expiresAt });
 });
 
 test('a thread gets the headers that are text, or its bytes', () => {

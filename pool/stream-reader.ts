@@ -65,7 +65,12 @@ export class StreamReader {
     this.#contentCounter = tokenizer.counter();
     this.#reasoningCounter = tokenizer.counter();
     this.#thoughtCounter = tokenizer.counter();
-    this.#wire = openWire(job.protocol, (delta) => this.#take(delta), (job.resume?.text ?? '') !== '');
+    this.#wire = openWire(
+      job.protocol,
+      job.maxOutputBytes,
+      (delta) => this.#take(delta),
+      (job.resume?.text ?? '') !== '',
+    );
     if (job.resume !== undefined) {
       this.#take({ content: job.resume.text, reasoning: job.resume.reasoning });
       Object.assign(this.#told, job.resume.told);
@@ -199,7 +204,8 @@ export class StreamReader {
   }
 
   #overLimit(): boolean {
-    return this.#settledTokens() > this.#job.maxOutputTokens;
+    const least = this.#contentCounter.least + this.#reasoningCounter.least + this.#thoughtCounter.least;
+    return least > this.#job.maxOutputTokens;
   }
 
   #settledTokens(): number {

@@ -13,7 +13,8 @@ export const Output = Type.Object(
       default: 4 * mib,
       minimum: kib,
       maximum: gib,
-      description: 'Largest output of a model, in bytes of UTF-8.',
+      description:
+        'Largest output of a model, in bytes of UTF-8. One message of the gateway, a whole answer or an event of a stream, may be four times as large, and 1 MiB in any case.',
     }),
   },
   { additionalProperties: false, description: 'What becomes of a model’s output.' },

@@ -20,6 +20,8 @@ export class Counter {
   #open = '';
   /** Tokens of `#open`, at least, where it is long. */
   #openLeast = 0;
+  /** Of a text without a limit: how far of `#open` that is reckoned. */
+  #reckoned = 0;
   #taken = 0;
   #due = 0;
   #ended = false;
@@ -76,6 +78,7 @@ export class Counter {
     copy.#raw = this.#raw;
     copy.#open = this.#open;
     copy.#openLeast = this.#openLeast;
+    copy.#reckoned = this.#reckoned;
     copy.#taken = this.#taken;
     copy.#due = this.#due;
     copy.#ended = this.#ended;
@@ -120,7 +123,20 @@ export class Counter {
       start = end;
     }
     this.#open = open.slice(start);
-    this.#openLeast = this.#open.length > LONG_UNITS ? pieces.least(this.#open) : 0;
+    if (start > 0 || this.#limit !== Number.POSITIVE_INFINITY) this.#openLeast = this.#reckoned = 0;
+    if (this.#open.length <= LONG_UNITS) return;
+    if (this.#limit === Number.POSITIVE_INFINITY) this.#reckon();
+    else this.#openLeast = pieces.least(this.#open);
+  }
+
+  /** Window by window, each once: a token that lies across a border is one that two windows have a part of. */
+  #reckon(): void {
+    const open = this.#open;
+    const { pieces } = this.#engine;
+    for (; open.length - this.#reckoned >= LONG_UNITS; this.#reckoned += LONG_UNITS) {
+      const tokens = pieces.encode(open, this.#reckoned, this.#reckoned + LONG_UNITS, undefined);
+      this.#openLeast += Math.max(0, tokens - BORDER_TOKENS);
+    }
   }
 
   /** Whether a piece need not be encoded, because it is beyond the limit for certain. */
@@ -132,6 +148,8 @@ export class Counter {
 
 /** From here on to count a run takes longer than to look at it before. */
 const LONG_UNITS = 4096;
+/** What a window may have more than its share in the whole: merges that go on beyond it end otherwise. */
+const BORDER_TOKENS = 16;
 /** Before so many characters, the rate is a guess. */
 const RATED_CHARACTERS = 64;
 const USUAL_RATE = 0.3;

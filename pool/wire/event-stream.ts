@@ -2,6 +2,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
 import { Envelope } from './envelope.js';
 import { streamError } from './errors.js';
+import type { MessageSize } from './message-size.js';
 import { parseObject } from './parse-object.js';
 import { BORDER, unreadAfter } from './unread.js';
 import type { Delta, Message, Read, Wire } from './wire.js';
@@ -17,23 +18,29 @@ export class EventStream implements Wire {
   readonly #read: Read;
   readonly #onDelta: (delta: Delta) => void;
   #tail: Uint8Array = Buffer.alloc(0);
+  /** Of the event that is not complete, at least. */
+  #lines = 0;
   #afterCr = false;
   #ending = false;
   /** Nothing of an event has been read that is not complete. */
   #between = true;
   readonly #parser;
 
-  constructor(read: Read, onDelta: (delta: Delta) => void) {
+  constructor(
+    read: Read,
+    readonly size: MessageSize,
+    onDelta: (delta: Delta) => void,
+  ) {
     this.#read = read;
     this.#onDelta = onDelta;
     this.#envelope = new Envelope((data) => {
-      const message = parseObject(data);
+      const message = parseObject(data, size);
       return message && read(message);
     });
     this.#parser = createParser({
       onEvent: ({ data, event }) => {
         if (this.#isOver()) return;
-        const message = parseObject(data);
+        const message = parseObject(data, size);
         if (message !== undefined) this.#take(message, data, event);
         else for (const line of linesOf(data)) this.#takeLine(line, event);
       },
@@ -54,7 +61,7 @@ export class EventStream implements Wire {
       this.done = true;
       return;
     }
-    const message = parseObject(line);
+    const message = parseObject(line, this.size);
     if (message !== undefined) this.#take(message, line, event);
     else if (event === 'error') this.#onDelta({ error: streamError(line) });
     // An event that the end of the body cut is a broken stream, and not what the gateway meant to say.
@@ -63,9 +70,15 @@ export class EventStream implements Wire {
   }
 
   push(chunk: Uint8Array): void {
-    this.unread = unreadAfter(this.#tail, this.unread, chunk);
+    const unread = unreadAfter(this.#tail, this.unread, chunk);
+    const isOpen = unread === this.unread + chunk.length;
+    this.unread = unread;
     this.#tail = Buffer.concat([this.#tail, chunk.subarray(-BORDER)]).subarray(-BORDER);
-    this.#feed(this.#withLineFeeds(this.#decoder.write(chunk)));
+    const text = this.#withLineFeeds(this.#decoder.write(chunk));
+    this.#lines = isOpen ? this.#lines + linesIn(text) : 0;
+    // Each costs the parser many times what it costs a gateway to send.
+    if (this.#lines > MOST_LINES) this.fault = `an event of the stream has more than ${MOST_LINES} lines`;
+    this.#feed(text);
   }
 
   end(): void {
@@ -109,6 +122,13 @@ function linesOf(data: string): string[] {
   return lines.filter((line) => line !== '');
 }
 
+function linesIn(text: string): number {
+  let lines = 0;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines++;
+  return lines;
+}
+
+const MOST_LINES = 100_000;
 const DONE = /^"?\[?DONE\]?"?$/i;
 
 /** Some servers keep a connection open with events that say nothing, in place of comments. */

@@ -1,4 +1,5 @@
 import { readError } from '../../contracts/gateway-errors.js';
+import type { MessageSize } from './message-size.js';
 import { parseObject } from './parse-object.js';
 import type { Delta, Message, Read, Wire } from './wire.js';
 
@@ -12,6 +13,7 @@ export class JsonDocument implements Wire {
   constructor(
     readonly read: Read,
     readonly isAnswer: (message: Message) => boolean,
+    readonly size: MessageSize,
     readonly onDelta: (delta: Delta) => void,
   ) {}
 
@@ -21,7 +23,7 @@ export class JsonDocument implements Wire {
   }
 
   end(): void {
-    const message = parseObject(new TextDecoder().decode(Buffer.concat(this.#parts)));
+    const message = parseObject(new TextDecoder().decode(Buffer.concat(this.#parts)), this.size);
     if (message === undefined) {
       this.fault = 'the body is not a JSON object';
       return;

@@ -3,19 +3,28 @@ import { chatReader } from './chat-completions.js';
 import { EventStream } from './event-stream.js';
 import { generateReader } from './generate.js';
 import { JsonDocument } from './json-document.js';
+import { MessageSize } from './message-size.js';
 import type { Delta, Message, Read, Wire } from './wire.js';
 
 /**
  * Reads a gateway's answer: OpenAI chat completions or the sister gateway's `generate`, as server-sent events
  * (WHATWG HTML, 9.2) or as one JSON document.
+ * @param maxOutputBytes of the model's output; the messages around it are bounded by that.
  * @param hasBegun whether another reader has had a part of its content.
  */
-export function openWire(protocol: Protocol, onDelta: (delta: Delta) => void, hasBegun = false): Wire {
+export function openWire(
+  protocol: Protocol,
+  maxOutputBytes: number,
+  onDelta: (delta: Delta) => void,
+  hasBegun = false,
+): Wire {
+  const size = new MessageSize(maxOutputBytes);
   return protocol === 'generate'
-    ? new EitherForm(generateReader(hasBegun), ({ content }) => content !== undefined, onDelta)
+    ? new EitherForm(generateReader(hasBegun), ({ content }) => content !== undefined, size, onDelta)
     : new EitherForm(
         chatReader(hasBegun),
         ({ choices }) => Array.isArray(choices) && choices.length > 0,
+        size,
         onDelta,
       );
 }
@@ -31,6 +40,7 @@ class EitherForm implements Wire {
   constructor(
     readonly read: Read,
     readonly isAnswer: (message: Message) => boolean,
+    readonly size: MessageSize,
     readonly onDelta: (delta: Delta) => void,
   ) {}
 
@@ -43,10 +53,13 @@ class EitherForm implements Wire {
   }
 
   get fault(): string | undefined {
+    if (this.unread > this.size.bytes)
+      return `a message of the answer is larger than ${this.size.bytes} bytes`;
     return this.#isHtml ? 'the body is HTML' : this.#wire?.fault;
   }
 
   push(chunk: Uint8Array): void {
+    if (this.fault !== undefined) return;
     if (this.#wire !== undefined) {
       this.#wire.push(chunk);
       return;
@@ -56,13 +69,13 @@ class EitherForm implements Wire {
     this.#isHtml = chunk[at] === LESS_THAN;
     this.#wire =
       chunk[at] === OPEN_BRACE
-        ? new JsonDocument(this.read, this.isAnswer, this.onDelta)
-        : new EventStream(this.read, this.onDelta);
+        ? new JsonDocument(this.read, this.isAnswer, this.size, this.onDelta)
+        : new EventStream(this.read, this.size, this.onDelta);
     this.#wire.push(chunk.subarray(at));
   }
 
   end(): void {
-    this.#wire?.end();
+    if (this.fault === undefined) this.#wire?.end();
   }
 }
 

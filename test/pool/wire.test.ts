@@ -37,7 +37,7 @@ const message = fc.oneof(
 
 function deltasOf(messages: readonly string[]): Delta[] {
   const deltas: Delta[] = [];
-  const wire = openWire('chat_completions', (delta) => deltas.push(delta));
+  const wire = openWire('chat_completions', 4_194_304, (delta) => deltas.push(delta));
   for (const data of messages) wire.push(Buffer.from(`data: ${data}\n\n`));
   return deltas;
 }
@@ -95,7 +95,7 @@ test('messages mean the same when they come together, or cut anywhere', () => {
       fc.array(fc.nat(3000), { maxLength: 6 }),
       (messages, data, cuts) => {
         const deltas: Delta[] = [];
-        const wire = openWire('chat_completions', (delta) => deltas.push(delta));
+        const wire = openWire('chat_completions', 4_194_304, (delta) => deltas.push(delta));
         const bytes = Buffer.from(messages.map((each) => `${data}${each}\n\n`).join(''));
         const ends = [...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length];
         ends.forEach((end, i) => {
@@ -111,7 +111,7 @@ test('messages mean the same when they come together, or cut anywhere', () => {
 
 test('an error object in the stream is an error, and one of the caller is not retried', () => {
   const deltas: Delta[] = [];
-  const wire = openWire('chat_completions', (delta) => deltas.push(delta));
+  const wire = openWire('chat_completions', 4_194_304, (delta) => deltas.push(delta));
   wire.push(Buffer.from('data: {"error":{"message":"boom","code":500}}\n\n'));
   wire.push(Buffer.from('data: {"error":{"message":"bad","type":"invalid_request_error"}}\n\n'));
   assert.deepEqual(
@@ -128,6 +128,53 @@ test('an event that is not JSON is a fault of the stream', () => {
   assert.ok(wire.fault);
 });
 
+/** The fault of a body that goes on until there is one, and how many bytes that took. */
+function faultOf(begin: string, more: string, mostBytes: number) {
+  const wire = openWire('chat_completions', 262_144, () => {});
+  wire.push(Buffer.from(begin));
+  const part = Buffer.from(more.repeat(Math.ceil(10_000 / more.length)));
+  let bytes = 0;
+  while (wire.fault === undefined && bytes < mostBytes) {
+    wire.push(part);
+    bytes += part.length;
+  }
+  return { fault: wire.fault, bytes };
+}
+
+test('a message without an end is a fault once it is larger than any that could be read', () => {
+  for (const [begin, more] of [
+    ['{"choices":[{"message":{"content":"', 'x'],
+    ['{"choices":[],"z":[', '[],'],
+    ['data: {"choices":[{"delta":{"content":"', 'x'],
+    ['id: ', 'x'],
+  ] as const) {
+    const { fault, bytes } = faultOf(begin, more, 4_000_000);
+    assert.equal(fault, 'a message of the answer is larger than 1048576 bytes', begin);
+    assert.ok(bytes <= 1_048_576 + 10_003, String(bytes));
+  }
+});
+
+test('an event of very many lines is a fault, whatever ends the lines', () => {
+  for (const newline of ['\n', '\r', '\r\n']) {
+    const { fault } = faultOf('data: x', `${newline}data:`, 1_000_000);
+    assert.equal(fault, 'an event of the stream has more than 100000 lines');
+  }
+});
+
+test('a document of very many values is none, and a long text is no such', () => {
+  const read = (fields: object) => {
+    const deltas: Delta[] = [];
+    const wire = openWire('chat_completions', 262_144, (delta) => deltas.push(delta));
+    wire.push(Buffer.from(JSON.stringify({ choices: [{ message: { content: 'a' } }], ...fields })));
+    wire.end();
+    return { fault: wire.fault, contents: deltas.map(({ content }) => content) };
+  };
+  const many = { fault: 'the body is not a JSON object', contents: [] };
+  assert.deepEqual(read({ z: new Array(90_000).fill([]) }), many);
+  assert.deepEqual(read({ z: new Array(60_000).fill('a,b') }), { fault: undefined, contents: ['a'] });
+  assert.deepEqual(read({ z: '[],"\\'.repeat(100_000) }), { fault: undefined, contents: ['a'] });
+});
+
 test('a last event without its blank line is read at the end', () => {
   const { content } = feed(Buffer.from(`${chunk('a')}\n\n${chunk('b')}`), [], true);
   assert.equal(content, 'ab');
@@ -135,7 +182,7 @@ test('a last event without its blank line is read at the end', () => {
 
 test('reasoning is kept out of the content, usage of the last chunk is read', () => {
   const deltas: Delta[] = [];
-  const wire = openWire('chat_completions', (delta) => deltas.push(delta));
+  const wire = openWire('chat_completions', 4_194_304, (delta) => deltas.push(delta));
   wire.push(Buffer.from('data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n'));
   wire.push(Buffer.from('data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n'));
   assert.deepEqual(deltas, [{ reasoning: 'hm' }, { usage: { prompt: 3, completion: 5 } }]);
@@ -143,7 +190,7 @@ test('reasoning is kept out of the content, usage of the last chunk is read', ()
 
 test('a whole answer is read as a document', () => {
   const deltas: Delta[] = [];
-  const wire = openWire('generate', (delta) => deltas.push(delta));
+  const wire = openWire('generate', 4_194_304, (delta) => deltas.push(delta));
   wire.push(
     Buffer.from('{"content":"x","tokens_input":1,"tokens_output":2,"finish_reason":"stop","model":"m"}'),
   );
@@ -171,7 +218,7 @@ test('a document that is no answer is a fault', () => {
 
 test('a last event that repeats the whole content of a generate stream is not taken twice', () => {
   let content = '';
-  const wire = openWire('generate', (delta) => {
+  const wire = openWire('generate', 4_194_304, (delta) => {
     content += delta.content ?? '';
   });
   wire.push(Buffer.from('data: {"delta":"a"}\n\ndata: {"delta":"b"}\n\ndata: {"content":"ab"}\n\n'));
@@ -186,7 +233,7 @@ test('finish reasons of other providers are those of OpenAI', () => {
     ['tool_calls', 'tool_calls'],
   ]) {
     const deltas: Delta[] = [];
-    const wire = openWire('chat_completions', (delta) => deltas.push(delta));
+    const wire = openWire('chat_completions', 4_194_304, (delta) => deltas.push(delta));
     wire.push(Buffer.from(`data: {"choices":[{"delta":{},"finish_reason":"${theirs}"}]}\n\n`));
     assert.equal(deltas[0]?.finishReason, ours);
   }
@@ -196,7 +243,7 @@ test.run();
 
 function feed(bytes: Buffer, cuts: readonly number[], end = false) {
   let content = '';
-  const wire = openWire('chat_completions', (delta) => {
+  const wire = openWire('chat_completions', 4_194_304, (delta) => {
     content += delta.content ?? '';
   });
   let from = 0;

@@ -777,29 +777,35 @@ test('a character that is cut between two messages is put together again, in the
   }
 });
 
-test('a gateway that goes on beyond the limit of output tokens is left, and the outcome says so', async () => {
-  let left = 0;
-  play = async (res) => {
-    res.on('close', () => {
-      left++;
-    });
-    begin(res).write(withoutEnd(frames(['{"content": "'])));
-    const more = { choices: [{ index: 0, delta: { content: 'and so on, ' }, finish_reason: null }] };
-    while (!res.destroyed) {
-      res.write(`data: ${JSON.stringify(more)}\n\n`.repeat(20));
-      await sleep(5);
-    }
-  };
-  const task = aTask({ max_output_tokens: 200 });
-  const { status, body } = await service.execute(task);
-  assert.deepEqual([status, body.code], [502, 'output_invalid']);
-  assert.match(body.detail, /cut off by the limit of output tokens/);
-  const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
-  assert.equal(attempts.length, calls);
-  for (const { ended, tokens, max_output_tokens } of attempts)
-    assert.deepEqual([ended, tokens.completion > max_output_tokens], ['aborted', true]);
-  await until(() => left === calls, 'the end of each call');
-});
+for (const [name, piece] of [
+  ['words', 'and so on, '],
+  ['a word without an end', 'abcdefgh'],
+  ['writing without spaces', '漢字ก็ได้'],
+  ['pictures', '😀🚀'],
+] as const)
+  test(`a gateway that goes on beyond the limit of output tokens is left, and the outcome says so: ${name}`, async () => {
+    let left = 0;
+    play = async (res) => {
+      res.on('close', () => {
+        left++;
+      });
+      begin(res).write(withoutEnd(frames(['{"content": "'])));
+      const more = { choices: [{ index: 0, delta: { content: piece }, finish_reason: null }] };
+      while (!res.destroyed) {
+        res.write(`data: ${JSON.stringify(more)}\n\n`.repeat(20));
+        await sleep(5);
+      }
+    };
+    const task = aTask({ max_output_tokens: 200 });
+    const { status, body } = await service.execute(task);
+    assert.deepEqual([status, body.code], [502, 'output_invalid']);
+    assert.match(body.detail, /cut off by the limit of output tokens/);
+    const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
+    assert.equal(attempts.length, calls);
+    for (const { ended, tokens, max_output_tokens } of attempts)
+      assert.deepEqual([ended, tokens.completion > max_output_tokens], ['aborted', true]);
+    await until(() => left === calls, 'the end of each call');
+  });
 
 test('usage that cannot be is not taken', async () => {
   play = (res) =>

@@ -90,6 +90,34 @@ for (const name of names) {
     }
   });
 
+  test('knows of a run without an end nearly how many tokens it has, and never more', () => {
+    fc.assert(
+      fc.property(fc.oneof(runs, texts), fc.integer({ min: 500, max: 20_000 }), (text, step) => {
+        const counter = tokenizer.counter();
+        let least = 0;
+        for (let at = 0; at < text.length; at += step) {
+          counter.push(text.slice(at, at + step));
+          assert.ok(counter.least >= least);
+          least = counter.least;
+          assert.ok(least <= tokenizer.count(text.slice(0, at + step)) && least <= tokenizer.count(text));
+        }
+      }),
+      { numRuns: 20 * effort },
+    );
+  });
+
+  test('knows that a run without an end is long before it ends', () => {
+    for (const unit of ['a', '語', '😀', 'ก', ' ']) {
+      const text = unit.repeat(Math.ceil(100_000 / unit.length));
+      const counter = tokenizer.counter();
+      for (let at = 0; at < text.length; at += 1000) counter.push(text.slice(at, at + 1000));
+      // What waits is looked at again when it has doubled, and each window has a margin.
+      const { least } = counter;
+      const exact = counter.end();
+      assert.ok(least > exact / 3 || exact < 4000, `${unit}: ${least} of ${exact}`);
+    }
+  });
+
   test('counts up to a limit as it counts the whole', () => {
     fc.assert(
       fc.property(texts, fc.nat(60), (text, limit) => {

@@ -11,19 +11,24 @@ export type ToPrimary =
       readonly longestTaskMs: number;
       readonly queues: Readonly<Record<string, QueueLimits>>;
     }
-  /** How many more slots of a tier the worker could use now, `events` of them for events; replaces what it said before. */
+  /**
+   * How many more slots of a tier the worker could use now, `events` of them for events; replaces what it said before.
+   * `received`: of the slots that were granted, those that it knew of when it said so.
+   */
   | ({
       readonly kind: 'want';
       readonly tier: string;
       readonly slots: number;
       readonly events: number;
+      readonly received: number;
     } & HeldNews)
-  /** `turn`: who is to have the slot, where somebody waits. */
+  /** `turn`: who is to have the slot, where somebody waits. `ask`: of the recall that is answered with all that was idle. */
   | ({
       readonly kind: 'give';
       readonly tier: string;
       readonly slots: number;
       readonly turn?: Turn | undefined;
+      readonly ask?: number | undefined;
     } & HeldNews)
   /** What the endpoint of a tier was like lately. */
   | {
@@ -85,9 +90,18 @@ export interface TaskClaim {
 /** Primary → worker. */
 export type ToWorker =
   | ({ readonly kind: 'grant'; readonly tier: string; readonly slots: number } & HeldNews)
-  /** Give back what is idle, up to `slots`, and of what is busy up to `busy` when it ends. */
-  | { readonly kind: 'recall'; readonly tier: string; readonly slots: number; readonly busy: number }
-  /** How many wait for slots of a tier in other workers, `events` of them events, and in how many of these. */
+  /**
+   * Give back what is idle, up to `slots`, now and when it becomes so, and of what is busy up to `busy` when it ends.
+   * `ask`: say so also when nothing is idle.
+   */
+  | {
+      readonly kind: 'recall';
+      readonly tier: string;
+      readonly slots: number;
+      readonly busy: number;
+      readonly ask?: number;
+    }
+  /** No slot is free or idle anywhere. How many wait for slots of a tier in other workers, `events` of them events, and in how many of these. */
   | ({
       readonly kind: 'contended';
       readonly tier: string;

@@ -41,7 +41,9 @@ export class TierSlots {
   /** What was seen here, and the node does not know yet. */
   #news: HeldTime | undefined;
   /** Who waits in other processes of the node, and in how many of these. */
-  #elsewhere = { http: 0, events: 0, processes: 0 };
+  #elsewhere = nowhere;
+  /** Whether it is known that no process of the node has a slot that is free. */
+  #allTaken = false;
 
   constructor({ concurrency, max_waiting, events_share }: Config['queues'][string], watcher?: TierWatcher) {
     this.limit = concurrency;
@@ -74,7 +76,12 @@ export class TierSlots {
 
   /** What others hold elsewhere is not known: as long as there may be a slot, nobody waits for it. */
   get #isFull(): boolean {
-    return this.isContended || this.#used + this.#queue.length >= this.limit;
+    return this.#allTaken || this.#used + this.#queue.length >= this.limit;
+  }
+
+  /** How many of those who ask may have a slot at once, and do not wait. */
+  get #room(): number {
+    return this.#allTaken ? 0 : Math.max(0, this.limit - this.#used);
   }
 
   /** See Slots. */
@@ -91,7 +98,7 @@ export class TierSlots {
     if (this.#used < this.#capacity) return this.#take();
     if (from === 'http') {
       const { httpLength } = this.#queue;
-      if (httpLength >= this.#maxWaiting) return saturatedFor(this.#estimatedWaitMs(httpLength));
+      if (httpLength >= this.#maxWaiting + this.#room) return saturatedFor(this.#estimatedWaitMs(httpLength));
       const waitMs = this.#estimatedWaitMs(this.#queue.httpBefore(deadline));
       if (this.#isFull && waitMs > deadline.left) return saturatedFor(waitMs);
     }
@@ -145,17 +152,35 @@ export class TierSlots {
   /** How long slots are held on the node, without what has ended here since the last `news`: that is newer. */
   learn(held: HeldTime | undefined): void {
     if (held !== undefined) this.#held = this.#news === undefined ? held : followedBy(held, this.#news);
-    this.#refuseTheLate();
+    if (this.#isFull) this.#refuseTheLate();
   }
 
   /**
-   * Others compete for the slots of the node.
+   * All slots of the node are taken, and others may wait for them.
    * @param events how many of those who wait are events.
    * @param held see `learn`.
    */
   contend(waiting: number, events: number, processes: number, held?: HeldTime): void {
     this.#elsewhere = { http: waiting - events, events, processes };
+    this.#allTaken = true;
     this.learn(held);
+    this.#refuseTheMany();
+  }
+
+  /** What was heard of others is void. */
+  forget(held?: HeldTime): void {
+    this.#elsewhere = nowhere;
+    this.#allTaken = false;
+    this.learn(held);
+  }
+
+  /** Those who had asked for a slot and have to wait now, beyond as many as may. */
+  #refuseTheMany(): void {
+    const surplus = this.#queue.http.slice(this.#maxWaiting);
+    if (surplus.length === 0) return;
+    const saturated = saturatedFor(this.#estimatedWaitMs(this.#maxWaiting));
+    for (const waiter of surplus) waiter.refuse(saturated);
+    this.#watcher?.fewer(this.#queue.length);
   }
 
   /** Who will not have his turn in time is told so now. */
@@ -234,6 +259,8 @@ export class TierSlots {
     this.#watcher?.fewer(this.#queue.length);
   }
 }
+
+const nowhere = { http: 0, events: 0, processes: 0 };
 
 function saturatedFor(waitMs: number): Saturated {
   return { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) };

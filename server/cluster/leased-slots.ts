@@ -1,5 +1,5 @@
 import type { Config } from '../../config/schema.js';
-import type { HeldTime, Turn } from '../../contracts/cluster.js';
+import type { HeldTime, ToWorker, Turn } from '../../contracts/cluster.js';
 import { CallMeter } from '../adaptive-limit.js';
 import type { Deadline } from '../deadline.js';
 import type { Slots } from '../slots.js';
@@ -30,7 +30,7 @@ export class LeasedSlots implements Slots {
         const tier = this.#tiers.get(message.tier);
         if (tier !== undefined) tier.slots.limit = message.limit;
       }
-      if (message.kind === 'recall') this.#tiers.get(message.tier)?.recalled(message.slots, message.busy);
+      if (message.kind === 'recall') this.#tiers.get(message.tier)?.recalled(message);
     });
   }
 
@@ -64,6 +64,9 @@ class LeasedTier {
   #wanted = 0;
   /** How many of them for events. */
   #wantedEvents = 0;
+  #received = 0;
+  /** How many slots others want beyond those that were idle when they were recalled. */
+  #sought = 0;
   #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(tier: string, queue: Config['queues'][string], link: Link) {
@@ -78,20 +81,22 @@ class LeasedTier {
   }
 
   granted(slots: number, held: HeldTime | undefined): void {
+    this.#received += slots;
     this.#wanted = Math.max(0, this.#wanted - slots);
     // As the primary reckons: HTTP callers first.
     this.#wantedEvents = Math.min(this.#wantedEvents, this.#wanted);
     this.slots.grow(slots);
     // Nobody waits here: what was heard of others is void, as the primary knows.
-    if (this.#wanted === 0) this.slots.contend(0, 0, 0, held);
+    if (this.#wanted === 0) this.slots.forget(held);
     else this.slots.learn(held);
     this.#wantWhatWaits();
   }
 
-  recalled(slots: number, busy: number): void {
+  recalled({ slots, busy, ask }: Recall): void {
     const idle = this.slots.shrink(slots);
+    this.#sought = slots - idle;
     // Whoever wants a busy slot waits for its end, and has to know how long that takes.
-    if (idle > 0 || (busy > 0 && this.slots.hasNews)) this.#give(idle);
+    if (idle > 0 || ask !== undefined || (busy > 0 && this.slots.hasNews)) this.#give(idle, { ask });
     this.slots.owe(Math.max(0, busy - idle));
   }
 
@@ -107,11 +112,13 @@ class LeasedTier {
   #becameIdle(isOwed: boolean, turn: Turn | undefined): void {
     // One that comes while another is owed pays for it.
     if (isOwed || this.slots.forgive(1) > 0) {
-      this.#giveIdle(1, turn);
+      this.#sought = Math.max(0, this.#sought - this.#giveIdle(1, turn));
       this.#wantWhatWaits();
+    } else {
+      // Nobody waits here: what the primary was told before is void.
+      if (this.#wanted > 0) this.#tell(0);
+      if (this.#sought > 0) this.#sought -= this.#giveIdle(this.#sought);
     }
-    // Nobody waits here: what the primary was told before is void.
-    else if (this.#wanted > 0) this.#tell(0);
     // It may be one of several that came at once.
     this.#idleTimer ??= setTimeout(() => {
       this.#idleTimer = undefined;
@@ -145,19 +152,23 @@ class LeasedTier {
     const events = this.slots.waitingEvents;
     this.#wanted = slots;
     this.#wantedEvents = events;
-    if (slots === 0) this.slots.contend(0, 0, 0);
-    this.#link.send({ kind: 'want', tier: this.#tier, slots, events, held: this.slots.news() });
+    if (slots === 0) this.slots.forget();
+    const received = this.#received;
+    this.#link.send({ kind: 'want', tier: this.#tier, slots, events, received, held: this.slots.news() });
   }
 
-  #giveIdle(most: number, turn?: Turn): void {
+  #giveIdle(most: number, turn?: Turn): number {
     const idle = this.slots.shrink(most);
-    if (idle > 0) this.#give(idle, turn);
+    if (idle > 0) this.#give(idle, { turn });
+    return idle;
   }
 
-  #give(slots: number, turn?: Turn): void {
-    this.#link.send({ kind: 'give', tier: this.#tier, slots, held: this.slots.news(), turn });
+  #give(slots: number, about: { turn?: Turn | undefined; ask?: number | undefined }): void {
+    this.#link.send({ kind: 'give', tier: this.#tier, slots, held: this.slots.news(), ...about });
   }
 }
+
+type Recall = Extract<ToWorker, { kind: 'recall' }>;
 
 const LONG_QUEUE = 8;
 /** A slot that was not used for so long may be of use elsewhere. */

@@ -51,10 +51,10 @@ export class NodeState {
   hear(worker: number, message: Exclude<ToPrimary, { kind: 'ready' }>): void {
     switch (message.kind) {
       case 'want':
-        this.#slots.want(worker, message.tier, message.slots, message.held, message.events);
+        this.#slots.want(worker, message.tier, message.slots, message.held, message.events, message.received);
         break;
       case 'give':
-        this.#slots.give(worker, message.tier, message.slots, message.held, message.turn);
+        this.#slots.give(worker, message.tier, message.slots, message.held, message.turn, message.ask);
         break;
       case 'observed':
         this.#limits.adapt(message.tier, message.window);

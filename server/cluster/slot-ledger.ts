@@ -13,14 +13,19 @@ export class SlotLedger {
   /**
    * @param held what has ended in the worker since it last said so.
    * @param events how many of the slots are for events.
+   * @param received how many of those that were granted it knew of; all, when it does not say.
    */
-  want(worker: number, tier: string, slots: number, held?: HeldTime, events = 0): void {
-    this.#tierOf(tier).want(worker, slots, held, events);
+  want(worker: number, tier: string, slots: number, held?: HeldTime, events = 0, received?: number): void {
+    this.#tierOf(tier).want(worker, slots, held, events, received);
   }
 
-  /** @param held see `want`. @param turn who is to have the first of them, where somebody waits. */
-  give(worker: number, tier: string, slots: number, held?: HeldTime, turn?: Turn): void {
-    this.#tierOf(tier).give(worker, slots, held, turn);
+  /**
+   * @param held see `want`.
+   * @param turn who is to have the first of them, where somebody waits.
+   * @param ask of the recall that is answered.
+   */
+  give(worker: number, tier: string, slots: number, held?: HeldTime, turn?: Turn, ask?: number): void {
+    this.#tierOf(tier).give(worker, slots, held, turn, ask);
   }
 
   /** The worker is dead, and so is all that it ran. */

@@ -1,5 +1,6 @@
 import type { HeldTime, ToWorker, Turn } from '../../contracts/cluster.js';
 import { followedBy } from '../held-time.js';
+import { IdleRound } from './idle-round.js';
 import { onceATurn } from './once-a-turn.js';
 
 export type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
@@ -9,6 +10,8 @@ interface Share {
   wanted: number;
   /** How many of those are for events. */
   events: number;
+  /** Slots that it was granted so far. */
+  received: number;
   /** Number of the last slot that it was granted: who waits for longest comes before others with as many slots. */
   granted: number;
   /** Busy slots that it was asked to give back and has not yet. */
@@ -28,6 +31,8 @@ export class TierLedger {
   /** What comes in one turn of the event loop is told together. */
   readonly #announceLater = onceATurn(() => this.#announce());
   #heldTime: HeldTime | undefined;
+  /** Since somebody wants what is not there: who has not said yet whether a slot is idle. */
+  #round: IdleRound | undefined;
   #limit = 0;
   #grants = 0;
 
@@ -42,27 +47,43 @@ export class TierLedger {
     return held;
   }
 
-  want(worker: number, slots: number, held: HeldTime | undefined, events: number): void {
+  want(
+    worker: number,
+    slots: number,
+    held: HeldTime | undefined,
+    events: number,
+    received: number | undefined,
+  ): void {
     const share = this.#shareOf(worker);
+    const underWay = share.received - (received ?? share.received);
+    const wanted = Math.max(0, slots - underWay);
     this.#learn(share, held);
-    share.asks = slots > share.wanted;
-    share.wanted = slots;
-    share.events = events;
-    if (slots === 0) share.told = share.toldEvents = 0;
+    share.asks = wanted > share.wanted;
+    share.wanted = wanted;
+    share.events = Math.min(events, wanted);
+    if (wanted === 0) share.told = share.toldEvents = 0;
     this.#distribute();
   }
 
-  give(worker: number, slots: number, held: HeldTime | undefined, turn: Turn | undefined): void {
+  give(
+    worker: number,
+    slots: number,
+    held: HeldTime | undefined,
+    turn: Turn | undefined,
+    ask: number | undefined,
+  ): void {
     const share = this.#shareOf(worker);
     this.#learn(share, held);
     const given = Math.min(slots, share.held);
     share.held -= given;
     share.recalled = Math.max(0, share.recalled - given);
+    if (ask !== undefined) this.#round?.answered(worker, ask);
     this.#distribute(turn);
   }
 
   gone(worker: number): void {
     this.#shares.delete(worker);
+    this.#round?.gone(worker);
     this.#distribute();
   }
 
@@ -110,6 +131,7 @@ export class TierLedger {
         held: 0,
         wanted: 0,
         events: 0,
+        received: 0,
         granted: 0,
         recalled: 0,
         told: 0,
@@ -135,6 +157,7 @@ export class TierLedger {
       const [worker, share] = next;
       turn = 'http';
       share.granted = ++this.#grants;
+      share.received++;
       share.held++;
       share.wanted--;
       share.events = Math.min(share.events, share.wanted);
@@ -152,9 +175,10 @@ export class TierLedger {
 
   /**
    * Tells each worker in which tasks wait how many wait elsewhere, and how long a slot is held: those go before some
-   * of its own.
+   * of its own. As long as a slot may be idle somewhere, nobody has to wait for another.
    */
   #announce(): void {
+    if (this.#round?.isOver !== true) return;
     const waiting = [...this.#shares].filter(([, { wanted }]) => wanted > 0);
     const all = waiting.reduce((sum, [, { wanted }]) => sum + wanted, 0);
     const allEvents = waiting.reduce((sum, [, share]) => sum + share.events, 0);
@@ -201,9 +225,16 @@ export class TierLedger {
    */
   #recall(): void {
     const poorest = this.#poorest('http');
-    if (poorest === undefined) return;
+    if (poorest === undefined) {
+      this.#round?.end();
+      this.#round = undefined;
+      return;
+    }
     const [worker, wanting] = poorest;
     const { held, wanted } = wanting;
+    const isFirst = this.#round === undefined;
+    this.#round ??= new IdleRound(() => this.#announceLater());
+    const round = this.#round;
     for (const [other, share] of this.#shares) {
       if (other === worker || share.held === 0) continue;
       const kept = share.held - share.recalled;
@@ -211,7 +242,8 @@ export class TierLedger {
       const yields = hasHttp(wanting) || !hasHttp(share);
       const busy = owes && yields && share.recalled === 0 ? 1 : 0;
       share.recalled += busy;
-      this.send(other, { kind: 'recall', tier: this.tier, slots: wanted, busy });
+      const ask = isFirst ? { ask: round.ask(other) } : {};
+      this.send(other, { kind: 'recall', tier: this.tier, slots: wanted, busy, ...ask });
     }
   }
 }

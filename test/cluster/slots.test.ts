@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { randomOf } from '../../bench/simulators/random.js';
 import type { ToPrimary, ToWorker } from '../../contracts/cluster.js';
 import { LeasedSlots } from '../../server/cluster/leased-slots.js';
 import { SlotLedger } from '../../server/cluster/slot-ledger.js';
@@ -32,14 +33,19 @@ class Node {
   messages = 0;
   #started = 0;
 
-  constructor(limit = LIMIT) {
+  constructor(
+    limit = LIMIT,
+    readonly more: Partial<typeof queue> = {},
+  ) {
     this.ledger = new SlotLedger((id, message) => this.#deliver(id, message));
     this.ledger.resize('tiny', limit);
   }
 
   start(): Worker {
     this.#started++;
-    const worker = new Worker(this.#started, (message) => this.#hear(worker.id, message));
+    const worker = new Worker(this.#started, { ...queue, ...this.more }, (message) =>
+      this.#hear(worker.id, message),
+    );
     this.workers.set(worker.id, worker);
     return worker;
   }
@@ -65,9 +71,9 @@ class Node {
       // What a dead worker still had to say is lost with its pipe.
       if (!this.workers.has(id)) return;
       if (message.kind === 'want')
-        this.ledger.want(id, message.tier, message.slots, message.held, message.events);
+        this.ledger.want(id, message.tier, message.slots, message.held, message.events, message.received);
       if (message.kind === 'give')
-        this.ledger.give(id, message.tier, message.slots, message.held, message.turn);
+        this.ledger.give(id, message.tier, message.slots, message.held, message.turn, message.ask);
     });
   }
 
@@ -87,6 +93,7 @@ class Worker {
 
   constructor(
     readonly id: number,
+    limits: typeof queue,
     send: (message: ToPrimary) => void,
   ) {
     const link = {
@@ -95,7 +102,7 @@ class Worker {
         this.listener = listener;
       },
     };
-    this.slots = new LeasedSlots({ tiny: queue }, 2, link);
+    this.slots = new LeasedSlots({ tiny: limits }, 2, link);
   }
 
   /** Runs one task; false when the worker died first. */
@@ -285,6 +292,10 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
   ledger.want(1, 'tiny', 1);
   ledger.want(2, 'tiny', 5);
   ledger.want(3, 'tiny', 7);
+  await turn();
+  const asks = sent.flatMap(({ message }) => ('ask' in message ? [message.ask] : []));
+  assert.deepEqual([asks.length, contended()], [1, []], 'the one of 1 may be idle');
+  ledger.give(1, 'tiny', 0, undefined, undefined, asks[0]);
   await turn();
   assert.deepEqual(contended(), [
     { worker: 2, kind: 'contended', tier: 'tiny', waiting: 7, events: 0, workers: 1, held: undefined },
@@ -579,14 +590,55 @@ test('what is recalled is given at once when it is idle, and else when its task 
 });
 
 test('as many may wait in a worker as are its share of the node', async () => {
-  const { slots } = aWorker({ max_waiting: 3 });
+  const { slots, hear } = aWorker({ max_waiting: 3 });
   const deadline = new Deadline(60_000);
-  const answers = Array.from({ length: 3 }, () => slots.acquire('tiny', deadline, 'http'));
+  const ask = (tasks: number) => Array.from({ length: tasks }, () => slots.acquire('tiny', deadline, 'http'));
+  const answers = ask(3);
+  assert.equal(slots.usage().get('tiny')!.waiting, 3, 'who may have a slot at once does not wait');
+  hear({ kind: 'contended', tier: 'tiny', waiting: 0, events: 0, workers: 0 });
   assert.deepEqual(await answers[2], { retryAfterSeconds: 1 });
+  assert.deepEqual(await ask(1)[0], { retryAfterSeconds: 1 });
   assert.equal(slots.usage().get('tiny')!.waiting, 2);
   deadline.cancel(new Interruption('cancelled', 'x'));
   deadline.clear();
   slots.close();
+});
+
+test('as many may ask for slots as the node has, beyond those who may wait', async () => {
+  const { slots, hear } = aWorker({ max_waiting: 4 });
+  const deadline = new Deadline(60_000);
+  const answers = Array.from({ length: LIMIT + 3 }, () => slots.acquire('tiny', deadline, 'http'));
+  assert.deepEqual(await answers.at(-1), { retryAfterSeconds: 1 });
+  hear({ kind: 'grant', tier: 'tiny', slots: LIMIT });
+  assert.deepEqual(slots.usage().get('tiny'), { limit: LIMIT, used: LIMIT, waiting: 2 });
+  deadline.cancel(new Interruption('cancelled', 'x'));
+  deadline.clear();
+  slots.close();
+});
+
+test('a burst over all workers has all the slots of the node, wherever they are idle, also when nobody may wait', async () => {
+  const limit = 20;
+  const random = randomOf(1, 0);
+  for (const max_waiting of [0, 4]) {
+    const node = new Node(limit, { max_waiting });
+    const workers = [node.start(), node.start(), node.start()];
+    for (const { listener } of workers) listener?.({ kind: 'limit', tier: 'tiny', limit });
+    const deadline = new Deadline(60_000);
+    const take = () => workers[Math.floor(random() * 3)]!.slots.acquire('tiny', deadline, 'http');
+    for (let round = 0; round < 20; round++) {
+      const held = await Promise.all(Array.from({ length: limit }, take));
+      assert.ok(
+        held.every((slot) => slot !== undefined && 'release' in slot),
+        `round ${round}`,
+      );
+      const more = take();
+      if (max_waiting === 0) assert.ok('retryAfterSeconds' in ((await more) as object));
+      for (const slot of held) (slot as Slot).release();
+      if (max_waiting > 0) ((await more) as Slot).release();
+    }
+    deadline.clear();
+    node.close();
+  }
 });
 
 test('what was heard of those who wait elsewhere is void when nobody waits here', async () => {

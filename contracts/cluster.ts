@@ -46,7 +46,7 @@ export type ToPrimary =
   | { readonly kind: 'ask'; readonly call: number; readonly taskId: string; readonly otherThan: string }
   /** Asks for the reports of all workers. */
   | { readonly kind: 'report'; readonly call: number }
-  /** What this worker tells of itself. */
+  /** What this worker tells of itself; `call` 0: at its end, when nobody has asked. */
   | { readonly kind: 'measured'; readonly call: number; readonly report: object }
   | { readonly kind: 'log_level'; readonly level: LogLevel }
   /** Cancel a task that another worker executes. */

@@ -193,6 +193,12 @@ export async function startService(
       await http.answered(Math.max(0, until - performance.now()));
       // What has just ended is still on its way to its callers.
       await new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS));
+      // What it has counted is the node's.
+      if (seat !== undefined)
+        await own().then(
+          (report) => seat.link.send({ kind: 'measured', call: 0, report }),
+          () => {},
+        );
       await opened.close();
       state = 'closed';
       log.info({ event: 'stopped' });

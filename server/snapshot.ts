@@ -8,6 +8,8 @@ export interface Report {
   /** As prom-client makes JSON of it. */
   readonly metrics: object;
   readonly recent: readonly RecentTask[];
+  /** Of processes that have ended or do not answer: without what they are like now. */
+  readonly isPast?: true;
 }
 
 /** The metrics of all processes of a node, in the Prometheus text format. */
@@ -43,7 +45,7 @@ export async function snapshotOf(
   return {
     at: Date.now(),
     version,
-    workers: reports.length,
+    workers: reports.filter(({ isPast }) => !isPast).length,
     tiers,
     tokens: valuesOf('tokens_total').map(({ labels, value }) => ({ ...labels, value })),
     outbox: { depth: sum('outbox_depth', {}), oldest_seconds: sum('outbox_oldest_seconds', {}) },

@@ -1,5 +1,6 @@
 import type { LogLevel, ToPrimary, ToWorker } from '../../contracts/cluster.js';
 import type { Log } from '../log.js';
+import type { Report } from '../snapshot.js';
 import { Followings } from './followings.js';
 import { ReportRounds } from './report-rounds.js';
 import { SlotLedger } from './slot-ledger.js';
@@ -25,6 +26,8 @@ export class NodeState {
   readonly #tasks = new TaskLedger();
   readonly #rounds: ReportRounds;
   readonly #followings: Followings;
+  /** Workers that serve, those that are being replaced included. */
+  readonly #listening = new Set<number>();
   /** As somebody has set it while the service runs; until then each worker has that of its configuration. */
   #logLevel: LogLevel | undefined;
 
@@ -42,6 +45,7 @@ export class NodeState {
 
   /** A worker listens. */
   ready(worker: number, { queues }: ToPrimary & { kind: 'ready' }): void {
+    this.#listening.add(worker);
     if (this.#logLevel !== undefined)
       this.#workers.send(worker, { kind: 'log_level', level: this.#logLevel });
     this.#limits.configure(worker, queues);
@@ -73,10 +77,14 @@ export class NodeState {
         break;
       }
       case 'report':
-        this.#rounds.start(worker, message.call, this.#workers.seated());
+        this.#rounds.start(
+          worker,
+          message.call,
+          this.#workers.connected().filter((id) => this.#listening.has(id)),
+        );
         break;
       case 'measured':
-        this.#rounds.measured(worker, message.call, message.report);
+        this.#rounds.measured(worker, message.call, message.report as Report);
         break;
       case 'log_level':
         this.#logLevel = message.level;
@@ -103,12 +111,14 @@ export class NodeState {
 
   /** A worker has ended. */
   gone(worker: number): void {
+    this.#listening.delete(worker);
     this.#followings.gone(worker);
     // What it had open is closed by now, but the other ends may still have to notice: a moment later no two
     // processes are in the same slot.
     setTimeout(() => {
       this.#slots.gone(worker);
       this.#tasks.gone(worker);
+      this.#rounds.gone(worker);
     }, FREE_AFTER_MS);
   }
 }

@@ -102,12 +102,14 @@ test('a worker that dies is replaced; its slots come back, and its task is execu
   assert.ok((await under.stats()).maxOpen <= 4);
 });
 
+/** Tasks that have ended, as the metrics say. */
+async function counted(): Promise<number> {
+  const { text } = await call(`${under.url}/metrics`, 'GET');
+  const lines = text.split('\n').filter((line) => line.startsWith('worker_service_tasks_total{'));
+  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
+
 test('the metrics are those of the node, whichever worker is asked', async () => {
-  const counted = async () => {
-    const { text } = await call(`${under.url}/metrics`, 'GET');
-    const lines = text.split('\n').filter((line) => line.startsWith('worker_service_tasks_total{'));
-    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
-  };
   const before = await counted();
   await Promise.all(Array.from({ length: 20 }, () => execute(tiny())));
   assert.equal(await counted(), before + 20);
@@ -192,6 +194,24 @@ test('several SIGHUPs at once, also while a worker starts, leave one worker on e
   await until(areOver, 'the reloads');
   assert.equal(under.times('reloading') - rounds, 2, 'what came while one was under way is one more');
   allReplaced(before);
+});
+
+test('what the metrics have counted stays counted when workers die or are replaced', async () => {
+  const before = await counted();
+  await Promise.all(Array.from({ length: 10 }, () => execute(tiny())));
+  assert.equal(await counted(), before + 10);
+  const [victim] = under.workers();
+  process.kill(victim!, 'SIGKILL');
+  await until(() => under.workers().length === 2 && !under.workers().includes(victim!), 'another worker');
+  assert.equal(await counted(), before + 10, 'after a death');
+  await Promise.all(Array.from({ length: 10 }, () => execute(tiny())));
+  assert.equal(await counted(), before + 20);
+  // Nobody has asked since for what is counted now.
+  await Promise.all(Array.from({ length: 10 }, () => execute(tiny())));
+  const reloaded = under.times('reloaded');
+  under.primary.kill('SIGHUP');
+  await until(() => under.times('reloaded') > reloaded, 'new workers');
+  assert.equal(await counted(), before + 30, 'after a reload');
 });
 
 test('SIGTERM to all processes at once lets what runs end, and the exit code is 0', async () => {

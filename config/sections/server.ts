@@ -75,6 +75,13 @@ export const Server = Type.Object(
       description:
         'Longest silence on a stream of server-sent events, in milliseconds; then a comment is sent, so that no proxy takes the connection for a dead one.',
     }),
+    write_timeout_ms: Type.Integer({
+      default: 120_000,
+      minimum: 10,
+      maximum: 3_600_000,
+      description:
+        'Longest time in which a caller reads nothing of an answer that waits for him, in milliseconds; then his connection is closed. What the buffers of the system hold, some MB, is no reading.',
+    }),
     workers: Type.Integer({
       minimum: 1,
       maximum: 256,

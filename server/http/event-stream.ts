@@ -2,10 +2,13 @@ import type { HttpResponse } from 'uWebSockets.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
 import type { Caller, TaskOutcome } from '../caller.js';
 import { completedJson, problemOfFailure } from './reply.js';
+import { SlowReader } from './slow-reader.js';
 
 export interface EventStreamOptions {
   /** Longest silence on the stream, in milliseconds: then comes a comment, for proxies that close what is silent. */
   readonly keepAliveMs: number;
+  /** Longest time in which nothing of the stream is read, in milliseconds: then the connection is closed. */
+  readonly writeTimeoutMs: number;
   isAborted(): boolean;
   /** Whether the connection is to be closed after the stream: its head says so, for later it cannot be said. */
   readonly close: boolean;
@@ -18,7 +21,7 @@ export interface EventStreamOptions {
 export function streamEvents(
   res: HttpResponse,
   caller: Caller,
-  { keepAliveMs, isAborted, close }: EventStreamOptions,
+  { keepAliveMs, writeTimeoutMs, isAborted, close }: EventStreamOptions,
 ): Promise<void> {
   let next = 0;
   let blocked = false;
@@ -33,6 +36,8 @@ export function streamEvents(
     silence.refresh();
     return fits;
   };
+  let isEnded = false;
+  const reader = new SlowReader(res, writeTimeoutMs, () => isEnded || isAborted());
   const silence = setTimeout(() => {
     if (isAborted()) return;
     if (blocked || write(': still at work\n\n')) silence.refresh();
@@ -41,6 +46,7 @@ export function streamEvents(
   const fallBehind = () => {
     blocked = true;
     fellBehind = true;
+    reader.isBehind();
     caller.setBehind(true);
   };
   const pump = () => {
@@ -69,6 +75,7 @@ export function streamEvents(
       // Only who has room for more has read what came before.
       if (blocked || (fellBehind && !write(': that was all\n\n'))) return;
       clearTimeout(silence);
+      isEnded = true;
       res.cork(() => {
         res.end();
       });
@@ -76,6 +83,7 @@ export function streamEvents(
     };
     res.onWritable(() => {
       blocked = false;
+      reader.hasRead();
       caller.setBehind(false);
       finish();
       return true;

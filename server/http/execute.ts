@@ -120,6 +120,7 @@ export function handleExecute(
         };
         await streamEvents(res, caller, {
           keepAliveMs: config.server.stream_keep_alive_ms,
+          writeTimeoutMs: config.server.write_timeout_ms,
           isAborted: () => aborted,
           close: parts.isLeaving(),
         }).finally(written);

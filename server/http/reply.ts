@@ -4,6 +4,7 @@ import type { Failed } from '../../contracts/outcome.js';
 import { type Problem, problemOf } from '../../contracts/problem.js';
 import type { TaskOutcome } from '../caller.js';
 import { outcomeJson } from '../outcome-json.js';
+import { SlowReader } from './slow-reader.js';
 import type { Unfinished } from './unfinished.js';
 
 /** An answer, ready to be written. */
@@ -39,20 +40,31 @@ export function send(
     else {
       if (closes) res.writeHeader('connection', 'close');
       const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body;
-      writeAsRead(res, body, unfinished.begin());
+      writeAsRead(res, body, unfinished);
     }
   });
 }
 
 /** As fast as the caller reads, so that it is known when all is written; then calls `done`. */
-function writeAsRead(res: HttpResponse, body: Uint8Array, done: () => void): void {
+function writeAsRead(res: HttpResponse, body: Uint8Array, unfinished: Unfinished): void {
+  const written = unfinished.begin();
+  let isOver = false;
+  const done = () => {
+    isOver = true;
+    written();
+  };
   const writeFrom = (offset: number) => {
     const [fits, isWritten] = res.tryEnd(body.subarray(offset), body.length);
     if (isWritten) done();
+    else reader.isBehind();
     return fits;
   };
+  const reader = new SlowReader(res, unfinished.writeTimeoutMs, () => isOver);
   res.onAborted(done);
-  res.onWritable(writeFrom);
+  res.onWritable((offset) => {
+    reader.hasRead();
+    return writeFrom(offset);
+  });
   writeFrom(0);
 }
 

@@ -34,7 +34,7 @@ export interface HttpServer {
  * @throws {Error} when the port cannot be had.
  */
 export function openHttp(given: Omit<HttpParts, 'unfinished'>): HttpServer {
-  const unfinished = new Unfinished();
+  const unfinished = new Unfinished(given.config.server.write_timeout_ms);
   const parts: HttpParts = { ...given, unfinished };
   const { tls_key_file, tls_cert_file, max_tasks_per_caller } = parts.config.server;
   const app =

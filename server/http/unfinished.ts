@@ -3,6 +3,9 @@ export class Unfinished {
   readonly #open = new Set<object>();
   #none: (() => void) | undefined;
 
+  /** @param writeTimeoutMs longest time in which nothing of an answer is read. */
+  constructor(readonly writeTimeoutMs: number) {}
+
   /** Another one; the function that is returned says that it is written, or that its caller has gone. */
   begin(): () => void {
     const answer = {};

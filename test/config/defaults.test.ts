@@ -40,6 +40,7 @@ test('an empty file has the documented defaults', () => {
     max_body_bytes: 8_388_608,
     body_timeout_ms: 10_000,
     stream_keep_alive_ms: 15_000,
+    write_timeout_ms: 120_000,
     workers: availableParallelism(),
     grace_period_ms: 30_000,
     allow_unauthenticated: false,

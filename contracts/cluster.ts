@@ -49,6 +49,8 @@ export type ToPrimary =
   /** What this worker tells of itself; `call` 0: at its end, when nobody has asked. */
   | { readonly kind: 'measured'; readonly call: number; readonly report: object }
   | { readonly kind: 'log_level'; readonly level: LogLevel }
+  /** It lives. */
+  | { readonly kind: 'pulse' }
   /** Cancel a task that another worker executes. */
   | { readonly kind: 'cancel'; readonly taskId: string }
   /** Join the execution of a task in another worker; `watch`: with its events, from the first one. */
@@ -113,6 +115,8 @@ export type ToWorker =
   | { readonly kind: 'limit'; readonly tier: string; readonly limit: number }
   | { readonly kind: 'answers'; readonly answers: readonly ClaimAnswer[] }
   | { readonly kind: 'measure'; readonly call: number }
+  /** To be answered by the same. */
+  | { readonly kind: 'pulse' }
   | { readonly kind: 'reports'; readonly call: number; readonly reports: readonly object[] }
   | { readonly kind: 'cancel'; readonly taskId: string }
   | { readonly kind: 'log_level'; readonly level: LogLevel }

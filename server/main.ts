@@ -103,6 +103,7 @@ async function runWorker(config: Config, log: Log, seat: WorkerSeat): Promise<vo
   link.on((message) => {
     if (message.kind === 'stop') void stop(message.replaced);
     if (message.kind === 'log_level') log.level = message.level;
+    if (message.kind === 'pulse') link.send(message);
   });
   // A terminal sends its signals to the whole group: the primary alone decides when its workers stop.
   process.on('SIGINT', () => {});

@@ -87,6 +87,13 @@ export const Server = Type.Object(
       maximum: 256,
       description: 'Processes that share the port; 1 runs without a fork. Default: the cores of the machine.',
     }),
+    worker_timeout_ms: Type.Integer({
+      default: 30_000,
+      minimum: 500,
+      maximum: 3_600_000,
+      description:
+        'Longest time in which a process says nothing to the one that has started it, in milliseconds; then it is killed, and another one takes its place.',
+    }),
     grace_period_ms: Type.Integer({
       default: 30_000,
       minimum: 0,

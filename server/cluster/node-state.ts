@@ -52,7 +52,7 @@ export class NodeState {
     for (const limit of this.#limits.messages()) this.#workers.send(worker, limit);
   }
 
-  hear(worker: number, message: Exclude<ToPrimary, { kind: 'ready' }>): void {
+  hear(worker: number, message: Exclude<ToPrimary, { kind: 'ready' | 'pulse' }>): void {
     switch (message.kind) {
       case 'want':
         this.#slots.want(worker, message.tier, message.slots, message.held, message.events, message.received);

@@ -13,6 +13,7 @@ import { openStandIns } from '../stand-ins.js';
 import { Deaths, MAX_BACKOFF_MS } from './deaths.js';
 import { freePort } from './free-port.js';
 import { NodeState } from './node-state.js';
+import { Pulse } from './pulse.js';
 
 /** The process that forks the workers, and owns what is the node's. */
 export interface Primary {
@@ -58,6 +59,14 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
     },
     log,
   );
+  const pulse = new Pulse(
+    config.server.worker_timeout_ms,
+    (id) => send(id, { kind: 'pulse' }),
+    (id) => {
+      log.error({ event: 'worker_hangs', worker: seats.findIndex((worker) => worker?.id === id) });
+      cluster.workers?.[id]?.process.kill('SIGKILL');
+    },
+  );
   const deaths = new Deaths();
   /** By worker; each has the configuration of its own start. */
   const longestTaskMs = new Map<number, number>();
@@ -84,7 +93,10 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
     const worker = cluster.fork({ [workerSeatVariable]: JSON.stringify(seat) });
     return new Promise((resolve, reject) => {
       worker.on('message', (message: ToPrimary) => {
+        pulse.heard(worker.id);
+        if (message.kind === 'pulse') return;
         if (message.kind !== 'ready') return node.hear(worker.id, message);
+        pulse.watch(worker.id);
         longestTaskMs.set(worker.id, message.longestTaskMs);
         // What it was told before it listened to the primary is lost.
         if (phase === 'closing') send(worker.id, { kind: 'stop', replaced: false });
@@ -102,6 +114,7 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
       worker.once('exit', (code, signal) => {
         reject(new EndedBeforeItListened(index, code, signal));
         node.gone(worker.id);
+        pulse.gone(worker.id);
         longestTaskMs.delete(worker.id);
         if (seats[index] === worker) died(index, code, signal);
       });
@@ -186,6 +199,7 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
     closed ??= (async () => {
       phase = 'closing';
       await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => retire(worker!, false)));
+      pulse.close();
       await opened.close();
     })();
     return closed;

@@ -42,6 +42,7 @@ test('an empty file has the documented defaults', () => {
     stream_keep_alive_ms: 15_000,
     write_timeout_ms: 120_000,
     workers: availableParallelism(),
+    worker_timeout_ms: 30_000,
     grace_period_ms: 30_000,
     allow_unauthenticated: false,
     page: true,

@@ -807,6 +807,20 @@ for (const [name, piece] of [
     await until(() => left === calls, 'the end of each call');
   });
 
+test('a connection that breaks within the head of an answer is an attempt, also when it had brought one before', async () => {
+  play = (res) => streamed(res, frames());
+  await service.execute(aTask());
+  calls = 0;
+  play = (res) => {
+    res.socket!.write('HTTP/1.1 200 OK\r\nContent-');
+    setTimeout(() => res.socket!.destroy(), 20);
+  };
+  const task = aTask();
+  assert.equal((await service.execute(task)).status, 503);
+  const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
+  assert.deepEqual([attempts.length, calls], [2, 2]);
+});
+
 test('usage that cannot be is not taken', async () => {
   play = (res) =>
     streamed(

@@ -36,7 +36,8 @@ export const Gateway = Type.Object(
       default: 60_000,
       minimum: 1,
       maximum: 3_600_000,
-      description: 'Longest silence inside a stream, in milliseconds.',
+      description:
+        'Longest silence inside a stream, in milliseconds. The first bytes may take as long as the tier allows.',
     }),
     connections: Type.Integer({
       default: 256,

@@ -66,10 +66,8 @@ function excerptOf(location: string): string {
 }
 
 /** Why an answer that had begun did not come to its end. */
-export function brokenOff(error: Error & { code?: string }): string {
-  return error.code === 'UND_ERR_BODY_TIMEOUT'
-    ? 'the stream of the gateway fell silent'
-    : `the stream of the gateway broke off: ${error.message}`;
+export function brokenOff(error: Error): string {
+  return `the stream of the gateway broke off: ${error.message}`;
 }
 
 /** The gateway could not be reached, or hung up before it answered. */

@@ -29,16 +29,23 @@ export interface StreamSink {
   end(ended: StreamEnd, detail?: string): void;
 }
 
+export interface StreamLimits {
+  /** Largest answer. */
+  readonly bytes: number;
+  /** Longest silence once the first bytes have come, in milliseconds; those may take as long as the deadline allows. */
+  readonly idleMs: number;
+}
+
 /**
- * Sends one request. `open` is called when its answer begins; it resolves then, or when there will be none. An answer of
- * more than `maxStreamBytes` is broken off.
+ * Sends one request. `open` is called when its answer begins; it resolves then, or when there will be none. An answer
+ * beyond the limits is broken off.
  */
 export function dispatch(
   agent: Agent,
   options: Dispatcher.DispatchOptions,
   deadline: Deadline,
   open: (stream: GatewayStream) => StreamSink,
-  maxStreamBytes: number,
+  limits: StreamLimits,
 ): Promise<CallStart | Moved | Stale> {
   return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined;
@@ -49,18 +56,27 @@ export function dispatch(
     let bytes = 0;
     const errorBody: Uint8Array[] = [];
     let errorTimer: NodeJS.Timeout | undefined;
+    let idleTimer: NodeJS.Timeout | undefined;
+    let isPaused = false;
     let forget = () => {};
     const over = () => {
       forget();
       clearTimeout(errorTimer);
+      clearTimeout(idleTimer);
     };
     const take = (started: Dispatcher.DispatchController, chunk: Uint8Array) => {
+      if (sink === undefined) return;
       bytes += chunk.length;
-      if (bytes <= maxStreamBytes) {
-        sink?.data(chunk);
-        return;
-      }
-      const detail = `the answer is larger than ${maxStreamBytes} bytes`;
+      if (bytes > limits.bytes) return breakOff(started, `the answer is larger than ${limits.bytes} bytes`);
+      if (idleTimer === undefined) expectMore(started);
+      else idleTimer.refresh();
+      sink.data(chunk);
+    };
+    const expectMore = (started: Dispatcher.DispatchController) => {
+      const fallSilent = () => breakOff(started, 'the stream of the gateway fell silent');
+      if (sink !== undefined && bytes > 0 && !isPaused) idleTimer = setTimeout(fallSilent, limits.idleMs);
+    };
+    const breakOff = (started: Dispatcher.DispatchController, detail: string) => {
       // A body that has come whole, and is being decoded, is not ended by the abort.
       end('broken', detail);
       started.abort(new Error(detail));
@@ -131,10 +147,15 @@ export function dispatch(
           pause: () => {
             started.pause();
             decoder?.pause();
+            isPaused = true;
+            clearTimeout(idleTimer);
+            idleTimer = undefined;
           },
           resume: () => {
             started.resume();
             decoder?.resume();
+            isPaused = false;
+            expectMore(started);
           },
           abort: () => {
             started.abort(new Error('no longer wanted'));

@@ -52,9 +52,10 @@ export function openGateway(config: Config, gatewayUrl: string | undefined): Gat
       pipelining: 1,
       keepAliveTimeout: 30_000,
       connect: connectorThatTells(gateway.connect_timeout_ms),
-      // The first token may take as long as the tier's deadline allows; the deadline aborts the call.
+      // The first token may take as long as the tier's deadline allows; the deadline aborts the call. Many servers send the
+      // head of an answer at once, and wait for it after that.
       headersTimeout: 0,
-      bodyTimeout: gateway.idle_timeout_ms,
+      bodyTimeout: 0,
     });
   // A tier that hangs on all its connections leaves those of the others alone.
   const agents = new Map(Object.keys(config.tier_models).map((tier) => [tier, openAgent()]));
@@ -82,6 +83,7 @@ export function openGateway(config: Config, gatewayUrl: string | undefined): Gat
       return [url, api_key];
     }),
   );
+  const limits = { bytes: gateway.max_stream_bytes, idleMs: gateway.idle_timeout_ms };
   /** The names of endpoints that do not know the parameter `stream_options`, and have refused it. */
   const refuseStreamOptions = new Set<string>();
   return {
@@ -96,7 +98,7 @@ export function openGateway(config: Config, gatewayUrl: string | undefined): Gat
         headers: { 'x-task-id': request.taskId, 'x-task-domain': request.domain, ...headers, ...trace },
       };
       const send = (body: Uint8Array) =>
-        follow({ ...options, body }, (to) => dispatch(agent, to, deadline, open, gateway.max_stream_bytes));
+        follow({ ...options, body }, (to) => dispatch(agent, to, deadline, open, limits));
       return endpoint.call(deadline, mayWait, async () => {
         request.begins();
         if (refuseStreamOptions.has(request.endpoint)) return send(withoutStreamOptions(request.body));

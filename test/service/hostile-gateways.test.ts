@@ -821,6 +821,16 @@ test('a connection that breaks within the head of an answer is an attempt, also 
   assert.deepEqual([attempts.length, calls], [2, 2]);
 });
 
+test('the first token may come later than a stream may be silent, also where the head of the answer comes at once', async () => {
+  play = async (res) => {
+    begin(res).flushHeaders();
+    await sleep(1500);
+    res.end(frames());
+  };
+  const { status, body } = await service.execute(aTask());
+  assert.deepEqual([status, body.attempts], [200, 1]);
+});
+
 test('usage that cannot be is not taken', async () => {
   play = (res) =>
     streamed(

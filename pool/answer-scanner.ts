@@ -104,9 +104,10 @@ export class AnswerScanner {
       const rest = this.text.slice(tag[0].length);
       this.thoughts += tag[0];
       this.#answerFrom(rest);
-      if (tag[1] === THINK_END) continue;
+      const close = closeOfThoughts(tag[1]!);
+      if (close === undefined) continue;
       this.mode = 'thinking';
-      this.#close = closeOfThoughts(tag[1]!);
+      this.#close = close;
       this.text = '';
       if (!this.#think(rest)) return '';
     }

@@ -16,14 +16,14 @@ export function readFreeText(text: string, kind: 'code' | 'prose', defaultLangua
   if (kind === 'prose') return readProse(text, fences);
   if (fences.length === 0) return withoutChatter(text);
   const artifacts = fences.flatMap((fence) => artifactOf(fence, defaultLanguage));
-  const notes: Note[] = outsideIsEmpty(text, fences)
-    ? []
-    : [{ code: 'chatter_removed', message: 'text around the fenced code was left out' }];
+  const chatter = { code: 'chatter_removed', message: 'text around the fenced code was left out' };
   const only = fences.length === 1 ? fences[0]! : undefined;
-  if (only !== undefined) return { content: only.body, artifacts, notes };
-  const first = fences[0]!;
-  const last = fences[fences.length - 1]!;
-  return { content: text.slice(first.start, last.end), artifacts, notes: [] };
+  if (only !== undefined)
+    return { content: only.body, artifacts, notes: outsideIsEmpty(text, fences) ? [] : [chatter] };
+  const from = fences[0]!.start;
+  const to = fences[fences.length - 1]!.end;
+  const isWhole = text.slice(0, from).trim() === '' && text.slice(to).trim() === '';
+  return { content: text.slice(from, to), artifacts, notes: isWhole ? [] : [chatter] };
 }
 
 /**
@@ -57,10 +57,19 @@ interface Fence {
   readonly body: string;
 }
 
-/** Fenced code blocks as in CommonMark 4.5; one that is never closed runs to the end. Linear in the text. */
+/**
+ * Fenced code blocks as in CommonMark 4.5; one that is never closed runs to the end. Linear in the text. But models put
+ * Markdown with fences of its own into a fence that is no longer than these: where that comes out even, it is meant so.
+ */
 export function findFences(text: string): Fence[] {
+  return fencesIn(text, true) ?? fencesIn(text, false)!;
+}
+
+/** @param isNested whether fences may stand in one of Markdown; then undefined when the last one is not closed. */
+function fencesIn(text: string, isNested: boolean): Fence[] | undefined {
   const fences: Fence[] = [];
   let open: { start: number; bodyFrom: number; marker: string; info: string } | undefined;
+  let inner = 0;
   let at = 0;
   while (at < text.length) {
     const newline = text.indexOf('\n', at);
@@ -71,23 +80,26 @@ export function findFences(text: string): Fence[] {
       const info = text.slice(marker.after, lineEnd).trim();
       if (open === undefined) {
         if (!info.includes('`')) open = { start: at, bodyFrom: next, marker: marker.run, info };
-      } else if (info === '' && marker.run.startsWith(open.marker)) {
-        fences.push({
-          start: open.start,
-          end: lineEnd,
-          info: open.info,
-          body: text.slice(open.bodyFrom, at),
-        });
-        open = undefined;
+      } else if (marker.run.startsWith(open.marker)) {
+        if (info !== '') inner += Number(isNested && MARKDOWN.test(open.info));
+        else if (inner > 0) inner--;
+        else {
+          const body = text.slice(open.bodyFrom, at);
+          fences.push({ start: open.start, end: lineEnd, info: open.info, body });
+          open = undefined;
+        }
       }
     }
     at = next;
   }
   if (open !== undefined) {
+    if (isNested) return undefined;
     fences.push({ start: open.start, end: text.length, info: open.info, body: text.slice(open.bodyFrom) });
   }
   return fences;
 }
+
+const MARKDOWN = /^(?:markdown|md)\b/i;
 
 function fenceMarker(text: string, from: number, to: number): { run: string; after: number } | undefined {
   let at = from;

@@ -1,27 +1,33 @@
 import { findFences } from './free-text.js';
 
 export const THINK_END = '</think>';
+/** Of gpt-oss: what follows is the answer. */
+const FINAL_CHANNEL = '<|channel|>final<|message|>';
 
 /** What models begin their thoughts with, and what they end them with, where a server leaves both in the content. */
 const TAGS = new Map([
   ['<think>', THINK_END],
   ['<thinking>', '</thinking>'],
+  ['<thought>', '</thought>'],
+  ['<reasoning>', '</reasoning>'],
   ['<seed:think>', '</seed:think>'],
   ['[THINK]', '[/THINK]'],
   ['\u25c1think\u25b7', '\u25c1/think\u25b7'],
   // gpt-oss, of a server that does not read its channels.
-  ['<|channel|>analysis<|message|>', '<|channel|>final<|message|>'],
+  ['<|channel|>analysis<|message|>', FINAL_CHANNEL],
 ]);
-const OPENING = [...TAGS.keys(), THINK_END];
+/** What stands before an answer without thoughts, or behind those that the prompt began. */
+const LONE = [THINK_END, FINAL_CHANNEL];
+const OPENING = [...TAGS.keys(), ...LONE];
 
 /** A tag that begins thoughts, or ends some that the prompt began, at the beginning of an answer. */
 export const THOUGHT_TAG = new RegExp(
   `^\\s*(${OPENING.map((tag) => tag.replace(/[|[\]]/g, '\\$&')).join('|')})`,
 );
 
-/** The tag that ends what this one has begun. */
-export function closeOfThoughts(opening: string): string {
-  return TAGS.get(opening)!;
+/** The tag that ends what this one has begun; undefined when it begins no thoughts. */
+export function closeOfThoughts(opening: string): string | undefined {
+  return TAGS.get(opening);
 }
 
 /** Whether an answer that begins so may go on to such a tag. */

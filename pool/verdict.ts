@@ -40,7 +40,10 @@ export function judge(domain: Domain, answer: Answer): Verdict {
   }
   if (scanner.mode === 'json') {
     const isCut = scanner.end < 0 && answer.finishReason === 'length';
-    return isCut ? cutOff(scanner.text) : judgeJson(domain, scanner, scanner.text);
+    if (isCut) return cutOff(scanner.text);
+    const more = scanner.end < 0 ? '' : scanner.text.slice(scanner.end).trim();
+    const notes = NOTHING.test(more) ? [] : [chatter('text behind the JSON object was left out')];
+    return judgeJson(domain, scanner, scanner.text, notes);
   }
   if (answer.finishReason === 'length') return cutOff(scanner.text);
   if (isRefusal(scanner.text, domain.kind)) return declined(scanner.text.trim());
@@ -124,7 +127,7 @@ function judgeJson(
 
 function judgeObject(domain: Domain, value: Record<string, unknown>, notes: Note[], text: string): Verdict {
   const { status, reason, recommendation, message, questions, ...output } = value;
-  switch (plain(status)) {
+  switch (status === undefined || status === null ? undefined : (plain(status) ?? '')) {
     case 'refused':
     case 'refusal':
       return judgeRefusal(reason, recommendation, message, text);
@@ -183,8 +186,8 @@ function judgeQuestion(questions: unknown, message: unknown, text: string): Verd
 function judgeText(domain: Domain, text: string): Verdict {
   const embedded = findEmbeddedObject(text, domain.kind);
   if (embedded !== undefined) {
-    const note = { code: 'chatter_removed', message: 'text around the JSON object was left out' };
-    const verdict = judgeJson(domain, embedded.scanner, text, [note]);
+    const notes = [chatter('text around the JSON object was left out')];
+    const verdict = judgeJson(domain, embedded.scanner, text, notes);
     // Beside fields that no answer has, it is the data that was asked for.
     const isData = !embedded.hasStatus && verdict.kind === 'valid' && verdict.notes.some(isRemoval);
     if (!isData && (verdict.kind !== 'invalid' || embedded.isMeant)) return verdict;
@@ -192,6 +195,13 @@ function judgeText(domain: Domain, text: string): Verdict {
   const { content, artifacts, notes } = readFreeText(text, domain.kind, domain.language ?? 'text');
   return judgeOutput(domain, artifacts.length > 0 ? { content, artifacts } : { content }, notes, text);
 }
+
+function chatter(message: string): Note {
+  return { code: 'chatter_removed', message };
+}
+
+/** Behind an object: the end of its fence, and what some models end everything with. */
+const NOTHING = /^(?:```)?\s*(?:<\|[\w▁]{1,32}\|>\s*)*$/;
 
 function isRemoval({ code }: Note): boolean {
   return code === 'field_removed';

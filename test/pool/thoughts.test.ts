@@ -22,6 +22,7 @@ const ended: [name: string, answer: string, output: string][] = [
   ['before a fence with code', `${thoughts}\n</think>\n\n\`\`\`python\n${content}\`\`\``, content],
   ['before code', `${thoughts}</think>def f(): pass`, 'def f(): pass'],
   ['at the very beginning', `</think>\n\n${json}`, content],
+  ['as gpt-oss that had none', `<|channel|>final<|message|>${json}`, content],
   ['twice', `${thoughts}\n</think>\n\nOne more thing.\n</think>\n\n${json}`, content],
   ['after thoughts that speak of it', `I must split at "</think>" here.\n</think>\n\n${json}`, content],
   ['after thoughts that speak of <think>', `The user has <think> in his text.\n</think>\n\n${json}`, content],
@@ -103,6 +104,8 @@ test('thoughts and nothing behind them are an empty answer', () => {
 
 for (const [open, close] of [
   ['<thinking>', '</thinking>'],
+  ['<thought>', '</thought>'],
+  ['<reasoning>', '</reasoning>'],
   ['[THINK]', '[/THINK]'],
   ['<seed:think>', '</seed:think>'],
   ['<|channel|>analysis<|message|>', '<|end|><|start|>assistant<|channel|>final<|message|>'],

@@ -79,6 +79,45 @@ test('fences that name paths are files', () => {
   );
 });
 
+test('Markdown in a fence may have fences of its own, where that comes out even', () => {
+  const readme = '# Title\n\n```bash\nnpm i\n```\n\nMore.\n\n```js\nx()\n```\n';
+  const fenced = `\`\`\`markdown\n${readme}\`\`\``;
+  assert.deepEqual(outputOf(verdictOn(fenced, 'documentation')), { content: readme });
+  const file = verdictOn(fenced.replace('markdown', 'markdown README.md'));
+  assert.deepEqual(outputOf(file), {
+    content: readme,
+    artifacts: [{ type: 'code', language: 'markdown', path: 'README.md', content: readme }],
+  });
+  // By CommonMark the first closing line ends it.
+  const odd = '```md\n```js\n```\n\n```js\nx()\n```';
+  assert.deepEqual(outputOf(verdictOn(odd)), { content: odd });
+});
+
+test('what is left out around several fences, and behind an object, is noted', () => {
+  const fences = '```js\na\n```\n\nand\n\n```js\nb\n```';
+  assert.deepEqual(notesOf(verdictOn(fences)), []);
+  const around = verdictOn(`Hello.\n\n${fences}\n\nBye.`);
+  assert.deepEqual([outputOf(around), notesOf(around)], [{ content: fences }, ['chatter_removed']]);
+  for (const [behind, notes] of [
+    ['\n', []],
+    ['\n```\n', []],
+    ['<|return|>', []],
+    ['\n```<|im_end|>', []],
+    ['\n\nHope this helps!', ['chatter_removed']],
+    ['\n{"content": "y"}', ['chatter_removed']],
+    [`${' '.repeat(1_000_000)}x`, ['chatter_removed']],
+  ] as const) {
+    const verdict = verdictOn(`{"content": "x"}${behind}`);
+    assert.deepEqual([outputOf(verdict), notesOf(verdict)], [{ content: 'x' }, notes], behind.trim());
+  }
+});
+
+test('a status that is no text is of the wrong shape, and none at all is not', () => {
+  for (const status of ['5', 'true', '["refused"]', '{"a": 1}', '""'])
+    assert.equal(verdictOn(`{"status": ${status}, "content": "x"}`).kind, 'invalid', status);
+  assert.deepEqual(outputOf(verdictOn('{"status": null, "content": "x"}')), { content: 'x' });
+});
+
 test('plain text is the content', () => {
   assert.deepEqual(outputOf(verdictOn('def fibonacci(n): ...')), { content: 'def fibonacci(n): ...' });
 });

@@ -29,7 +29,7 @@ With \`Accept: text/event-stream\` the answer is a stream of server-sent events:
 | \`started\` | \`{task_id, tier, model}\` | the model is being called |
 | \`delta\` | \`{text}\` | the next piece of the result |
 | \`usage\` | \`{completion_tokens}\` | tokens so far |
-| \`reset\` | \`{reason, attempt}\` | forget the pieces so far, attempt number \`attempt\` of the receipt begins; why: the stream broke or ended in an error (\`gateway_error\`, \`gateway_unavailable\`), its output is not taken (\`wrong_shape\`, \`cut_off\`), another tier takes over (\`escalation\`, \`fallback\`), or another process of the service (\`takeover\`). With \`reasoning\` the same attempt goes on: the pieces were the model's thoughts |
+| \`reset\` | \`{reason, attempt}\` | forget the pieces so far, attempt number \`attempt\` of the receipt begins; why: the stream broke or ended in an error (\`gateway_error\`, \`gateway_unavailable\`), its output is not taken (\`wrong_shape\`, \`cut_off\`, \`empty\`), another tier takes over (\`escalation\`, \`fallback\`), or another process of the service (\`takeover\`). With \`reasoning\` the same attempt goes on: the pieces were the model's thoughts |
 | \`completed\` | Completed | the last event: the answer that JSON callers get; its content counts, without what a model may have said around it |
 | \`failed\` | Problem | the last event: the problem document that JSON callers get |
 

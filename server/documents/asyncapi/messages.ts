@@ -59,7 +59,8 @@ export const messages = {
   DeadLetter: {
     name: 'DeadLetter',
     title: 'A message that was given up',
-    summary: 'Body and properties are those of the message.',
+    summary:
+      'Body and properties are those of the message, but for `reply_to`, `expiration`, `user_id` and the headers of the broker.',
     headers: deadLetterHeaders,
     examples: [
       {

@@ -252,24 +252,26 @@ test('a worker that is killed while the service starts is replaced, and the serv
   }
 });
 
-test('a service that waits for its database ends at SIGTERM, and not when it has waited long enough', async () => {
-  let ended: Promise<number | null> | undefined;
-  const starting = atCluster('', { DATABASE_URL: 'postgres://user:secret@127.0.0.1:9/none' }, (primary) => {
-    ended = new Promise((resolve) => primary.once('exit', resolve));
-    let said = '';
-    primary.stdout!.on('data', (text: Buffer) => {
-      said += text.toString();
-      // Both of them wait.
-      if (said.split('"store_not_there_yet"').length > 2) primary.kill('SIGTERM');
+for (const WORKERS of ['2', '1'])
+  test(`a service that waits for its database ends at SIGTERM, and not when it has waited long enough: ${WORKERS}`, async () => {
+    let ended: Promise<number | null> | undefined;
+    const env = { DATABASE_URL: 'postgres://user:secret@127.0.0.1:9/none', WORKERS };
+    const starting = atCluster('', env, (primary) => {
+      ended = new Promise((resolve) => primary.once('exit', resolve));
+      let said = '';
+      primary.stdout!.on('data', (text: Buffer) => {
+        said += text.toString();
+        // All of them wait.
+        if (said.split('"store_not_there_yet"').length > Number(WORKERS)) primary.kill('SIGTERM');
+      });
     });
+    await assert.rejects(starting, ({ message }: Error) => {
+      if (WORKERS === '2') assert.match(message, /"event":"stopped"/);
+      assert.doesNotMatch(message, /start_failed/);
+      return true;
+    });
+    assert.equal(await ended, 0);
   });
-  await assert.rejects(starting, ({ message }: Error) => {
-    assert.match(message, /"event":"stopped"/);
-    assert.doesNotMatch(message, /start_failed/);
-    return true;
-  });
-  assert.equal(await ended, 0);
-});
 
 test('workers that die as fast as they start end the service, with a clear error', async () => {
   const looping = await atCluster(onlyTiny(10, 60));

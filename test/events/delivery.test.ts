@@ -153,6 +153,19 @@ test('correlation_id and traceparent come back with the outcome', async () => {
   assert.equal(event.traceparent, traceparent);
 });
 
+test('an event that joins the execution of an HTTP caller finds its correlation_id in the outcome', async () => {
+  await under.knobs({ ttftMs: 1500 });
+  const task = aTinyTask();
+  const answer = under.execute(task);
+  await until(async () => (await modelCalls(under, task.task_id)) === 1, 'the model call');
+  await under.orchestrator.ready(task, { correlationId: 'order-9' });
+  assert.equal((await answer).status, 200);
+  const { message, event } = await outcomeOf(under, task.task_id);
+  assert.deepEqual([message.properties.correlationId, event.correlationid], ['order-9', 'order-9']);
+  await queuesAreEmpty(rabbit, under);
+  assert.equal(await modelCalls(under, task.task_id), 1);
+});
+
 test('a traceparent that is none does not reach the gateway, and does not stop the task', async () => {
   const task = aTinyTask();
   const traceparent = '00-x\r\nx-injected: 1';

@@ -41,6 +41,7 @@ export class StreamReader {
   #settledThoughts = 0;
   #bytes = 0;
   #asideBytes = 0;
+  #refusalTokens: number | undefined;
   #text = '';
   #reasoning = '';
   #delta = '';
@@ -127,7 +128,7 @@ export class StreamReader {
       model: this.#told.model,
       usage: this.#crediblyUsed(),
       counted: {
-        content: this.#contentCounter.end(),
+        content: this.#countedContent(),
         reasoning: this.#countedReasoning(),
       },
       voided: this.#voided,
@@ -247,6 +248,11 @@ export class StreamReader {
     });
   }
 
+  #countedContent(): number {
+    this.#refusalTokens ??= this.#tokenizer.count(this.#told.refusal ?? '');
+    return this.#contentCounter.end() + this.#refusalTokens;
+  }
+
   #countedReasoning(): number {
     return this.#reasoningCounter.end() + this.#thoughtCounter.end();
   }
@@ -254,7 +260,7 @@ export class StreamReader {
   /** Some servers say 0 where they do not count. */
   #crediblyUsed(): Usage | undefined {
     const { usage } = this.#told;
-    const said = this.#contentCounter.end() + this.#countedReasoning();
+    const said = this.#countedContent() + this.#countedReasoning();
     return usage === undefined || usage.prompt === 0 || (usage.completion === 0 && said > 0)
       ? undefined
       : usage;

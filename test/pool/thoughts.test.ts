@@ -163,6 +163,14 @@ test('what is shown and counted does not depend on where the answer was cut', ()
   );
 });
 
+test('a refusal beside the content counts as content', () => {
+  const refusal = 'I cannot help with that, whatever I am asked.';
+  const reader = new StreamReader(job({ structured: false }), tokenizer);
+  const event = { choices: [{ delta: { refusal }, finish_reason: 'stop' }] };
+  reader.push(Buffer.from(`data: ${JSON.stringify(event)}\n\n`));
+  assert.deepEqual(reader.finish('clean').counted, { content: tokenizer.count(refusal), reasoning: 0 });
+});
+
 for (const field of ['reasoning_content', 'refusal']) {
   test(`what a model says beside its output is as long as that may be, and no longer: ${field}`, () => {
     const reader = new StreamReader(job({ structured: false }), tokenizer);

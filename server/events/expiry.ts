@@ -12,11 +12,15 @@ export function expiryOf(message: ConsumeMessage, { expirytime }: EventAttribute
   firstSeen.set(message, seen);
   const times = [
     numberOf(headers?.[ownHeaders.expiresAt]),
-    // Seconds in AMQP; without it the time of the delivery is the best that is known.
-    numberOf(expiration) + (timestamp === undefined ? seen : Number(timestamp) * 1000),
+    numberOf(expiration) + (timestamp === undefined ? seen : sentAt(Number(timestamp) * 1000, seen)),
     Date.parse(expirytime ?? ''),
   ].filter((time) => Number.isFinite(time));
   return times.length === 0 ? {} : { expiresAt: Math.min(...times) };
+}
+
+/** AMQP has whole seconds, and who sends cuts off the rest: the latest time that may be meant is the one that is safe. */
+function sentAt(second: number, seen: number): number {
+  return Math.max(second, Math.min(seen, second + 999));
 }
 
 /** An empty text is no time, though JavaScript takes it for 0. */

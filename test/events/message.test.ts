@@ -132,6 +132,17 @@ test('a short text has at most 255 bytes', () => {
   ]);
 });
 
+test('a timestamp is a whole second, and an expiration may count from its end', () => {
+  const expiresAt = (timestamp: number) =>
+    expiryOf({ properties: { timestamp, expiration: '500' } } as never, {}).expiresAt!;
+  const now = Date.now();
+  const second = Math.floor(now / 1000);
+  const present = expiresAt(second);
+  assert.ok(present >= Math.min(now, second * 1000 + 999) + 500 && present <= Date.now() + 500);
+  assert.equal(expiresAt(second - 60), (second - 60) * 1000 + 999 + 500);
+  assert.equal(expiresAt(second + 60), (second + 60) * 1000 + 500);
+});
+
 test('without a timestamp an expiration counts from the first look at the message', async () => {
   const message = aMessage({ expiration: '1000' });
   const first = expiryOf(message, {});

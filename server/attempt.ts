@@ -81,7 +81,7 @@ export async function callOnce(
           protocol: target.protocol,
           tokenizer: target.tokenizer,
           structured: target.responseFormat === 'json_schema',
-          maxOutputTokens: target.maxOutputTokens,
+          maxOutputTokens: cutOffAt(target),
           maxOutputBytes: parts.config.output.max_bytes,
         },
         stream,
@@ -247,3 +247,10 @@ function faultOf(
 function since(startedAt: number): number {
   return Math.round((performance.now() - startedAt) * 1000) / 1000;
 }
+
+/** Where an output is cut off: a model whose tokens are counted with another one's vocabulary may be within its limit beyond ours. */
+function cutOffAt({ maxOutputTokens, exactCounts }: ModelTarget): number {
+  return exactCounts ? maxOutputTokens : Math.ceil(maxOutputTokens * APPROXIMATE);
+}
+
+const APPROXIMATE = 1.5;

@@ -10,7 +10,7 @@ import {
 } from '../contracts/threads.js';
 import type { TierPool } from '../pool/pools.js';
 import { ByteQueue } from './byte-queue.js';
-import type { GatewayStream, StreamSink } from './gateway/dispatch.js';
+import type { GatewayStream, StreamSink } from './gateway/answer-body.js';
 
 /** What a stream is read for; the rest of a `ReadJob` is the stream itself. */
 export type ReadTarget = Omit<ReadJob, 'resume' | 'chunk' | 'ended' | 'port'>;
@@ -75,8 +75,8 @@ export class StreamReading implements StreamSink {
     });
   }
 
-  data(chunk: Uint8Array): void {
-    if (this.#over) return;
+  data(chunk: Uint8Array): boolean {
+    if (this.#over) return false;
     if (!this.#begun && !isComment(chunk)) {
       this.#begun = true;
       this.#watcher.firstBytes();
@@ -87,6 +87,7 @@ export class StreamReading implements StreamSink {
     } else if (this.#watcher.isLive() || this.#waiting.length >= WHOLE_BYTES) this.#openSession();
     else this.#timer ??= setTimeout(() => this.#openSession(), WHOLE_WAIT_MS);
     this.#govern();
+    return this.#begun;
   }
 
   end(ended: StreamEnd, detail?: string): void {
@@ -218,9 +219,11 @@ export class StreamReading implements StreamSink {
     if (this.#ended !== undefined || this.#over) return;
     const ready = this.#watcher.ready();
     const behind = this.#waiting.length > HIGH_WATER_BYTES || ready !== undefined;
-    if (behind && !this.#paused) this.#stream.pause();
-    if (!behind && this.#paused) this.#stream.resume();
+    const wasPaused = this.#paused;
+    // First: what the stream still holds comes while it is resumed.
     this.#paused = behind;
+    if (behind && !wasPaused) this.#stream.pause();
+    if (!behind && wasPaused) this.#stream.resume();
     if (ready !== undefined && ready !== this.#awaited) {
       this.#awaited = ready;
       void ready.then(() => this.#govern());

@@ -1,5 +1,6 @@
 import type { Engine } from './engine.js';
 import { UNDECIDED } from './pre-tokenizers.js';
+import { RunReckoner } from './run-reckoner.js';
 import { unitAt } from './units.js';
 
 /**
@@ -18,10 +19,11 @@ export class Counter {
   #raw = '';
   /** Normalized, and not yet split: the beginning of a piece whose end is not known. */
   #open = '';
-  /** Tokens of `#open`, at least, where it is long. */
+  /** Tokens of `#open`, at least, where it is long and the text has a limit. */
   #openLeast = 0;
-  /** Of a text without a limit: how far of `#open` that is reckoned. */
-  #reckoned = 0;
+  /** Of `#open` and of `#raw`, where the text has none. */
+  #openRun: RunReckoner;
+  #rawRun: RunReckoner;
   #taken = 0;
   #due = 0;
   #ended = false;
@@ -34,6 +36,8 @@ export class Counter {
     this.#engine = engine;
     this.#ids = ids;
     this.#limit = limit;
+    this.#openRun = new RunReckoner(engine.pieces);
+    this.#rawRun = new RunReckoner(engine.pieces);
   }
 
   /**
@@ -53,7 +57,7 @@ export class Counter {
 
   /** Tokens that no later text can bring the count below: the settled ones, and a lower bound of a long run. */
   get least(): number {
-    return this.settled + this.#openLeast;
+    return this.settled + this.#openLeast + this.#openRun.least + this.#rawRun.least;
   }
 
   /** Settled tokens, and what is waiting at the rate of the text so far; costs nothing. */
@@ -78,7 +82,8 @@ export class Counter {
     copy.#raw = this.#raw;
     copy.#open = this.#open;
     copy.#openLeast = this.#openLeast;
-    copy.#reckoned = this.#reckoned;
+    copy.#openRun = this.#openRun.copy();
+    copy.#rawRun = this.#rawRun.copy();
     copy.#taken = this.#taken;
     copy.#due = this.#due;
     copy.#ended = this.#ended;
@@ -106,6 +111,10 @@ export class Counter {
     const cut = final ? raw.length : normalizer.cut(raw, from, addedTokens.start);
     this.#split(raw.slice(from, cut), final);
     this.#raw = raw.slice(cut);
+    if (cut > 0) this.#rawRun.reset();
+    // Marks, which are put into an order of their own before they are encoded.
+    if (this.#limit === Number.POSITIVE_INFINITY)
+      this.#rawRun.grow(this.#raw, (window) => this.#rawRun.of(normalizer.normalize(window)) / 2);
   }
 
   #split(text: string, final: boolean): void {
@@ -123,20 +132,10 @@ export class Counter {
       start = end;
     }
     this.#open = open.slice(start);
-    if (start > 0 || this.#limit !== Number.POSITIVE_INFINITY) this.#openLeast = this.#reckoned = 0;
-    if (this.#open.length <= LONG_UNITS) return;
-    if (this.#limit === Number.POSITIVE_INFINITY) this.#reckon();
-    else this.#openLeast = pieces.least(this.#open);
-  }
-
-  /** Window by window, each once: a token that lies across a border is one that two windows have a part of. */
-  #reckon(): void {
-    const open = this.#open;
-    const { pieces } = this.#engine;
-    for (; open.length - this.#reckoned >= LONG_UNITS; this.#reckoned += LONG_UNITS) {
-      const tokens = pieces.encode(open, this.#reckoned, this.#reckoned + LONG_UNITS, undefined);
-      this.#openLeast += Math.max(0, tokens - BORDER_TOKENS);
-    }
+    if (this.#limit === Number.POSITIVE_INFINITY) {
+      if (start > 0) this.#openRun.reset();
+      this.#openRun.grow(this.#open);
+    } else this.#openLeast = this.#open.length > LONG_UNITS ? pieces.least(this.#open) : 0;
   }
 
   /** Whether a piece need not be encoded, because it is beyond the limit for certain. */
@@ -148,8 +147,6 @@ export class Counter {
 
 /** From here on to count a run takes longer than to look at it before. */
 const LONG_UNITS = 4096;
-/** What a window may have more than its share in the whole: merges that go on beyond it end otherwise. */
-const BORDER_TOKENS = 16;
 /** Before so many characters, the rate is a guess. */
 const RATED_CHARACTERS = 64;
 const USUAL_RATE = 0.3;

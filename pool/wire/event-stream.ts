@@ -20,6 +20,8 @@ export class EventStream implements Wire {
   #tail: Uint8Array = Buffer.alloc(0);
   /** Of the event that is not complete, at least. */
   #lines = 0;
+  /** With fields that no such stream has. */
+  #oddLines = 0;
   #afterCr = false;
   #ending = false;
   /** Nothing of an event has been read that is not complete. */
@@ -38,6 +40,10 @@ export class EventStream implements Wire {
       return message && read(message);
     });
     this.#parser = createParser({
+      onError: () => {
+        if (++this.#oddLines > MOST_ODD_LINES)
+          this.fault = `more than ${MOST_ODD_LINES} lines of the stream are no server-sent events`;
+      },
       onEvent: ({ data, event }) => {
         if (this.#isOver()) return;
         const message = parseObject(data, size);
@@ -96,9 +102,10 @@ export class EventStream implements Wire {
         at = end;
       }
       const blank = this.#envelope.hopeful ? text.indexOf('\n\n', at) : -1;
-      const end = blank < 0 ? text.length : blank + 2;
+      const whole = blank < 0 ? text.length : blank + 2;
+      const end = Math.min(whole, at + FED_CHARACTERS);
       if (end > at) this.#parser.feed(text.slice(at, end));
-      this.#between = blank >= 0;
+      this.#between = blank >= 0 && end === whole;
       at = end;
     }
   }
@@ -129,6 +136,10 @@ function linesIn(text: string): number {
 }
 
 const MOST_LINES = 100_000;
+// The parser makes an error of each.
+const MOST_ODD_LINES = 10_000;
+// So that a fault ends the reading of a large part soon.
+const FED_CHARACTERS = 16_384;
 const DONE = /^"?\[?DONE\]?"?$/i;
 
 /** Some servers keep a connection open with events that say nothing, in place of comments. */

@@ -1,9 +1,10 @@
 import { asObject } from '../../contracts/objects.js';
 
 /** Content is a text, or (some servers) a part with a text, or a list of such. Thoughts are no content. */
-export function textOf(value: unknown): string {
+export function textOf(value: unknown, depth = 0): string {
   if (typeof value === 'string') return value;
-  if (Array.isArray(value)) return value.map((part) => (isThought(part) ? '' : textOf(part))).join('');
+  if (Array.isArray(value) && depth < MOST_DEPTH)
+    return value.map((part) => (isThought(part) ? '' : textOf(part, depth + 1))).join('');
   const text = asObject(value)?.text;
   return typeof text === 'string' ? text : '';
 }
@@ -24,8 +25,15 @@ function isThought(part: unknown): part is Record<string, unknown> {
 
 /** A number of tokens; undefined when it is none. */
 export function tokenCount(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MOST_TOKENS
+    ? Number(value)
+    : undefined;
 }
+
+/** Parts within parts are nested once; the stack of a thread bears some thousands. */
+const MOST_DEPTH = 16;
+/** No model has written more at once; and sums of more would not be exact. */
+const MOST_TOKENS = 1_000_000_000;
 
 /** Most characters of a name: names of models and reasons stand in outcomes and metrics. */
 export const NAME_CHARACTERS = 256;

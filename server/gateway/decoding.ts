@@ -7,7 +7,7 @@ import {
   inflateSync,
 } from 'node:zlib';
 
-type Coding = 'gzip' | 'deflate' | 'br' | 'unknown';
+export type Coding = 'gzip' | 'deflate' | 'br' | 'unknown';
 
 /** The coding of a body that was not asked for, as some proxies send it; undefined where there is none. */
 export function codingOf(contentEncoding: string | string[] | undefined): Coding | undefined {

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Agent, Dispatcher } from 'undici';
 import type { StreamEnd } from '../../contracts/threads.js';
 import type { Deadline } from '../deadline.js';
+import { AnswerBody, type GatewayStream, type StreamLimits, type StreamSink } from './answer-body.js';
 import {
   brokenOff,
   type CallStart,
@@ -11,30 +12,9 @@ import {
   undecodable,
   unreachableOf,
 } from './call-start.js';
-import { codingOf, decoderOf } from './decoding.js';
+import { codingOf } from './decoding.js';
 import type { Moved, Stale } from './follow.js';
 import { isStale } from './stale.js';
-
-/** An answer that has begun. */
-export interface GatewayStream {
-  pause(): void;
-  resume(): void;
-  /** Closes the connection, so that the gateway stops generating. */
-  abort(): void;
-}
-
-/** Takes the bytes of an answer; `end` is called once, at last. */
-export interface StreamSink {
-  data(chunk: Uint8Array): void;
-  end(ended: StreamEnd, detail?: string): void;
-}
-
-export interface StreamLimits {
-  /** Largest answer. */
-  readonly bytes: number;
-  /** Longest silence once the first bytes have come, in milliseconds; those may take as long as the deadline allows. */
-  readonly idleMs: number;
-}
 
 /**
  * Sends one request. `open` is called when its answer begins; it resolves then, or when there will be none. An answer
@@ -49,43 +29,20 @@ export function dispatch(
 ): Promise<CallStart | Moved | Stale> {
   return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined;
-    let sink: StreamSink | undefined;
-    let decoder: ReturnType<typeof decoderOf>;
+    let body: AnswerBody | undefined;
     let status = 0;
     let fields: IncomingHttpHeaders = {};
-    let bytes = 0;
+    let errorBytes = 0;
     const errorBody: Uint8Array[] = [];
     let errorTimer: NodeJS.Timeout | undefined;
-    let idleTimer: NodeJS.Timeout | undefined;
-    let isPaused = false;
     let forget = () => {};
     const over = () => {
       forget();
       clearTimeout(errorTimer);
-      clearTimeout(idleTimer);
-    };
-    const take = (started: Dispatcher.DispatchController, chunk: Uint8Array) => {
-      if (sink === undefined) return;
-      bytes += chunk.length;
-      if (bytes > limits.bytes) return breakOff(started, `the answer is larger than ${limits.bytes} bytes`);
-      if (idleTimer === undefined) expectMore(started);
-      else idleTimer.refresh();
-      sink.data(chunk);
-    };
-    const expectMore = (started: Dispatcher.DispatchController) => {
-      const fallSilent = () => breakOff(started, 'the stream of the gateway fell silent');
-      if (sink !== undefined && bytes > 0 && !isPaused) idleTimer = setTimeout(fallSilent, limits.idleMs);
-    };
-    const breakOff = (started: Dispatcher.DispatchController, detail: string) => {
-      // A body that has come whole, and is being decoded, is not ended by the abort.
-      end('broken', detail);
-      started.abort(new Error(detail));
     };
     const end = (ended: StreamEnd, detail?: string) => {
       over();
-      sink?.end(ended, detail);
-      sink = undefined;
-      decoder?.destroy();
+      body?.end(ended, detail);
     };
     forget = deadline.onInterruption(() => {
       // First, or it would be told of as a stream that broke off.
@@ -135,53 +92,25 @@ export function dispatch(
           );
           return;
         }
-        decoder = decoderOf(coding);
-        decoder
-          ?.on('data', (chunk: Uint8Array) => take(started, chunk))
-          .on('end', () => end('clean'))
-          .on('error', (error) => {
-            end('broken', brokenOff(error));
-            started.abort(error);
-          });
-        sink = open({
-          pause: () => {
-            started.pause();
-            decoder?.pause();
-            isPaused = true;
-            clearTimeout(idleTimer);
-            idleTimer = undefined;
-          },
-          resume: () => {
-            started.resume();
-            decoder?.resume();
-            isPaused = false;
-            expectMore(started);
-          },
-          abort: () => {
-            started.abort(new Error('no longer wanted'));
-            decoder?.destroy();
-          },
-        });
+        body = new AnswerBody(started, coding, limits, over);
+        body.openTo(open(body));
         resolve({ kind: 'streaming' });
       },
       onResponseData: (started, chunk) => {
-        if (decoder !== undefined) decoder.write(chunk);
-        else if (sink !== undefined) take(started, chunk);
+        if (body !== undefined) body.write(chunk);
         else if (!bringsAnswer(status)) {
-          bytes += chunk.length;
-          if (bytes <= ERROR_BODY_BYTES) errorBody.push(Buffer.from(chunk));
+          errorBytes += chunk.length;
+          if (errorBytes <= ERROR_BODY_BYTES) errorBody.push(Buffer.from(chunk));
           else started.abort(new Error('the error answer is too large'));
         }
       },
       onResponseEnd: () => {
-        if (decoder !== undefined) decoder.end();
-        else if (sink !== undefined) end('clean');
+        if (body !== undefined) body.finish();
         else settle(unanswered);
       },
       onResponseError: (_controller, error) => {
-        const begun = sink !== undefined;
         end('broken', brokenOff(error));
-        if (begun) return;
+        if (body !== undefined) return;
         settle(() => {
           if (deadline.interruption !== undefined) return { kind: 'interrupted', called: true };
           if (status !== 0) return unanswered();

@@ -13,23 +13,27 @@ export function connectorThatTells(timeout: number): buildConnector.connector {
       const [, socket] = result;
       const before = socket?.bytesRead ?? 0;
       socket?.prependListener('error', (error: Error & { reused?: boolean }) => {
-        const read = readBefore.get(socket) ?? before;
-        error.reused = read > before && socket.bytesRead === read;
+        const { read, at } = lastUses.get(socket) ?? { read: before, at: 0 };
+        const isSoon = performance.now() - at < SOON_MS;
+        error.reused = isSoon && read > before && socket.bytesRead === read;
       });
       callback(...result);
     });
 }
 
-/** Bytes that a connection had brought when it was last used. */
-const readBefore = new WeakMap<Socket, number>();
+/** When a connection was last used, and how many bytes it had brought until then. */
+const lastUses = new WeakMap<Socket, { readonly read: number; readonly at: number }>();
 subscribe('undici:client:sendHeaders', (message) => {
   const { socket } = message as { socket: Socket };
-  readBefore.set(socket, socket.bytesRead);
+  lastUses.set(socket, { read: socket.bytesRead, at: performance.now() });
 });
 
 /** A code of the other side, not one of what it sent: that is no HTTP, or too much of it. */
 export function isStale(error: Error & { code?: string; reused?: boolean }): boolean {
   return error.reused === true && CLOSED.has(error.code ?? '');
 }
+
+/** One that was closed already says so within a round trip; later, a server has hung up on the request. */
+const SOON_MS = 500;
 
 const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNABORTED']);

@@ -161,6 +161,22 @@ test('an event of very many lines is a fault, whatever ends the lines', () => {
   }
 });
 
+test('a stream of lines that no such stream has is a fault before all of them are read', () => {
+  for (const line of ['x\n\n', 'x\n', 'retry: soon\n', 'x-field: 1\n\n']) {
+    const { fault, bytes } = faultOf('data: {"choices":[]}\n\n', line, 2_000_000);
+    assert.equal(fault, 'more than 10000 lines of the stream are no server-sent events');
+    assert.ok(bytes <= 10_000 * line.length + 20_000, String(bytes));
+  }
+});
+
+test('content that is nested without end is no content, and usage beyond all reason is none', () => {
+  const nested = `${'['.repeat(100_000)}"a"${']'.repeat(100_000)}`;
+  const deltas = deltasOf([`{"choices":[{"delta":{"content":${nested},"reasoning":${nested}}}]}`]);
+  assert.deepEqual(deltas, [{}]);
+  const tokens = { prompt_tokens: 1, completion_tokens: Number.MAX_SAFE_INTEGER };
+  assert.deepEqual(deltasOf([JSON.stringify({ choices: [], usage: tokens })]), [{}]);
+});
+
 test('a document of very many values is none, and a long text is no such', () => {
   const read = (fields: object) => {
     const deltas: Delta[] = [];

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { loadConfig } from '../../config/load.js';
-import type { Assembled, Reading, Template } from '../../contracts/threads.js';
+import type { Assembled, Reading, ReadJob, Template } from '../../contracts/threads.js';
 import { domainNames } from '../../domains/registry.js';
 import { type CallParts, callOnce } from '../../server/attempt.js';
 import { Deadline } from '../../server/deadline.js';
 import type { ExecutionWatcher } from '../../server/execution-watcher.js';
+import type { StreamSink } from '../../server/gateway/answer-body.js';
 import type { CallStart } from '../../server/gateway/call-start.js';
-import type { StreamSink } from '../../server/gateway/dispatch.js';
 import type { Gateway, GatewayRequest } from '../../server/gateway/gateway.js';
 import { openJournal } from '../../server/journal.js';
 import { type ResolvedTask, targetOf } from '../../server/resolution.js';
@@ -32,8 +32,9 @@ test.after.each(() => {
 /** A call in the tier `tiny`: what was written down of it, and the latencies that the slots were told of. */
 async function called(
   answer: (request: GatewayRequest, sink: () => StreamSink) => void,
-  read: () => Promise<Reading>,
+  read: (job: ReadJob) => Promise<Reading>,
   start: CallStart = { kind: 'streaming' },
+  exactCounts = true,
 ) {
   const deadline = new Deadline(60_000);
   const journal = openJournal({ name: 'code-general', sha256: '' } as Template);
@@ -55,7 +56,7 @@ async function called(
   const generation = { parts, resolved: { task } as ResolvedTask, tier: 'tiny', deadline, watcher, journal };
   const ended = await callOnce(
     generation as unknown as CallParts,
-    targetOf(config, 'tiny', task),
+    { ...targetOf(config, 'tiny', task), exactCounts },
     prompt,
     'first',
   ).catch((error: Error) => error);
@@ -85,6 +86,23 @@ test('what it waits for an endpoint that asked for a pause is no latency of the 
   assert.deepEqual(latencies, [20]);
   assert.deepEqual([timings.wait, timings.first_token, timings.stream], [5000, 20, 300]);
   assert.deepEqual([attempts[0]!.first_token_ms, attempts[0]!.duration_ms], [20, 320]);
+});
+
+test('an output is cut off at the limit of its tokens, and later where they are counted by another vocabulary', async () => {
+  const cutOff = async (exactCounts: boolean) => {
+    let most = 0;
+    const { attempts } = await called(
+      (_, open) => open().end('clean'),
+      async (job) => {
+        most = job.maxOutputTokens;
+        return broken;
+      },
+      undefined,
+      exactCounts,
+    );
+    return most / attempts[0]!.max_output_tokens;
+  };
+  assert.deepEqual([await cutOff(true), await cutOff(false)], [1, 1.5]);
 });
 
 test('what it waits for an endpoint that is being tried, and is not asked in the end, is no time of the endpoint', async () => {

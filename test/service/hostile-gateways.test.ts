@@ -831,6 +831,55 @@ test('the first token may come later than a stream may be silent, also where the
   assert.deepEqual([status, body.attempts], [200, 1]);
 });
 
+test('a stream that came faster than it was read may go on slowly', async () => {
+  const pieces = (content: string, pad = '') =>
+    `data: ${JSON.stringify({ pad, choices: [{ delta: { content } }] })}\n\n`;
+  play = async (res) => {
+    begin(res).write(pieces('{"content": "') + pieces('', 'x'.repeat(200)).repeat(15_000));
+    for (let tick = 0; tick < 10; tick++) {
+      await sleep(200);
+      res.write(pieces('y'));
+    }
+    res.end(pieces('"}') + frames([]));
+  };
+  const { status, body } = await service.execute(aTask());
+  assert.deepEqual([status, body.attempts], [200, 1]);
+});
+
+test('a compressed body that decodes to nothing is as large as an answer may be, and no larger', async () => {
+  const nothing = Buffer.concat(Array.from({ length: 2000 }, () => gzipSync('')));
+  let sent = 0;
+  play = async (res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' });
+    while (!res.destroyed) {
+      if (res.writableNeedDrain) await sleep(2);
+      else {
+        res.write(nothing);
+        sent += nothing.length;
+      }
+    }
+  };
+  const { status, body } = await service.execute(aTask());
+  assert.deepEqual([status, body.code], [502, 'gateway_error']);
+  assert.match(body.detail, /larger than 8000000 bytes/);
+  // What is in the buffers of the connections comes on top.
+  assert.ok(sent < calls * 24_000_000, `${sent} bytes in ${calls} calls`);
+});
+
+test('a connection that is hung up on after a while is an attempt, also when it had brought an answer before', async () => {
+  play = (res) => streamed(res, frames());
+  await service.execute(aTask());
+  calls = 0;
+  play = async (res) => {
+    await sleep(700);
+    res.socket!.destroy();
+  };
+  const task = aTask();
+  assert.equal((await service.execute(task)).status, 503);
+  const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
+  assert.deepEqual([attempts.length, calls], [2, 2]);
+});
+
 test('usage that cannot be is not taken', async () => {
   play = (res) =>
     streamed(

@@ -13,7 +13,7 @@ export type ToPrimary =
     }
   /**
    * How many more slots of a tier the worker could use now, `events` of them for events; replaces what it said before.
-   * `received`: of the slots that were granted, those that it knew of when it said so.
+   * `received`: of the slots that were granted, those that it knew of when it said so. `number`: of what it says, from 1.
    */
   | ({
       readonly kind: 'want';
@@ -21,6 +21,7 @@ export type ToPrimary =
       readonly slots: number;
       readonly events: number;
       readonly received: number;
+      readonly number: number;
     } & HeldNews)
   /** `turn`: who is to have the slot, where somebody waits. `ask`: of the recall that is answered with all that was idle. */
   | ({
@@ -94,7 +95,7 @@ export type ToWorker =
   | ({ readonly kind: 'grant'; readonly tier: string; readonly slots: number } & HeldNews)
   /**
    * Give back what is idle, up to `slots`, now and when it becomes so, and of what is busy up to `busy` when it ends.
-   * `ask`: say so also when nothing is idle.
+   * `ask`: give all that is idle now, and say so also when nothing is.
    */
   | {
       readonly kind: 'recall';
@@ -103,13 +104,17 @@ export type ToWorker =
       readonly busy: number;
       readonly ask?: number;
     }
-  /** No slot is free or idle anywhere. How many wait for slots of a tier in other workers, `events` of them events, and in how many of these. */
+  /**
+   * No slot is free or idle anywhere. How many wait for slots of a tier in other workers, `events` of them events, and in
+   * how many of these. `number`: of the `want` that is known.
+   */
   | ({
       readonly kind: 'contended';
       readonly tier: string;
       readonly waiting: number;
       readonly events: number;
       readonly workers: number;
+      readonly number?: number | undefined;
     } & HeldNews)
   /** How many tasks of a tier may run on the node from now on. */
   | { readonly kind: 'limit'; readonly tier: string; readonly limit: number }

@@ -3,15 +3,12 @@ export class IdleRound {
   static #last = 0;
   readonly #number = ++IdleRound.#last;
   readonly #unanswered = new Set<number>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #onLate: () => void;
+  #timer: NodeJS.Timeout | undefined;
 
   /** @param onLate called when one has not answered in time; then the round is over. */
   constructor(onLate: () => void) {
-    this.#timer = setTimeout(() => {
-      if (this.isOver) return;
-      this.#unanswered.clear();
-      onLate();
-    }, LIMIT_MS).unref();
+    this.#onLate = onLate;
   }
 
   get isOver(): boolean {
@@ -20,20 +17,21 @@ export class IdleRound {
 
   /** A worker is asked; returns the number by which it answers. */
   ask(worker: number): number {
+    this.#timer ??= setTimeout(() => {
+      this.#unanswered.clear();
+      this.#onLate();
+    }, LIMIT_MS).unref();
     this.#unanswered.add(worker);
     return this.#number;
   }
 
   answered(worker: number, ask: number): void {
-    if (ask === this.#number) this.#unanswered.delete(worker);
+    if (ask === this.#number) this.gone(worker);
   }
 
   gone(worker: number): void {
     this.#unanswered.delete(worker);
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
+    if (this.isOver) clearTimeout(this.#timer);
   }
 }
 

@@ -22,10 +22,7 @@ export class LeasedSlots implements Slots {
     );
     link.on((message) => {
       if (message.kind === 'grant') this.#tiers.get(message.tier)?.granted(message.slots, message.held);
-      if (message.kind === 'contended')
-        this.#tiers
-          .get(message.tier)
-          ?.slots.contend(message.waiting, message.events, message.workers, message.held);
+      if (message.kind === 'contended') this.#tiers.get(message.tier)?.contended(message);
       if (message.kind === 'limit') {
         const tier = this.#tiers.get(message.tier);
         if (tier !== undefined) tier.slots.limit = message.limit;
@@ -65,6 +62,8 @@ class LeasedTier {
   /** How many of them for events. */
   #wantedEvents = 0;
   #received = 0;
+  /** How often it told what it wants. */
+  #number = 0;
   /** How many slots others want beyond those that were idle when they were recalled. */
   #sought = 0;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -92,9 +91,14 @@ class LeasedTier {
     this.#wantWhatWaits();
   }
 
+  contended({ waiting, events, workers, held, number }: Contended): void {
+    // It answers what was said before the last time: that will be answered, too, or asks for nothing.
+    if (number === undefined || number === this.#number) this.slots.contend(waiting, events, workers, held);
+  }
+
   recalled({ slots, busy, ask }: Recall): void {
-    const idle = this.slots.shrink(slots);
-    this.#sought = slots - idle;
+    const idle = this.slots.shrink(ask === undefined ? slots : Number.MAX_SAFE_INTEGER);
+    this.#sought = Math.max(0, slots - idle);
     // Whoever wants a busy slot waits for its end, and has to know how long that takes.
     if (idle > 0 || ask !== undefined || (busy > 0 && this.slots.hasNews)) this.#give(idle, { ask });
     this.slots.owe(Math.max(0, busy - idle));
@@ -154,7 +158,9 @@ class LeasedTier {
     this.#wantedEvents = events;
     if (slots === 0) this.slots.forget();
     const received = this.#received;
-    this.#link.send({ kind: 'want', tier: this.#tier, slots, events, received, held: this.slots.news() });
+    const number = ++this.#number;
+    const held = this.slots.news();
+    this.#link.send({ kind: 'want', tier: this.#tier, slots, events, received, number, held });
   }
 
   #giveIdle(most: number, turn?: Turn): number {
@@ -168,6 +174,7 @@ class LeasedTier {
   }
 }
 
+type Contended = Extract<ToWorker, { kind: 'contended' }>;
 type Recall = Extract<ToWorker, { kind: 'recall' }>;
 
 const LONG_QUEUE = 8;

@@ -55,7 +55,15 @@ export class NodeState {
   hear(worker: number, message: Exclude<ToPrimary, { kind: 'ready' | 'pulse' }>): void {
     switch (message.kind) {
       case 'want':
-        this.#slots.want(worker, message.tier, message.slots, message.held, message.events, message.received);
+        this.#slots.want(
+          worker,
+          message.tier,
+          message.slots,
+          message.held,
+          message.events,
+          message.received,
+          message.number,
+        );
         break;
       case 'give':
         this.#slots.give(worker, message.tier, message.slots, message.held, message.turn, message.ask);

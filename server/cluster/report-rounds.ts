@@ -46,8 +46,11 @@ export class ReportRounds {
 
   gone(worker: number): void {
     this.#past.ended(worker);
-    for (const { waiting, end } of [...this.#rounds.values()])
+    for (const { waiting, found, end } of [...this.#rounds.values()]) {
+      // What it has told in this round is among what is past by now.
+      found.delete(worker);
       if (waiting.delete(worker) && waiting.size === 0) end();
+    }
   }
 }
 

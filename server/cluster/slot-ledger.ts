@@ -14,9 +14,18 @@ export class SlotLedger {
    * @param held what has ended in the worker since it last said so.
    * @param events how many of the slots are for events.
    * @param received how many of those that were granted it knew of; all, when it does not say.
+   * @param number by which the answer says what it answers.
    */
-  want(worker: number, tier: string, slots: number, held?: HeldTime, events = 0, received?: number): void {
-    this.#tierOf(tier).want(worker, slots, held, events, received);
+  want(
+    worker: number,
+    tier: string,
+    slots: number,
+    held?: HeldTime,
+    events = 0,
+    received?: number,
+    number?: number,
+  ): void {
+    this.#tierOf(tier).want(worker, { slots, held, events, received, number });
   }
 
   /**

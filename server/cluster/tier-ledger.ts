@@ -5,6 +5,15 @@ import { onceATurn } from './once-a-turn.js';
 
 export type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
 
+/** See SlotLedger. */
+interface Want {
+  readonly slots: number;
+  readonly held: HeldTime | undefined;
+  readonly events: number;
+  readonly received: number | undefined;
+  readonly number: number | undefined;
+}
+
 interface Share {
   held: number;
   wanted: number;
@@ -21,6 +30,10 @@ interface Share {
   toldEvents: number;
   /** Whether it asked for more than it got, and does not know yet that all slots are taken. */
   asks: boolean;
+  /** The round that has to be over before it is told so; undefined until there is one that began after it asked. */
+  awaits: IdleRound | undefined;
+  /** Of what it said last. */
+  number: number | undefined;
   /** How long a slot is held, as it was told and saw since. */
   heldTime: HeldTime | undefined;
 }
@@ -31,7 +44,7 @@ export class TierLedger {
   /** What comes in one turn of the event loop is told together. */
   readonly #announceLater = onceATurn(() => this.#announce());
   #heldTime: HeldTime | undefined;
-  /** Since somebody wants what is not there: who has not said yet whether a slot is idle. */
+  /** The last one, in which the workers were asked for what is idle. */
   #round: IdleRound | undefined;
   #limit = 0;
   #grants = 0;
@@ -47,18 +60,14 @@ export class TierLedger {
     return held;
   }
 
-  want(
-    worker: number,
-    slots: number,
-    held: HeldTime | undefined,
-    events: number,
-    received: number | undefined,
-  ): void {
+  want(worker: number, { slots, held, events, received, number }: Want): void {
     const share = this.#shareOf(worker);
     const underWay = share.received - (received ?? share.received);
     const wanted = Math.max(0, slots - underWay);
     this.#learn(share, held);
-    share.asks = wanted > share.wanted;
+    share.asks = wanted > 0 && (wanted > share.wanted || number !== share.number);
+    share.awaits = undefined;
+    share.number = number;
     share.wanted = wanted;
     share.events = Math.min(events, wanted);
     if (wanted === 0) share.told = share.toldEvents = 0;
@@ -137,6 +146,8 @@ export class TierLedger {
         told: 0,
         toldEvents: 0,
         asks: false,
+        awaits: undefined,
+        number: undefined,
         heldTime: undefined,
       };
       this.#shares.set(worker, share);
@@ -178,22 +189,31 @@ export class TierLedger {
    * of its own. As long as a slot may be idle somewhere, nobody has to wait for another.
    */
   #announce(): void {
-    if (this.#round?.isOver !== true) return;
     const waiting = [...this.#shares].filter(([, { wanted }]) => wanted > 0);
     const all = waiting.reduce((sum, [, { wanted }]) => sum + wanted, 0);
     const allEvents = waiting.reduce((sum, [, share]) => sum + share.events, 0);
     for (const [worker, share] of waiting) {
       const elsewhere = all - share.wanted;
       const events = allEvents - share.events;
+      if (share.asks && share.awaits?.isOver !== true) continue;
       const isTold = elsewhere === share.told && events === share.toldEvents;
       if (isTold && !share.asks && !this.#isNewTo(share)) continue;
       const workers = waiting.length - 1;
       const held = this.#heldTime;
+      const { number } = share;
       share.asks = false;
       share.told = elsewhere;
       share.toldEvents = events;
       share.heldTime = held;
-      this.send(worker, { kind: 'contended', tier: this.tier, waiting: elsewhere, events, workers, held });
+      this.send(worker, {
+        kind: 'contended',
+        tier: this.tier,
+        waiting: elsewhere,
+        events,
+        workers,
+        held,
+        ...(number !== undefined && { number }),
+      });
     }
   }
 
@@ -225,26 +245,31 @@ export class TierLedger {
    */
   #recall(): void {
     const poorest = this.#poorest('http');
-    if (poorest === undefined) {
-      this.#round?.end();
-      this.#round = undefined;
-      return;
-    }
+    if (poorest === undefined) return;
     const [worker, wanting] = poorest;
-    const { held, wanted } = wanting;
-    const isFirst = this.#round === undefined;
-    this.#round ??= new IdleRound(() => this.#announceLater());
-    const round = this.#round;
+    const round = this.#beginRound();
+    const wantedByAll = [...this.#shares.values()].reduce((sum, { wanted }) => sum + wanted, 0);
     for (const [other, share] of this.#shares) {
       if (other === worker || share.held === 0) continue;
       const kept = share.held - share.recalled;
-      const owes = kept - held >= 2 || (held === 0 && kept >= 1);
+      const owes = kept - wanting.held >= 2 || (wanting.held === 0 && kept >= 1);
       const yields = hasHttp(wanting) || !hasHttp(share);
       const busy = owes && yields && share.recalled === 0 ? 1 : 0;
       share.recalled += busy;
-      const ask = isFirst ? { ask: round.ask(other) } : {};
-      this.send(other, { kind: 'recall', tier: this.tier, slots: wanted, busy, ...ask });
+      const slots = wantedByAll - share.wanted;
+      const ask = round === undefined ? {} : { ask: round.ask(other) };
+      this.send(other, { kind: 'recall', tier: this.tier, slots, busy, ...ask });
     }
+  }
+
+  /** A round for those who have asked since the last one began, once that is over; undefined when there is no need of one. */
+  #beginRound(): IdleRound | undefined {
+    const asking = [...this.#shares.values()].filter(({ asks, awaits }) => asks && awaits === undefined);
+    if (asking.length === 0 || this.#round?.isOver === false) return undefined;
+    const round = new IdleRound(() => this.#distribute());
+    this.#round = round;
+    for (const share of asking) share.awaits = round;
+    return round;
   }
 }
 

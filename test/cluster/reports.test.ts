@@ -58,12 +58,25 @@ test('a node has counted what its workers had that died or hang; what runs is th
   };
   assert.deepEqual(await ask([1, 2, 3], { 1: report(1, 1), 2: report(10, 1), 3: report(100, 1) }), [111, 3]);
   assert.deepEqual(await ask([1, 2, 3], { 1: report(2, 1), 3: report(200, 1) }), [212, 2], '2 hangs');
+  sent.length = 0;
+  rounds.start(1, 7, [1, 2, 5]);
+  const { call } = sent[0]![1] as { call: number };
+  rounds.measured(1, call, report(2, 1));
+  rounds.measured(5, call, report(250, 1));
+  rounds.gone(5);
+  rounds.measured(2, call, report(10, 1));
+  const { reports } = sent.at(-1)![1] as { reports: readonly Report[] };
+  assert.match(
+    await metricsTextOf(reports),
+    /ended_total{tier="tiny"} 462\n/,
+    '5 died in the middle, and counts once',
+  );
   rounds.gone(2);
   rounds.measured(3, 0, report(300, 0));
   rounds.gone(3);
-  assert.deepEqual(await ask([1, 4], { 1: report(3, 1), 4: report(1000, 2) }), [1313, 3], '4 is new');
+  assert.deepEqual(await ask([1, 4], { 1: report(3, 1), 4: report(1000, 2) }), [1563, 3], '4 is new');
   rounds.gone(4);
-  assert.deepEqual(await ask([1], { 1: report(3, 1) }), [1313, 1]);
+  assert.deepEqual(await ask([1], { 1: report(3, 1) }), [1563, 1]);
 });
 
 test.run();

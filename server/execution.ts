@@ -60,7 +60,9 @@ export async function execute(
         const [detail] = (error as Error).message.split('\n', 1);
         generated = { kind: 'failed', code: 'internal_error', detail: detail! };
       } finally {
-        slot.release();
+        const isCut = deadline.interruption !== undefined || journal.attempts.at(-1)?.ended === 'aborted';
+        if (isCut) setTimeout(() => slot.release(), FREE_AFTER_MS);
+        else slot.release();
       }
     }
     if (generated.kind === 'escalate') {
@@ -76,6 +78,9 @@ export async function execute(
   }
   return conclude({ parts, resolved, tier, journal, acceptedAt, startedAt }, generated);
 }
+
+/** The other end of a connection that was cut may still have to notice: no endpoint sees more calls than there are slots. */
+const FREE_AFTER_MS = 50;
 
 function saturated(tier: string, { retryAfterSeconds }: Saturated): Generated {
   const detail = `all slots of tier ${tier} are taken, and its queue is full or longer than the deadline`;

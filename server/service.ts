@@ -164,6 +164,7 @@ export async function startService(
       longestTaskMs,
       leave: async () => {
         leaving = true;
+        const until = performance.now() + longestTaskMs;
         await http.stopListening();
         await events?.stopIntake();
         // The connection of a stream that began before is open for one more request after its end.
@@ -171,6 +172,7 @@ export async function startService(
           await tasks.idle(longestTaskMs);
           await new Promise((resolve) => setTimeout(resolve, LEAVE_MS));
         } while (tasks.running > 0);
+        await http.answered(Math.max(0, until - performance.now()));
       },
       close: () => {
         closed ??= close();

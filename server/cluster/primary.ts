@@ -63,8 +63,9 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
     config.server.worker_timeout_ms,
     (id) => send(id, { kind: 'pulse' }),
     (id) => {
-      log.error({ event: 'worker_hangs', worker: seats.findIndex((worker) => worker?.id === id) });
-      cluster.workers?.[id]?.process.kill('SIGKILL');
+      const hanging = cluster.workers?.[id]?.process;
+      log.error({ event: 'worker_hangs', worker_pid: hanging?.pid });
+      hanging?.kill('SIGKILL');
     },
   );
   const deaths = new Deaths();
@@ -91,12 +92,12 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
       ragUrl: standIns.names.rag && standIns.ragUrl,
     };
     const worker = cluster.fork({ [workerSeatVariable]: JSON.stringify(seat) });
+    pulse.watch(worker.id);
     return new Promise((resolve, reject) => {
       worker.on('message', (message: ToPrimary) => {
         pulse.heard(worker.id);
         if (message.kind === 'pulse') return;
         if (message.kind !== 'ready') return node.hear(worker.id, message);
-        pulse.watch(worker.id);
         longestTaskMs.set(worker.id, message.longestTaskMs);
         // What it was told before it listened to the primary is lost.
         if (phase === 'closing') send(worker.id, { kind: 'stop', replaced: false });
@@ -108,6 +109,7 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
         log.error({ event: 'worker_error', worker: index, error: error.message });
         if (worker.process.pid !== undefined) return;
         // It never was a process, and its exit will not be told.
+        pulse.gone(worker.id);
         delete cluster.workers?.[worker.id];
         reject(new Error(`worker ${index} could not be started: ${error.message}`));
       });

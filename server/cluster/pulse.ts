@@ -3,8 +3,9 @@
  * in beats and not in time, so that a machine that was paused finds none.
  */
 export class Pulse {
-  /** Beats since each worker was last heard of. */
+  /** Beats since each worker was last heard of; less than none, where it has more time. */
   readonly #silent = new Map<number, number>();
+  readonly #beatMs: number;
   readonly #timer: NodeJS.Timeout;
 
   /**
@@ -13,6 +14,7 @@ export class Pulse {
    * @param onStill called once of each one that did not for so long.
    */
   constructor(limitMs: number, ask: (worker: number) => void, onStill: (worker: number) => void) {
+    this.#beatMs = limitMs / BEATS;
     this.#timer = setInterval(() => {
       for (const [worker, silent] of this.#silent) {
         if (silent < BEATS) {
@@ -23,12 +25,12 @@ export class Pulse {
         this.#silent.delete(worker);
         onStill(worker);
       }
-    }, limitMs / BEATS).unref();
+    }, this.#beatMs).unref();
   }
 
-  /** A worker has begun to serve. */
+  /** A worker has begun to start: until it is heard of, it may take `START_MS` at least. */
   watch(worker: number): void {
-    this.#silent.set(worker, 0);
+    this.#silent.set(worker, Math.min(0, BEATS - Math.ceil(START_MS / this.#beatMs)));
   }
 
   heard(worker: number): void {
@@ -45,3 +47,4 @@ export class Pulse {
 }
 
 const BEATS = 6;
+const START_MS = 30_000;

@@ -13,7 +13,9 @@ test('one that says nothing is told of once, one that answers never', async () =
     (worker) => worker === 1 && pulse.heard(worker),
     (worker) => still.push(worker),
   );
-  for (const worker of [1, 2, 3]) pulse.watch(worker);
+  for (const worker of [1, 2, 3, 4]) pulse.watch(worker);
+  // The other one is still starting.
+  for (const worker of [1, 2, 3]) pulse.heard(worker);
   pulse.gone(3);
   await until(() => still.length > 0, 'the one that says nothing');
   await sleep(200);

@@ -14,7 +14,7 @@ export interface FreeText {
 export function readFreeText(text: string, kind: 'code' | 'prose', defaultLanguage: string): FreeText {
   const fences = findFences(text);
   if (kind === 'prose') return readProse(text, fences);
-  if (fences.length === 0) return withoutChatter(text);
+  if (fences.length === 0 || isInDocstring(text, fences[0]!)) return withoutChatter(text);
   const artifacts = fences.flatMap((fence) => artifactOf(fence, defaultLanguage));
   const chatter = { code: 'chatter_removed', message: 'text around the fenced code was left out' };
   const only = fences.length === 1 ? fences[0]! : undefined;
@@ -147,7 +147,14 @@ function withoutChatter(text: string): FreeText {
   const left = content.trim() === '' ? text : content;
   const notes =
     left === text ? [] : [{ code: 'chatter_removed', message: 'a leading line of chatter was left out' }];
-  return { content: left.trim(), artifacts: [], notes };
+  // The first line of code keeps what it is indented by.
+  return { content: left.replace(BLANK_LINES, '').trimEnd(), artifacts: [], notes };
+}
+
+/** Whether a program without a fence around it has opened a text in which the fence stands, as docstrings have examples. */
+function isInDocstring(text: string, { start }: Fence): boolean {
+  const quotes = text.slice(0, start).match(/"""|'''/g);
+  return quotes !== null && quotes.length % 2 === 1;
 }
 
 /** How a line begins that introduces the answer. */
@@ -155,4 +162,5 @@ export const CHATTER = "\\s*(?:sure|certainly|of course|absolutely|okay|ok|here(
 
 // One short such line that ends in a colon.
 const LEADING_CHATTER = new RegExp(`^${CHATTER}[^\\n]{0,240}:[ \\t]*\\r?\\n\\s*`, 'i');
+const BLANK_LINES = /^(?:[^\S\n]*\n)+/;
 const YAML_KEY = /^\s*[a-z]+:[ \t]*\r?\n[ \t-]/;

@@ -118,6 +118,13 @@ test('a status that is no text is of the wrong shape, and none at all is not', (
   assert.deepEqual(outputOf(verdictOn('{"status": null, "content": "x"}')), { content: 'x' });
 });
 
+test('a program without a fence keeps the fences of its docstrings, and what its first line is indented by', () => {
+  const program = 'def f(n):\n    """Doubles.\n\n```\n>>> f(1)\n2\n```\n    """\n    return 2 * n';
+  assert.deepEqual(outputOf(verdictOn(program)), { content: program });
+  const method = '    def f(self):\n        return 1';
+  assert.deepEqual(outputOf(verdictOn(`\n \n${method}\n\n`)), { content: method });
+});
+
 test('plain text is the content', () => {
   assert.deepEqual(outputOf(verdictOn('def fibonacci(n): ...')), { content: 'def fibonacci(n): ...' });
 });

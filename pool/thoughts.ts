@@ -1,8 +1,9 @@
 import { findFences } from './free-text.js';
 
 export const THINK_END = '</think>';
-/** Of gpt-oss: what follows is the answer. */
-const FINAL_CHANNEL = '<|channel|>final<|message|>';
+/** Of gpt-oss: what follows is the answer, behind what is said of its form. */
+const FINAL_CHANNEL = '<|channel|>final';
+const MESSAGE = ['<|message|>', '<|constrain|>json<|message|>'];
 
 /** What models begin their thoughts with, and what they end them with, where a server leaves both in the content. */
 const TAGS = new Map([
@@ -17,7 +18,7 @@ const TAGS = new Map([
   ['<|channel|>analysis<|message|>', FINAL_CHANNEL],
 ]);
 /** What stands before an answer without thoughts, or behind those that the prompt began. */
-const LONE = [THINK_END, FINAL_CHANNEL];
+const LONE = [THINK_END, ...MESSAGE, `${FINAL_CHANNEL}${MESSAGE[0]}`, `${FINAL_CHANNEL} ${MESSAGE[1]}`];
 const OPENING = [...TAGS.keys(), ...LONE];
 
 /** A tag that begins thoughts, or ends some that the prompt began, at the beginning of an answer. */

@@ -23,6 +23,7 @@ const ended: [name: string, answer: string, output: string][] = [
   ['before code', `${thoughts}</think>def f(): pass`, 'def f(): pass'],
   ['at the very beginning', `</think>\n\n${json}`, content],
   ['as gpt-oss that had none', `<|channel|>final<|message|>${json}`, content],
+  ['the same, of JSON', `<|channel|>final <|constrain|>json<|message|>${json}`, content],
   ['twice', `${thoughts}\n</think>\n\nOne more thing.\n</think>\n\n${json}`, content],
   ['after thoughts that speak of it', `I must split at "</think>" here.\n</think>\n\n${json}`, content],
   ['after thoughts that speak of <think>', `The user has <think> in his text.\n</think>\n\n${json}`, content],
@@ -109,6 +110,10 @@ for (const [open, close] of [
   ['[THINK]', '[/THINK]'],
   ['<seed:think>', '</seed:think>'],
   ['<|channel|>analysis<|message|>', '<|end|><|start|>assistant<|channel|>final<|message|>'],
+  [
+    '<|channel|>analysis<|message|>',
+    '<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>',
+  ],
 ])
   test(`other tags: ${open}`, () => {
     const { reading, shown } = read([...`${open}Hm, {"content": "no"}${close}${json}`]);

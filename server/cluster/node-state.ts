@@ -55,18 +55,10 @@ export class NodeState {
   hear(worker: number, message: Exclude<ToPrimary, { kind: 'ready' | 'pulse' }>): void {
     switch (message.kind) {
       case 'want':
-        this.#slots.want(
-          worker,
-          message.tier,
-          message.slots,
-          message.held,
-          message.events,
-          message.received,
-          message.number,
-        );
+        this.#slots.want(worker, message.tier, message.slots, message);
         break;
       case 'give':
-        this.#slots.give(worker, message.tier, message.slots, message.held, message.turn, message.ask);
+        this.#slots.give(worker, message.tier, message.slots, message);
         break;
       case 'observed':
         this.#limits.adapt(message.tier, message.window);

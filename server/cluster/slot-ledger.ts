@@ -1,5 +1,4 @@
-import type { HeldTime, Turn } from '../../contracts/cluster.js';
-import { type Grant, TierLedger } from './tier-ledger.js';
+import { type AboutGift, type AboutWant, type Grant, TierLedger } from './tier-ledger.js';
 
 /** The slots of a node: how many each worker holds. The primary's own; it decides, `send` tells. */
 export class SlotLedger {
@@ -10,31 +9,12 @@ export class SlotLedger {
     this.#send = send;
   }
 
-  /**
-   * @param held what has ended in the worker since it last said so.
-   * @param events how many of the slots are for events.
-   * @param received how many of those that were granted it knew of; all, when it does not say.
-   * @param number by which the answer says what it answers.
-   */
-  want(
-    worker: number,
-    tier: string,
-    slots: number,
-    held?: HeldTime,
-    events = 0,
-    received?: number,
-    number?: number,
-  ): void {
-    this.#tierOf(tier).want(worker, { slots, held, events, received, number });
+  want(worker: number, tier: string, slots: number, about: AboutWant = {}): void {
+    this.#tierOf(tier).want(worker, slots, about);
   }
 
-  /**
-   * @param held see `want`.
-   * @param turn who is to have the first of them, where somebody waits.
-   * @param ask of the recall that is answered.
-   */
-  give(worker: number, tier: string, slots: number, held?: HeldTime, turn?: Turn, ask?: number): void {
-    this.#tierOf(tier).give(worker, slots, held, turn, ask);
+  give(worker: number, tier: string, slots: number, about: AboutGift = {}): void {
+    this.#tierOf(tier).give(worker, slots, about);
   }
 
   /** The worker is dead, and so is all that it ran. */

@@ -1,17 +1,26 @@
-import type { HeldTime, ToWorker, Turn } from '../../contracts/cluster.js';
+import type { HeldNews, HeldTime, ToWorker, Turn } from '../../contracts/cluster.js';
 import { followedBy } from '../held-time.js';
 import { IdleRound } from './idle-round.js';
 import { onceATurn } from './once-a-turn.js';
 
 export type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
 
-/** See SlotLedger. */
-interface Want {
-  readonly slots: number;
-  readonly held: HeldTime | undefined;
-  readonly events: number;
-  readonly received: number | undefined;
-  readonly number: number | undefined;
+/** What a worker says beside how many slots it wants. */
+export interface AboutWant extends HeldNews {
+  /** How many of the slots are for events. */
+  readonly events?: number;
+  /** How many of those that were granted it knew of; all, when it does not say. */
+  readonly received?: number;
+  /** By which the answer says what it answers. */
+  readonly number?: number;
+}
+
+/** What a worker says beside how many slots it gives. */
+export interface AboutGift extends HeldNews {
+  /** Who is to have the first of them, where somebody waits. */
+  readonly turn?: Turn | undefined;
+  /** Of the recall that is answered. */
+  readonly ask?: number | undefined;
 }
 
 interface Share {
@@ -60,7 +69,7 @@ export class TierLedger {
     return held;
   }
 
-  want(worker: number, { slots, held, events, received, number }: Want): void {
+  want(worker: number, slots: number, { held, events = 0, received, number }: AboutWant): void {
     const share = this.#shareOf(worker);
     const underWay = share.received - (received ?? share.received);
     const wanted = Math.max(0, slots - underWay);
@@ -74,13 +83,7 @@ export class TierLedger {
     this.#distribute();
   }
 
-  give(
-    worker: number,
-    slots: number,
-    held: HeldTime | undefined,
-    turn: Turn | undefined,
-    ask: number | undefined,
-  ): void {
+  give(worker: number, slots: number, { held, turn, ask }: AboutGift): void {
     const share = this.#shareOf(worker);
     this.#learn(share, held);
     const given = Math.min(slots, share.held);

@@ -70,18 +70,8 @@ class Node {
     setImmediate(() => {
       // What a dead worker still had to say is lost with its pipe.
       if (!this.workers.has(id)) return;
-      if (message.kind === 'want')
-        this.ledger.want(
-          id,
-          message.tier,
-          message.slots,
-          message.held,
-          message.events,
-          message.received,
-          message.number,
-        );
-      if (message.kind === 'give')
-        this.ledger.give(id, message.tier, message.slots, message.held, message.turn, message.ask);
+      if (message.kind === 'want') this.ledger.want(id, message.tier, message.slots, message);
+      if (message.kind === 'give') this.ledger.give(id, message.tier, message.slots, message);
     });
   }
 
@@ -301,7 +291,7 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
   const answer = () => {
     for (let at = 0; at < sent.length; at++) {
       const { message } = sent[at]!;
-      if ('ask' in message) ledger.give(1, 'tiny', 0, undefined, undefined, message.ask);
+      if ('ask' in message) ledger.give(1, 'tiny', 0, { ask: message.ask });
     }
   };
   ledger.want(1, 'tiny', 1);
@@ -315,7 +305,7 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
     { worker: 2, kind: 'contended', tier: 'tiny', waiting: 7, events: 0, workers: 1, held: undefined },
     { worker: 3, kind: 'contended', tier: 'tiny', waiting: 5, events: 0, workers: 1, held: undefined },
   ]);
-  ledger.give(1, 'tiny', 0, many(400));
+  ledger.give(1, 'tiny', 0, { held: many(400) });
   await turn();
   assert.deepEqual(
     contended().map(({ worker, held }) => [worker, held?.meanMs]),
@@ -324,10 +314,10 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
       [3, 400],
     ],
   );
-  ledger.give(1, 'tiny', 0, many(480));
+  ledger.give(1, 'tiny', 0, { held: many(480) });
   await turn();
   assert.deepEqual(contended(), [], 'a fifth more is no news');
-  ledger.give(1, 'tiny', 0, many(520));
+  ledger.give(1, 'tiny', 0, { held: many(520) });
   await turn();
   assert.deepEqual(
     contended().map(({ worker, held }) => [worker, held?.meanMs]),
@@ -355,7 +345,7 @@ test('a worker hears who waits elsewhere and how long a slot is held, also when 
     'who says nothing of it has not forgotten it',
   );
   // Who says what he was told or knows himself hears nothing of it.
-  ledger.want(3, 'tiny', 7, many(900));
+  ledger.want(3, 'tiny', 7, { held: many(900) });
   await turn();
   assert.deepEqual(
     contended().map(({ worker, waiting, held }) => [worker, waiting, held?.meanMs]),

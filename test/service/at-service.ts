@@ -148,7 +148,7 @@ export async function call(
 }
 
 /** A caller who has sent his task, and reads nothing of the answer until the socket is resumed. */
-export function aSlowReader({ url }: ServiceUnderTest, task: object, accept: string): Socket {
+export function aSlowReader({ url }: Pick<ServiceUnderTest, 'url'>, task: object, accept: string): Socket {
   const body = JSON.stringify(task);
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   socket.pause();

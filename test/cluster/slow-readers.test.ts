@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { aSlowReader, aTask, call, onlyTiny, sleep, until } from '../service/at-service.js';
+import { aSlowReader, aTask, call, onlyTiny, readToEnd, sleep, until } from '../service/at-service.js';
 import { atCluster } from './at-cluster.js';
 
 const test = suite('a reload while answers are read slowly');
@@ -27,17 +27,9 @@ models: {"gemma3:4b": {context_window: 20000000, max_output_tokens: 15000000}}`,
     // The old ones have had all the time that they would need without readers.
     await sleep(4000);
     for (const socket of readers) {
-      let received = 0;
-      let tail = '';
-      socket.on('data', (part) => {
-        received += part.length;
-        tail = (tail + part.toString('latin1')).slice(-100);
-      });
-      socket.resume();
-      await until(() => socket.closed || /"summary":"s"\}\}(?:$|\s)/.test(tail), 'the end of the answer');
+      const received = await readToEnd(socket);
       assert.ok(received > content.length, `${received} bytes of an answer of ${content.length}`);
     }
-    for (const socket of readers) socket.destroy();
     await until(() => under.times('reloaded') === 1, 'the end of the reload');
   } finally {
     await under.close();

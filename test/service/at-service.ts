@@ -159,6 +159,23 @@ export function aSlowReader({ url }: Pick<ServiceUnderTest, 'url'>, task: object
 }
 
 /**
+ * Reads the answer of a slow reader, an output of `documentation` with the summary `s`, to its end or that of the
+ * connection. Resolves to its bytes.
+ */
+export async function readToEnd(socket: Socket): Promise<number> {
+  let received = 0;
+  let tail = '';
+  socket.on('data', (part) => {
+    received += part.length;
+    tail = (tail + part.toString('latin1')).slice(-100);
+  });
+  socket.resume();
+  await until(() => socket.closed || /"summary":"s"\}\}(?:$|\s)/.test(tail), 'the end of the answer');
+  socket.destroy();
+  return received;
+}
+
+/**
  * The sections of a service that has the tier `tiny` and no other: a start takes a quarter less CPU than with the threads
  * of all five.
  */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { suite } from 'uvu';
-import { aSlowReader, aTask, atService, type ServiceUnderTest, sleep, until } from './at-service.js';
+import { aSlowReader, aTask, atService, readToEnd, type ServiceUnderTest, sleep } from './at-service.js';
 
 const test = suite('callers who read more slowly than is written');
 const forms = ['application/json', 'text/event-stream'];
@@ -26,16 +26,8 @@ test('who reads nothing for longer than the HTTP library is patient gets all of 
   const readers = forms.map((accept) => aSlowReader(service, task, accept));
   await sleep(PATIENCE_MS);
   for (const socket of readers) {
-    let received = 0;
-    let tail = '';
-    socket.on('data', (part) => {
-      received += part.length;
-      tail = (tail + part.toString('latin1')).slice(-100);
-    });
-    socket.resume();
-    await until(() => socket.closed || /"summary":"s"\}\}(?:$|\s)/.test(tail), 'the end of the answer');
+    const received = await readToEnd(socket);
     assert.ok(received > content.length, `${received} bytes of an answer of ${content.length}`);
-    socket.destroy();
   }
 });
 

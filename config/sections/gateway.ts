@@ -69,7 +69,8 @@ export const Gateway = Type.Object(
       default: 128 * mib,
       minimum: kib,
       maximum: 16 * gib,
-      description: 'Largest answer of the gateway on the wire, in bytes; a longer one is aborted.',
+      description:
+        'Largest answer of the gateway, in bytes, on the wire and decoded; a longer one is aborted.',
     }),
   },
   { additionalProperties: false, description: 'Calls to the Model Gateway.' },

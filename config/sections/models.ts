@@ -47,7 +47,7 @@ const Model = Type.Object(
     }),
     exact_counts: Type.Boolean({
       description:
-        'Whether that vocabulary is the model’s own; else counts are told as `approximate`. Default: by family, see the table; `true` where `tokenizer` is set, but for `claude`, which is the one of earlier models.',
+        'Whether that vocabulary is the model’s own; else counts are told as `approximate`, and an output is cut off at one and a half times its limit. Default: by family, see the table; `true` where `tokenizer` is set, but for `claude`, which is the one of earlier models.',
     }),
   },
   { additionalProperties: false },

@@ -13,9 +13,13 @@ export function seatOf(env: NodeJS.ProcessEnv): WorkerSeat | undefined {
   return text === undefined || process.send === undefined ? undefined : (JSON.parse(text) as WorkerSeat);
 }
 
-/** Ends the process when its primary is gone: its slots and claims mean nothing any more. */
+/**
+ * Ends the process when its primary is gone: its slots and claims mean nothing any more. By a signal: an exit waits for
+ * threads and native code, and was seen to wait for ever, with messages of the broker in its hands.
+ */
 export function openLink(): Link {
-  process.once('disconnect', () => process.exit(1));
+  // Before Node's own listener, which exits.
+  process.prependOnceListener('disconnect', () => process.kill(process.pid, 'SIGKILL'));
   return {
     // What does not arrive any more has nobody to go to, and 'disconnect' follows.
     send: (message) => void process.send!(message, undefined, undefined, () => {}),

@@ -90,7 +90,9 @@ export class TierLedger {
     share.held -= given;
     share.recalled = Math.max(0, share.recalled - given);
     if (ask !== undefined) this.#round?.answered(worker, ask);
-    this.#distribute(turn);
+    // An answer that brings nothing is no reason to ask the others again.
+    if (ask !== undefined && given === 0 && this.#asking().length === 0) this.#announceLater();
+    else this.#distribute(turn);
   }
 
   gone(worker: number): void {
@@ -265,10 +267,16 @@ export class TierLedger {
     }
   }
 
+  /** Who needs a round; nobody, while one is under way. */
+  #asking(): readonly Share[] {
+    if (this.#round?.isOver === false) return [];
+    return [...this.#shares.values()].filter(({ asks, awaits }) => asks && awaits === undefined);
+  }
+
   /** A round for those who have asked since the last one began, once that is over; undefined when there is no need of one. */
   #beginRound(): IdleRound | undefined {
-    const asking = [...this.#shares.values()].filter(({ asks, awaits }) => asks && awaits === undefined);
-    if (asking.length === 0 || this.#round?.isOver === false) return undefined;
+    const asking = this.#asking();
+    if (asking.length === 0) return undefined;
     const round = new IdleRound(() => this.#distribute());
     this.#round = round;
     for (const share of asking) share.awaits = round;

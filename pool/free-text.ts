@@ -16,14 +16,11 @@ export function readFreeText(text: string, kind: 'code' | 'prose', defaultLangua
   if (kind === 'prose') return readProse(text, fences);
   if (fences.length === 0 || isInDocstring(text, fences[0]!)) return withoutChatter(text);
   const artifacts = fences.flatMap((fence) => artifactOf(fence, defaultLanguage));
-  const chatter = { code: 'chatter_removed', message: 'text around the fenced code was left out' };
-  const only = fences.length === 1 ? fences[0]! : undefined;
-  if (only !== undefined)
-    return { content: only.body, artifacts, notes: outsideIsEmpty(text, fences) ? [] : [chatter] };
   const from = fences[0]!.start;
   const to = fences[fences.length - 1]!.end;
   const isWhole = text.slice(0, from).trim() === '' && text.slice(to).trim() === '';
-  return { content: text.slice(from, to), artifacts, notes: isWhole ? [] : [chatter] };
+  const notes = isWhole ? [] : [chatterRemoved('text around the fenced code was left out')];
+  return { content: fences.length === 1 ? fences[0]!.body : text.slice(from, to), artifacts, notes };
 }
 
 /**
@@ -122,15 +119,6 @@ function artifactOf(fence: Fence, defaultLanguage: string): OutputArtifact[] {
   return [{ type: 'code', language: tag.slice(0, 64), path, content: fence.body }];
 }
 
-function outsideIsEmpty(text: string, fences: readonly Fence[]): boolean {
-  let from = 0;
-  for (const fence of fences) {
-    if (text.slice(from, fence.start).trim() !== '') return false;
-    from = fence.end;
-  }
-  return text.slice(from).trim() === '';
-}
-
 function readProse(text: string, fences: readonly Fence[]): FreeText {
   const only = fences.length === 1 ? fences[0]! : undefined;
   if (only !== undefined && /^(?:markdown|md)?$/i.test(only.info)) {
@@ -145,10 +133,14 @@ function readProse(text: string, fences: readonly Fence[]): FreeText {
 function withoutChatter(text: string): FreeText {
   const content = YAML_KEY.test(text) ? text : text.replace(LEADING_CHATTER, '');
   const left = content.trim() === '' ? text : content;
-  const notes =
-    left === text ? [] : [{ code: 'chatter_removed', message: 'a leading line of chatter was left out' }];
+  const notes = left === text ? [] : [chatterRemoved('a leading line of chatter was left out')];
   // The first line of code keeps what it is indented by.
   return { content: left.replace(BLANK_LINES, '').trimEnd(), artifacts: [], notes };
+}
+
+/** @param message what the model said around its answer, and what became of it. */
+export function chatterRemoved(message: string): Note {
+  return { code: 'chatter_removed', message };
 }
 
 /** Whether a program without a fence around it has opened a text in which the fence stands, as docstrings have examples. */

@@ -36,9 +36,6 @@ export class StreamReader {
   readonly #content = new WholeCharacters();
   #newText = '';
   #newReasoning = '';
-  #settled = 0;
-  #settledReasoning = 0;
-  #settledThoughts = 0;
   #bytes = 0;
   #asideBytes = 0;
   #refusalTokens: number | undefined;
@@ -167,7 +164,7 @@ export class StreamReader {
     if (reasoning !== '') {
       this.#newReasoning = '';
       this.#reasoning += reasoning;
-      this.#settledReasoning = this.#reasoningCounter.push(reasoning);
+      this.#reasoningCounter.push(reasoning);
     }
     const text = this.#newText;
     if (text === '') return;
@@ -194,14 +191,13 @@ export class StreamReader {
       this.#voided = true;
       this.#delta = '';
       this.#contentCounter = this.#tokenizer.counter();
-      this.#settled = 0;
     }
     this.#delta += shown;
     if (scanner.thoughts !== '') {
-      this.#settledThoughts = this.#thoughtCounter.push(scanner.thoughts);
+      this.#thoughtCounter.push(scanner.thoughts);
       scanner.thoughts = '';
     }
-    if (scanner.isAnswering) this.#settled = this.#contentCounter.push(wasAnswering ? part : scanner.text);
+    if (scanner.isAnswering) this.#contentCounter.push(wasAnswering ? part : scanner.text);
   }
 
   #overLimit(): boolean {
@@ -210,7 +206,7 @@ export class StreamReader {
   }
 
   #settledTokens(): number {
-    return this.#settled + this.#settledReasoning + this.#settledThoughts;
+    return this.#contentCounter.settled + this.#reasoningCounter.settled + this.#thoughtCounter.settled;
   }
 
   #judge(ended: StreamEnd | undefined): ReadingEnd {

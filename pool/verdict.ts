@@ -13,7 +13,7 @@ import { domains } from '../domains/registry.js';
 import type { AnswerScanner } from './answer-scanner.js';
 import { correct } from './correct.js';
 import { findEmbeddedObject } from './embedded-object.js';
-import { isRefusal, readFreeText } from './free-text.js';
+import { chatterRemoved, isRefusal, readFreeText } from './free-text.js';
 import { parseLenient } from './lenient-json.js';
 
 /** What is known of an answer when the model has ended it. */
@@ -42,7 +42,7 @@ export function judge(domain: Domain, answer: Answer): Verdict {
     const isCut = scanner.end < 0 && answer.finishReason === 'length';
     if (isCut) return cutOff(scanner.text);
     const more = scanner.end < 0 ? '' : scanner.text.slice(scanner.end).trim();
-    const notes = NOTHING.test(more) ? [] : [chatter('text behind the JSON object was left out')];
+    const notes = NOTHING.test(more) ? [] : [chatterRemoved('text behind the JSON object was left out')];
     return judgeJson(domain, scanner, scanner.text, notes);
   }
   if (answer.finishReason === 'length') return cutOff(scanner.text);
@@ -127,13 +127,12 @@ function judgeJson(
 
 function judgeObject(domain: Domain, value: Record<string, unknown>, notes: Note[], text: string): Verdict {
   const { status, reason, recommendation, message, questions, ...output } = value;
-  switch (status === undefined || status === null ? undefined : (plain(status) ?? '')) {
+  switch (plain(status ?? 'completed')) {
     case 'refused':
     case 'refusal':
       return judgeRefusal(reason, recommendation, message, text);
     case 'needs_clarification':
       return judgeQuestion(questions, message, text);
-    case undefined:
     case 'completed':
     case 'complete':
       return judgeOutput(domain, output, notes, text);
@@ -186,7 +185,7 @@ function judgeQuestion(questions: unknown, message: unknown, text: string): Verd
 function judgeText(domain: Domain, text: string): Verdict {
   const embedded = findEmbeddedObject(text, domain.kind);
   if (embedded !== undefined) {
-    const notes = [chatter('text around the JSON object was left out')];
+    const notes = [chatterRemoved('text around the JSON object was left out')];
     const verdict = judgeJson(domain, embedded.scanner, text, notes);
     // Beside fields that no answer has, it is the data that was asked for.
     const isData = !embedded.hasStatus && verdict.kind === 'valid' && verdict.notes.some(isRemoval);
@@ -194,10 +193,6 @@ function judgeText(domain: Domain, text: string): Verdict {
   }
   const { content, artifacts, notes } = readFreeText(text, domain.kind, domain.language ?? 'text');
   return judgeOutput(domain, artifacts.length > 0 ? { content, artifacts } : { content }, notes, text);
-}
-
-function chatter(message: string): Note {
-  return { code: 'chatter_removed', message };
 }
 
 /** Behind an object: the end of its fence, and what some models end everything with. */

@@ -21,9 +21,8 @@ export class Counter {
   #open = '';
   /** Tokens of `#open`, at least, where it is long and the text has a limit. */
   #openLeast = 0;
-  /** Of `#open` and of `#raw`, where the text has none. */
-  #openRun: RunReckoner;
-  #rawRun: RunReckoner;
+  /** Of `#open` and of `#raw`, in a stream. */
+  #runs: { readonly open: RunReckoner; readonly raw: RunReckoner } | undefined;
   #taken = 0;
   #due = 0;
   #ended = false;
@@ -36,8 +35,13 @@ export class Counter {
     this.#engine = engine;
     this.#ids = ids;
     this.#limit = limit;
-    this.#openRun = new RunReckoner(engine.pieces);
-    this.#rawRun = new RunReckoner(engine.pieces);
+  }
+
+  /** One whose `least` is asked for while the text arrives, also in the middle of a long run. */
+  static ofStream(engine: Engine): Counter {
+    const counter = new Counter(engine);
+    counter.#runs = { open: new RunReckoner(engine.pieces), raw: new RunReckoner(engine.pieces) };
+    return counter;
   }
 
   /**
@@ -57,7 +61,8 @@ export class Counter {
 
   /** Tokens that no later text can bring the count below: the settled ones, and a lower bound of a long run. */
   get least(): number {
-    return this.settled + this.#openLeast + this.#openRun.least + this.#rawRun.least;
+    const runs = this.#runs;
+    return this.settled + this.#openLeast + (runs === undefined ? 0 : runs.open.least + runs.raw.least);
   }
 
   /** Settled tokens, and what is waiting at the rate of the text so far; costs nothing. */
@@ -75,15 +80,13 @@ export class Counter {
     return this.settled;
   }
 
-  /** A counter that goes on from here on its own, without ids. */
+  /** A counter that goes on from here on its own, without ids, and not as one of a stream. */
   copy(): Counter {
     const copy = new Counter(this.#engine, undefined, this.#limit);
     copy.settled = this.settled;
     copy.#raw = this.#raw;
     copy.#open = this.#open;
     copy.#openLeast = this.#openLeast;
-    copy.#openRun = this.#openRun.copy();
-    copy.#rawRun = this.#rawRun.copy();
     copy.#taken = this.#taken;
     copy.#due = this.#due;
     copy.#ended = this.#ended;
@@ -111,10 +114,10 @@ export class Counter {
     const cut = final ? raw.length : normalizer.cut(raw, from, addedTokens.start);
     this.#split(raw.slice(from, cut), final);
     this.#raw = raw.slice(cut);
-    if (cut > 0) this.#rawRun.reset();
+    const run = this.#runs?.raw;
+    if (cut > 0) run?.reset();
     // Marks, which are put into an order of their own before they are encoded.
-    if (this.#limit === Number.POSITIVE_INFINITY)
-      this.#rawRun.grow(this.#raw, (window) => this.#rawRun.of(normalizer.normalize(window)) / 2);
+    run?.grow(this.#raw, (window) => run.of(normalizer.normalize(window)) / 2);
   }
 
   #split(text: string, final: boolean): void {
@@ -132,10 +135,10 @@ export class Counter {
       start = end;
     }
     this.#open = open.slice(start);
-    if (this.#limit === Number.POSITIVE_INFINITY) {
-      if (start > 0) this.#openRun.reset();
-      this.#openRun.grow(this.#open);
-    } else this.#openLeast = this.#open.length > LONG_UNITS ? pieces.least(this.#open) : 0;
+    if (start > 0) this.#runs?.open.reset();
+    this.#runs?.open.grow(this.#open);
+    const isLimited = this.#limit !== Number.POSITIVE_INFINITY;
+    this.#openLeast = isLimited && this.#open.length > LONG_UNITS ? pieces.least(this.#open) : 0;
   }
 
   /** Whether a piece need not be encoded, because it is beyond the limit for certain. */

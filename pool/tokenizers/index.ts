@@ -34,6 +34,8 @@ export interface TokenCounter {
    * @throws {Error} after `end`.
    */
   push(text: string): number;
+  /** Tokens of all parts so far that no later text can change. */
+  readonly settled: number;
   /** Settled tokens and, of a long run whose end has not come, those that it has at least. */
   readonly least: number;
   /** Settled tokens and, guessed from the rate of the text so far, those of the pending tail. Costs nothing. */
@@ -66,7 +68,7 @@ export function openTokenizer(name: TokenizerName, vocabulary: SharedArrayBuffer
     },
     count,
     countUpTo: (text, limit) => countUpTo(engine, text, limit),
-    counter: () => new Counter(engine),
+    counter: () => Counter.ofStream(engine),
     truncate: (text, maxTokens) => truncate(engine, text, maxTokens),
   };
 }

@@ -43,13 +43,6 @@ export class RunReckoner {
     this.least = 0;
     this.#to = 0;
   }
-
-  copy(): RunReckoner {
-    const copy = new RunReckoner(this.#pieces);
-    copy.least = this.least;
-    copy.#to = this.#to;
-    return copy;
-  }
 }
 
 const WINDOW_UNITS = 1024;

@@ -25,9 +25,8 @@ function isThought(part: unknown): part is Record<string, unknown> {
 
 /** A number of tokens; undefined when it is none. */
 export function tokenCount(value: unknown): number | undefined {
-  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MOST_TOKENS
-    ? Number(value)
-    : undefined;
+  const isCount = typeof value === 'number' && Number.isInteger(value) && value >= 0;
+  return isCount && value <= MOST_TOKENS ? value : undefined;
 }
 
 /** Parts within parts are nested once; the stack of a thread bears some thousands. */

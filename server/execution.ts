@@ -7,7 +7,7 @@ import { conclude, type Executed, type Generated, interrupted } from './outcome.
 import type { ResolvedTask } from './resolution.js';
 import { type Retrieved, retrieveContext } from './retrieval.js';
 import { beginStage } from './stages.js';
-import type { Saturated } from './wait-queue.js';
+import { FREE_AFTER_MS, type Saturated } from './wait-queue.js';
 
 /**
  * Runs one task through every stage. Knows neither HTTP nor AMQP, and never throws for what may be expected:
@@ -78,9 +78,6 @@ export async function execute(
   }
   return conclude({ parts, resolved, tier, journal, acceptedAt, startedAt }, generated);
 }
-
-/** The other end of a connection that was cut may still have to notice: no endpoint sees more calls than there are slots. */
-const FREE_AFTER_MS = 50;
 
 function saturated(tier: string, { retryAfterSeconds }: Saturated): Generated {
   const detail = `all slots of tier ${tier} are taken, and its queue is full or longer than the deadline`;

@@ -51,10 +51,7 @@ export async function snapshotOf(
     outbox: { depth: sum('outbox_depth', {}), oldest_seconds: sum('outbox_oldest_seconds', {}) },
     breakers: named('endpoint_breaker', 'endpoint'),
     dependencies: named('dependency_status', 'dependency'),
-    recent: reports
-      .flatMap(({ recent }) => recent)
-      .sort((a, b) => b.finished_at - a.finished_at)
-      .slice(0, SHOWN),
+    recent: newest(reports),
   };
 }
 
@@ -73,7 +70,13 @@ interface Metric {
   readonly values: Value[];
 }
 
-function merged(reports: readonly Report[]) {
+/** The last tasks of all processes. */
+export function newest(reports: readonly Report[]): readonly RecentTask[] {
+  const recent = reports.flatMap((report) => report.recent);
+  return recent.sort((a, b) => b.finished_at - a.finished_at).slice(0, SHOWN);
+}
+
+export function merged(reports: readonly Report[]) {
   return AggregatorRegistry.aggregate(reports.map(({ metrics }) => metrics) as object[]);
 }
 

@@ -6,6 +6,12 @@ export interface Slot {
   release(): void;
 }
 
+/**
+ * How long a slot is kept in milliseconds where the connection of its task was cut: the other end may still have to notice,
+ * and no endpoint sees more calls than there are slots.
+ */
+export const FREE_AFTER_MS = 50;
+
 /** There is no room: the wait queue is full, or the wait alone would pass the deadline. */
 export interface Saturated {
   readonly retryAfterSeconds: number;

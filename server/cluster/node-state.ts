@@ -1,6 +1,7 @@
 import type { LogLevel, ToPrimary, ToWorker } from '../../contracts/cluster.js';
 import type { Log } from '../log.js';
 import type { Report } from '../snapshot.js';
+import { FREE_AFTER_MS } from '../wait-queue.js';
 import { Followings } from './followings.js';
 import { ReportRounds } from './report-rounds.js';
 import { SlotLedger } from './slot-ledger.js';
@@ -113,8 +114,7 @@ export class NodeState {
   gone(worker: number): void {
     this.#listening.delete(worker);
     this.#followings.gone(worker);
-    // What it had open is closed by now, but the other ends may still have to notice: a moment later no two
-    // processes are in the same slot.
+    // What it had open is closed by now.
     setTimeout(() => {
       this.#slots.gone(worker);
       this.#tasks.gone(worker);
@@ -122,5 +122,3 @@ export class NodeState {
     }, FREE_AFTER_MS);
   }
 }
-
-const FREE_AFTER_MS = 50;

@@ -1,5 +1,4 @@
-import { AggregatorRegistry } from 'prom-client';
-import type { Report } from '../snapshot.js';
+import { merged, newest, type Report } from '../snapshot.js';
 
 /**
  * What workers have counted that have ended or do not answer, as far as they had told of it: the counts of a node never
@@ -8,7 +7,7 @@ import type { Report } from '../snapshot.js';
 export class PastReports {
   readonly #last = new Map<number, Report>();
   /** Of all that have ended. */
-  #ended: Report | undefined;
+  #ended: Report = { metrics: [], recent: [], isPast: true };
 
   told(worker: number, report: Report): void {
     this.#last.set(worker, report);
@@ -18,16 +17,14 @@ export class PastReports {
     const last = this.#last.get(worker);
     if (last === undefined) return;
     this.#last.delete(worker);
-    this.#ended = this.#ended === undefined ? pastOf(last) : joined(this.#ended, pastOf(last));
+    const all = [this.#ended, pastOf(last)];
+    this.#ended = { metrics: merged(all).getMetricsAsArray(), recent: newest(all), isPast: true };
   }
 
   /** @param present workers that tell of themselves. */
   without(present: ReadonlySet<number>): readonly Report[] {
     const absent = [...this.#last].filter(([worker]) => !present.has(worker));
-    return [
-      ...(this.#ended === undefined ? [] : [this.#ended]),
-      ...absent.map(([, report]) => pastOf(report)),
-    ];
+    return [this.#ended, ...absent.map(([, report]) => pastOf(report))];
   }
 }
 
@@ -44,11 +41,3 @@ function pastOf({ metrics, recent }: Report): Report {
     isPast: true,
   };
 }
-
-function joined(one: Report, other: Report): Report {
-  const metrics = AggregatorRegistry.aggregate([one.metrics, other.metrics] as object[]).getMetricsAsArray();
-  const recent = [...one.recent, ...other.recent].sort((a, b) => b.finished_at - a.finished_at);
-  return { metrics, recent: recent.slice(0, MOST_RECENT), isPast: true };
-}
-
-const MOST_RECENT = 50;

@@ -1,7 +1,7 @@
 import type { HeldNews, HeldTime, ToWorker, Turn } from '../../contracts/cluster.js';
 import { followedBy } from '../held-time.js';
-import { IdleRound } from './idle-round.js';
 import { onceATurn } from './once-a-turn.js';
+import { Round } from './round.js';
 
 export type Grant = Extract<ToWorker, { kind: 'grant' | 'recall' | 'contended' }>;
 
@@ -40,7 +40,7 @@ interface Share {
   /** Whether it asked for more than it got, and does not know yet that all slots are taken. */
   asks: boolean;
   /** The round that has to be over before it is told so; undefined until there is one that began after it asked. */
-  awaits: IdleRound | undefined;
+  awaits: Round | undefined;
   /** Of what it said last. */
   number: number | undefined;
   /** How long a slot is held, as it was told and saw since. */
@@ -54,7 +54,7 @@ export class TierLedger {
   readonly #announceLater = onceATurn(() => this.#announce());
   #heldTime: HeldTime | undefined;
   /** The last one, in which the workers were asked for what is idle. */
-  #round: IdleRound | undefined;
+  #round: Round | undefined;
   #limit = 0;
   #grants = 0;
 
@@ -89,7 +89,7 @@ export class TierLedger {
     const given = Math.min(slots, share.held);
     share.held -= given;
     share.recalled = Math.max(0, share.recalled - given);
-    if (ask !== undefined) this.#round?.answered(worker, ask);
+    if (ask !== undefined && ask === this.#round?.number) this.#round.answered(worker);
     // An answer that brings nothing is no reason to ask the others again.
     if (ask !== undefined && given === 0 && this.#asking().length === 0) this.#announceLater();
     else this.#distribute(turn);
@@ -97,7 +97,7 @@ export class TierLedger {
 
   gone(worker: number): void {
     this.#shares.delete(worker);
-    this.#round?.gone(worker);
+    this.#round?.answered(worker);
     this.#distribute();
   }
 
@@ -274,10 +274,10 @@ export class TierLedger {
   }
 
   /** A round for those who have asked since the last one began, once that is over; undefined when there is no need of one. */
-  #beginRound(): IdleRound | undefined {
+  #beginRound(): Round | undefined {
     const asking = this.#asking();
     if (asking.length === 0) return undefined;
-    const round = new IdleRound(() => this.#distribute());
+    const round = new Round(ANSWER_MS, () => this.#distribute());
     this.#round = round;
     for (const share of asking) share.awaits = round;
     return round;
@@ -292,5 +292,7 @@ function hasHttp({ wanted, events }: Share): boolean {
   return wanted > events;
 }
 
+/** What a worker has to say which slots are idle. */
+const ANSWER_MS = 250;
 /** A mean that has changed by this share is told without another cause. */
 const NEWS = 0.25;

@@ -29,6 +29,7 @@ export interface StreamLimits {
 export class AnswerBody implements GatewayStream {
   readonly #controller: Dispatcher.DispatchController;
   readonly #limits: StreamLimits;
+  readonly #onEnd: () => void;
   readonly #decoder: ReturnType<typeof decoderOf>;
   #sink: StreamSink | undefined;
   #wireBytes = 0;
@@ -36,8 +37,6 @@ export class AnswerBody implements GatewayStream {
   #hasBegun = false;
   #isPaused = false;
   #idleTimer: NodeJS.Timeout | undefined;
-
-  readonly #onEnd: () => void;
 
   constructor(
     controller: Dispatcher.DispatchController,

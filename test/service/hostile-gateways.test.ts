@@ -807,19 +807,24 @@ for (const [name, piece] of [
     await until(() => left === calls, 'the end of each call');
   });
 
-test('a connection that breaks within the head of an answer is an attempt, also when it had brought one before', async () => {
-  play = (res) => streamed(res, frames());
-  await service.execute(aTask());
-  calls = 0;
-  play = (res) => {
-    res.socket!.write('HTTP/1.1 200 OK\r\nContent-');
-    setTimeout(() => res.socket!.destroy(), 20);
-  };
-  const task = aTask();
-  assert.equal((await service.execute(task)).status, 503);
-  const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
-  assert.deepEqual([attempts.length, calls], [2, 2]);
-});
+for (const [name, begun, hangUpMs] of [
+  ['breaks within the head of an answer', 'HTTP/1.1 200 OK\r\nContent-', 20],
+  ['is hung up on after a while', '', 700],
+] as const)
+  test(`a connection that ${name} is an attempt, also when it had brought one before`, async () => {
+    play = (res) => streamed(res, frames());
+    await service.execute(aTask());
+    calls = 0;
+    play = async (res) => {
+      res.socket!.write(begun);
+      await sleep(hangUpMs);
+      res.socket!.destroy();
+    };
+    const task = aTask();
+    assert.equal((await service.execute(task)).status, 503);
+    const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
+    assert.deepEqual([attempts.length, calls], [2, 2]);
+  });
 
 test('the first token may come later than a stream may be silent, also where the head of the answer comes at once', async () => {
   play = async (res) => {
@@ -864,20 +869,6 @@ test('a compressed body that decodes to nothing is as large as an answer may be,
   assert.match(body.detail, /larger than 8000000 bytes/);
   // What is in the buffers of the connections comes on top.
   assert.ok(sent < calls * 24_000_000, `${sent} bytes in ${calls} calls`);
-});
-
-test('a connection that is hung up on after a while is an attempt, also when it had brought an answer before', async () => {
-  play = (res) => streamed(res, frames());
-  await service.execute(aTask());
-  calls = 0;
-  play = async (res) => {
-    await sleep(700);
-    res.socket!.destroy();
-  };
-  const task = aTask();
-  assert.equal((await service.execute(task)).status, 503);
-  const { attempts } = (await service.ask('GET', `/tasks/${task.task_id}/receipt`)).body;
-  assert.deepEqual([attempts.length, calls], [2, 2]);
 });
 
 test('usage that cannot be is not taken', async () => {

@@ -1,3 +1,4 @@
+import type { Attempt } from '../contracts/outcome.js';
 import type { Deadline } from './deadline.js';
 import type { ExecutionParts } from './execution-parts.js';
 import type { ExecutionWatcher } from './execution-watcher.js';
@@ -60,8 +61,8 @@ export async function execute(
         const [detail] = (error as Error).message.split('\n', 1);
         generated = { kind: 'failed', code: 'internal_error', detail: detail! };
       } finally {
-        const isCut = deadline.interruption !== undefined || journal.attempts.at(-1)?.ended === 'aborted';
-        if (isCut) setTimeout(() => slot.release(), FREE_AFTER_MS);
+        if (deadline.interruption !== undefined || isCut(journal.attempts.at(-1)?.ended))
+          setTimeout(() => slot.release(), FREE_AFTER_MS);
         else slot.release();
       }
     }
@@ -98,6 +99,11 @@ async function retrieve(
   journal.contextStatus = retrieved.status;
   journal.contextDetail = retrieved.detail;
   return retrieved;
+}
+
+/** The connection of a call that ended so may still be open at its other end. */
+function isCut(ended: Attempt['ended'] | undefined): boolean {
+  return ended === 'aborted' || ended === 'broken' || ended === 'unreachable';
 }
 
 /** A tier without an endpoint does; and one that stands in for it and has no room. */

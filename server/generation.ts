@@ -7,6 +7,7 @@ import { type Generated, interrupted } from './outcome.js';
 import { targetOf } from './resolution.js';
 import type { Retrieved } from './retrieval.js';
 import { beginStage } from './stages.js';
+import { FREE_AFTER_MS } from './wait-queue.js';
 
 /** The work on a task in one tier. */
 export interface Generation extends CallParts {
@@ -68,13 +69,14 @@ export async function generate(generation: Generation): Promise<Generated> {
           journal.attempts.at(-1)!.repair = verdict.fault;
           watcher.reset(verdict.fault, journal.attempts.length + 1);
           prompt = await assemblePrompt(generation, target, repair);
+          if (verdict.early) await pause(generation, FREE_AFTER_MS);
         }
       }
       continue;
     }
     failuresLeft--;
     const failure = gateway.max_attempts - failuresLeft;
-    const waitMs = Math.max(attempt.retryAfterMs ?? 0, backoffMs(gateway, failure));
+    const waitMs = Math.max(attempt.retryAfterMs ?? 0, backoffMs(gateway, failure), FREE_AFTER_MS);
     if (!attempt.retryable || failuresLeft <= 0 || waitMs >= deadline.left) {
       return {
         kind: 'failed',
@@ -87,10 +89,14 @@ export async function generate(generation: Generation): Promise<Generated> {
     }
     kind = 'retry';
     watcher.reset(attempt.code, journal.attempts.length + 1);
-    const pauses = beginStage('wait', journal, watcher);
-    await deadline.sleep(waitMs);
-    pauses.end();
+    await pause(generation, waitMs);
   }
+}
+
+async function pause({ journal, watcher, deadline }: Generation, ms: number): Promise<void> {
+  const pauses = beginStage('wait', journal, watcher);
+  await deadline.sleep(ms);
+  pauses.end();
 }
 
 async function assemblePrompt(

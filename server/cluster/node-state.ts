@@ -14,8 +14,6 @@ export interface Workers {
   send(id: number, message: ToWorker): void;
   /** All that have a connection to the primary, those that are being replaced included. */
   connected(): number[];
-  /** One of each seat. */
-  seated(): number[];
 }
 
 /** What is the node's and no worker's: slots, leases of tasks, and who looks on at what. */
@@ -90,7 +88,7 @@ export class NodeState {
       case 'log_level':
         this.#logLevel = message.level;
         this.#log.level = message.level;
-        for (const id of this.#workers.seated()) this.#workers.send(id, message);
+        for (const id of this.#workers.connected()) this.#workers.send(id, message);
         break;
       case 'cancel': {
         const holder = this.#tasks.holder(message.taskId);

@@ -49,16 +49,9 @@ export async function openPrimary({ config, log, onCrashLoop, stop }: PrimaryOpt
     if (worker?.isConnected()) worker.send(message, () => {});
   };
   const seats: (Worker | undefined)[] = [];
-  const connected = (workers: readonly (Worker | undefined)[]) =>
-    workers.flatMap((worker) => (worker?.isConnected() ? [worker.id] : []));
-  const node = new NodeState(
-    {
-      send,
-      connected: () => connected(Object.values(cluster.workers ?? {})),
-      seated: () => connected(seats),
-    },
-    log,
-  );
+  const connected = () =>
+    Object.values(cluster.workers ?? {}).flatMap((worker) => (worker?.isConnected() ? [worker.id] : []));
+  const node = new NodeState({ send, connected }, log);
   const pulse = new Pulse(
     config.server.worker_timeout_ms,
     (id) => send(id, { kind: 'pulse' }),

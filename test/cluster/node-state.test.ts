@@ -10,7 +10,7 @@ test('a worker has the level of the log of its configuration, unless somebody ha
   const told: [number, ToWorker][] = [];
   const log = { level: 'info' } as Log;
   const node = new NodeState(
-    { send: (id, message) => told.push([id, message]), connected: () => [1, 2], seated: () => [1, 2] },
+    { send: (id, message) => told.push([id, message]), connected: () => [1, 2] },
     log,
   );
   const levels = () => told.splice(0).filter(([, { kind }]) => kind === 'log_level');

@@ -5,9 +5,11 @@ import { aTask, atService, type ServiceUnderTest, until } from './at-service.js'
 
 const test = suite('the attempts of a task');
 let service: ServiceUnderTest;
+const SLOTS = 8;
 
 test.before(async () => {
   service = await atService(`
+queues: {small: {concurrency: ${SLOTS}, timeout: 120}}
 gateway: {backoff_base_ms: 5, backoff_max_ms: 20, pause_max_ms: 200}
 models: {"gemma3:4b": {context_window: 4000, max_output_tokens: 1000}}`);
 });
@@ -38,6 +40,16 @@ for (const invalidOutput of ['trailing_comma', 'chatter_around'] as const) {
     assert.ok(body.notes?.length > 0, JSON.stringify(body.notes));
   });
 }
+
+test('the gateway never sees the call of a repair beside the one that was cut off', async () => {
+  const output = `{"content": "x", "summary": 5, "rest": "${'y '.repeat(2000)}"}`;
+  await service.knobs({ tokensPerSecond: 2000, output });
+  await service.resetStats();
+  const answers = await Promise.all(Array.from({ length: 100 }, () => service.execute(aTask())));
+  for (const { body } of answers) assert.equal(body.code, 'output_invalid');
+  const { calls, maxOpen, clientClosedCalls } = await service.stats();
+  assert.deepEqual([calls, maxOpen, clientClosedCalls.length], [200, SLOTS, 200]);
+});
 
 test('a repair tells the model what was wrong; a retry asks the same again', async () => {
   await service.knobs({ script: [{ status: 500 }, { output: '{"content": "x", "summary": 5}' }] });

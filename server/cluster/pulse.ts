@@ -6,15 +6,23 @@ export class Pulse {
   /** Beats since each worker was last heard of; less than none, where it has more time. */
   readonly #silent = new Map<number, number>();
   readonly #beatMs: number;
+  readonly #startMs: number;
   readonly #timer: NodeJS.Timeout;
 
   /**
    * @param limitMs longest time in which a worker may say nothing.
    * @param ask makes a worker that lives say something.
    * @param onStill called once of each one that did not for so long.
+   * @param startMs how long a worker may take at least until it is heard of for the first time.
    */
-  constructor(limitMs: number, ask: (worker: number) => void, onStill: (worker: number) => void) {
+  constructor(
+    limitMs: number,
+    ask: (worker: number) => void,
+    onStill: (worker: number) => void,
+    startMs = START_MS,
+  ) {
     this.#beatMs = limitMs / BEATS;
+    this.#startMs = startMs;
     this.#timer = setInterval(() => {
       for (const [worker, silent] of this.#silent) {
         if (silent < BEATS) {
@@ -28,9 +36,9 @@ export class Pulse {
     }, this.#beatMs).unref();
   }
 
-  /** A worker has begun to start: until it is heard of, it may take `START_MS` at least. */
+  /** A worker has begun to start. */
   watch(worker: number): void {
-    this.#silent.set(worker, Math.min(0, BEATS - Math.ceil(START_MS / this.#beatMs)));
+    this.#silent.set(worker, Math.min(0, BEATS - Math.ceil(this.#startMs / this.#beatMs)));
   }
 
   heard(worker: number): void {

@@ -23,6 +23,25 @@ test('one that says nothing is told of once, one that answers never', async () =
   pulse.close();
 });
 
+test('one that never begins to listen is told of after the time of a start, which may be longer', async () => {
+  const still: number[] = [];
+  const told = (startMs: number) => {
+    const pulse = new Pulse(
+      60,
+      () => {},
+      () => still.push(startMs),
+      startMs,
+    );
+    pulse.watch(1);
+    return pulse;
+  };
+  const pulses = [told(0), told(300), told(600_000)];
+  await until(() => still.length === 2, 'those whose time is over');
+  await sleep(100);
+  for (const pulse of pulses) pulse.close();
+  assert.deepEqual(still, [0, 300]);
+});
+
 test('a worker that hangs is killed and replaced, and its slots come back', async () => {
   const under = await atCluster(`${onlyTiny(2, 60)}\nserver: {worker_timeout_ms: 4000}`);
   const execute = (task: object) =>

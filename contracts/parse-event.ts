@@ -81,14 +81,7 @@ function envelopeAttributes(envelope: Fields): EventAttributes {
   );
 }
 
-const known: ReadonlySet<string> = new Set([
-  'specversion',
-  'id',
-  'traceparent',
-  'tracestate',
-  'correlationid',
-  'expirytime',
-]);
+const known: ReadonlySet<string> = new Set(['traceparent', 'tracestate', 'correlationid', 'expirytime']);
 
 /** What a message says of itself, whether or not it is valid. */
 function claimsOf(value: unknown): ParsedEvent['claims'] {

@@ -11,7 +11,6 @@ export const Problem = Type.Object(
     status: Type.Integer({ minimum: 400, maximum: 599 }),
     code: Type.Enum(Object.keys(failures) as FailureCode[]),
     detail: Type.Optional(Type.String()),
-    instance: Type.Optional(Type.String()),
     errors: Type.Optional(
       Type.Array(
         Type.Object({ path: Type.String(), message: Type.String() }, { additionalProperties: false }),

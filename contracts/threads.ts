@@ -66,7 +66,6 @@ export type Assembled =
       /** The request to the gateway, JSON in UTF-8. */
       readonly body: Uint8Array;
       readonly promptTokens: number;
-      readonly maxOutputTokens: number;
       readonly context: FittedContext;
       /** The most output tokens that the window has room for, when all context is left out. */
       readonly outputRoom: number;
@@ -106,9 +105,7 @@ export interface ParseEventJob {
 
 /** Attributes of a CloudEvent that the service looks at, by their names in lower case. */
 export type EventAttributes = Readonly<
-  Partial<
-    Record<'specversion' | 'id' | 'traceparent' | 'tracestate' | 'correlationid' | 'expirytime', string>
-  >
+  Partial<Record<'traceparent' | 'tracestate' | 'correlationid' | 'expirytime', string>>
 >;
 
 /** A message as it was read. `claims` is what it says of itself, whether or not it is valid. */

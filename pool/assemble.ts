@@ -35,7 +35,6 @@ export function assemble(job: AssembleJob, tokenizer: Tokenizer): Assembled {
         kind: 'assembled',
         body,
         promptTokens,
-        maxOutputTokens: target.maxOutputTokens,
         context,
         outputRoom:
           target.contextWindow -

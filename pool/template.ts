@@ -3,7 +3,6 @@ import type { Template } from '../contracts/threads.js';
 
 /** A template that is parsed, ready to be rendered. */
 export interface ParsedTemplate {
-  readonly sha256: string;
   /** The system part: the same for every task of a domain in a tier. */
   renderSystem(view: object): string;
   renderUser(view: object): string;
@@ -15,7 +14,7 @@ export function templateOf({ sha256, parts }: Template): ParsedTemplate {
   if (known !== undefined) return known;
   const bytes = new Uint8Array(parts).slice(); // TextDecoder does not read shared memory
   const { system, user } = JSON.parse(new TextDecoder().decode(bytes)) as { system: string; user: string };
-  const parsed = { sha256, renderSystem: rendererOf(system), renderUser: rendererOf(user) };
+  const parsed = { renderSystem: rendererOf(system), renderUser: rendererOf(user) };
   if (templates.size >= TEMPLATES_KEPT) templates.clear();
   templates.set(sha256, parsed);
   return parsed;

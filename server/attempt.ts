@@ -126,6 +126,10 @@ export async function callOnce(
       : { error: `the answer could not be read: ${fault.message}` }),
   };
   journal.attempts.push(written);
+  if (read?.usage !== undefined) {
+    const { content, reasoning } = read.counted;
+    parts.onUsage(tier, read.usage, { prompt: prompt.promptTokens, completion: content + reasoning });
+  }
   trace?.end(written, firstTokenMs === undefined ? undefined : startedAt + firstTokenMs, reading?.endedAt);
   if (fault !== undefined) throw fault;
   if (start.kind === 'failed') return refusedBy(start) ?? start;

@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.js';
+import type { Usage } from '../contracts/threads.js';
 import type { Pools } from '../pool/pools.js';
 import type { Gateway } from './gateway/gateway.js';
 import type { Rag } from './rag.js';
@@ -15,6 +16,8 @@ export interface ExecutionParts {
   readonly templates: Templates;
   /** Sees prompts and outputs; undefined unless the configuration says that they are logged. */
   readonly onPrompt: ((taskId: string, prompt: Uint8Array) => void) | undefined;
+  /** Told of each call whose gateway has counted its tokens, with our own counts of the same. */
+  readonly onUsage: (tier: string, said: Usage, counted: Usage) => void;
   /** Told of what the service is to blame for. */
   readonly onFault: (taskId: string, error: Error) => void;
 }

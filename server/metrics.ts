@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Config } from '../config/schema.js';
 import type { Receipt } from '../contracts/outcome.js';
+import type { Usage } from '../contracts/threads.js';
 import type { Pools } from '../pool/pools.js';
 import type { Gateway } from './gateway/gateway.js';
 import type { Rag } from './rag.js';
@@ -14,6 +15,8 @@ export interface Metrics {
   answered(endpoint: string, status: number, seconds: number): void;
   /** A task has ended, for good or not. */
   ended(record: TaskRecord, receipt: Receipt, recordMs: number): void;
+  /** The gateway has counted the tokens of a call of a tier; `counted` is what our tokenizer makes of the same. */
+  counted(tier: string, said: Usage, counted: Usage): void;
   /** This process's values, as prom-client merges them over a cluster. */
   readonly registry: Registry;
 }
@@ -67,7 +70,7 @@ export function openMetrics(parts: MetricsParts): Metrics {
   );
   const duration = histogram(
     'task_duration_seconds',
-    "Execution time of a task, to be held against its tier's limit.",
+    "Execution time of a task, to be held against its tier's limit; the tier is the one that ran last.",
     ['tier', 'domain'],
     durations,
   );
@@ -90,6 +93,11 @@ export function openMetrics(parts: MetricsParts): Metrics {
     SHORT_BUCKETS,
   );
   const tokens = counter('tokens_total', 'Tokens of all attempts.', ['model', 'direction']);
+  const usage = counter(
+    'usage_tokens_total',
+    'Tokens of the calls whose gateway counts them: as the gateway does, and as the tokenizer of the service does.',
+    ['model', 'direction', 'counted_by'],
+  );
   const attempts = counter(
     'attempts_total',
     'Calls of the gateway: first, retry, repair, escalation, fallback; and how they ended (aborted: early; not_called: the endpoint was known to be down, was being tried, or had asked for a pause).',
@@ -106,6 +114,13 @@ export function openMetrics(parts: MetricsParts): Metrics {
     answered: (endpoint, status, seconds) => {
       requests.add([endpoint, String(status)]);
       latency.observe([endpoint], seconds);
+    },
+    counted: (tier, said, counted) => {
+      const { model } = parts.tierModels[tier]!;
+      for (const direction of ['prompt', 'completion'] as const) {
+        usage.add([model, direction, 'gateway'], said[direction]);
+        usage.add([model, direction, 'tokenizer'], counted[direction]);
+      }
     },
     ended: ({ outcome, domain, final }, receipt, recordMs) => {
       const tier = outcome.tier ?? '';
@@ -221,8 +236,9 @@ function observe(
       self.set(events()?.underWay ?? 0);
     },
   );
-  /** None while the store is away, which the state may not know yet: the other metrics are wanted most then. */
+  /** None without a broker, for nobody waits for them; none while the store is away, which the state may not know yet: the other metrics are wanted most then. */
   const unpublished = async (most: number) => {
+    if (events() === undefined) return [];
     try {
       return store.state().ok ? await store.unpublished(most) : [];
     } catch (error) {
@@ -235,7 +251,7 @@ function observe(
     `Outcomes whose event is not confirmed, counted up to ${MOST_COUNTED}.`,
     [],
     async (self) => {
-      self.set(events() === undefined ? 0 : (await unpublished(MOST_COUNTED)).length);
+      self.set((await unpublished(MOST_COUNTED)).length);
     },
     'max',
   );

@@ -87,6 +87,7 @@ export async function startService(
     const parts: ExecutionParts = {
       config,
       onPrompt: config.log.prompts ? onPrompt : undefined,
+      onUsage: (tier, said, counted) => metrics.counted(tier, said, counted),
       onFault: (taskId, error) => log.error({ event: 'task_error', task_id: taskId, error: error.stack }),
       pools,
       slots,

@@ -23,7 +23,6 @@ export class Counter {
   #openLeast = 0;
   /** Of `#open` and of `#raw`, in a stream. */
   #runs: { readonly open: RunReckoner; readonly raw: RunReckoner } | undefined;
-  #taken = 0;
   #due = 0;
   #ended = false;
 
@@ -51,7 +50,6 @@ export class Counter {
   push(text: string): number {
     if (this.#ended) throw new Error('the text has ended');
     this.#raw += text;
-    this.#taken += text.length;
     if (this.waiting >= this.#due) {
       this.#advance(false);
       this.#due = 2 * this.waiting;
@@ -63,14 +61,6 @@ export class Counter {
   get least(): number {
     const runs = this.#runs;
     return this.settled + this.#openLeast + (runs === undefined ? 0 : runs.open.least + runs.raw.least);
-  }
-
-  /** Settled tokens, and what is waiting at the rate of the text so far; costs nothing. */
-  get estimate(): number {
-    const waiting = this.waiting;
-    const counted = this.#taken - waiting;
-    const rate = counted < RATED_CHARACTERS ? USUAL_RATE : this.settled / counted;
-    return this.settled + Math.ceil(waiting * rate);
   }
 
   /** Ends the text; returns the exact count, which is that of the whole text. */
@@ -87,7 +77,6 @@ export class Counter {
     copy.#raw = this.#raw;
     copy.#open = this.#open;
     copy.#openLeast = this.#openLeast;
-    copy.#taken = this.#taken;
     copy.#due = this.#due;
     copy.#ended = this.#ended;
     return copy;
@@ -150,9 +139,6 @@ export class Counter {
 
 /** From here on to count a run takes longer than to look at it before. */
 const LONG_UNITS = 4096;
-/** Before so many characters, the rate is a guess. */
-const RATED_CHARACTERS = 64;
-const USUAL_RATE = 0.3;
 
 function endsInHighSurrogate(text: string): boolean {
   const unit = unitAt(text, text.length - 1);

@@ -38,8 +38,6 @@ export interface TokenCounter {
   readonly settled: number;
   /** Settled tokens and, of a long run whose end has not come, those that it has at least. */
   readonly least: number;
-  /** Settled tokens and, guessed from the rate of the text so far, those of the pending tail. Costs nothing. */
-  readonly estimate: number;
   /** Ends the text; returns the exact count, equal to that of the whole text. */
   end(): number;
 }

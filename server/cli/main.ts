@@ -94,7 +94,11 @@ for (const [name, description, method, suffix] of [
 
 handOver('dead-letters', 'list, replay and drop dead letters', () => import('../dead-letters.js'));
 handOver('tokens', 'add, list and revoke bearer tokens', () => import('../tokens/command.js'));
-handOver('bench', 'measure the service', () => import('../../bench/main.js'));
+handOver(
+  'bench',
+  'measure the service (from a checkout with its development dependencies)',
+  () => import('../../bench/main.js'),
+);
 program
   .command('completion')
   .description('print a script that completes commands in bash and zsh')

@@ -1,6 +1,5 @@
 import type { ConsumeMessage } from 'amqplib';
-import type { FailureCode } from '../../contracts/failures.js';
-import { failures } from '../../contracts/failures.js';
+import { answeringCodes, type FailureCode } from '../../contracts/failures.js';
 import { parseEvent } from '../../contracts/parse-event.js';
 import type { EventAttributes, ParsedEvent, ParsedTask } from '../../contracts/threads.js';
 import { INLINE_BYTES } from '../../pool/pools.js';
@@ -111,7 +110,7 @@ async function conclude(
   if (final) {
     const refusal = await unannounced(parts, task.task_id);
     if (refusal !== undefined) return giveUp('internal_error', refusal);
-    if (outcome.status === 'completed' || failures[outcome.code].delivery === 'ack') return 'ack';
+    if (outcome.status === 'completed' || answeringCodes.has(outcome.code)) return 'ack';
     return giveUp(outcome.code, outcome.detail);
   }
   if (outcome.status === 'completed') throw new Error('a completed outcome is final');

@@ -1,4 +1,4 @@
-import { subscribe } from 'node:diagnostics_channel';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { buildConnector } from 'undici';
 
@@ -7,6 +7,9 @@ import { buildConnector } from 'undici';
  * that was closed by the other side in the moment in which it was used again says nothing of the gateway.
  */
 export function connectorThatTells(timeout: number): buildConnector.connector {
+  // Again without effect: a listener is called once for each time that it was added.
+  unsubscribe(SENDING, noteUse);
+  subscribe(SENDING, noteUse);
   const connect = buildConnector({ timeout });
   return (options, callback) =>
     connect(options, (...result) => {
@@ -23,10 +26,12 @@ export function connectorThatTells(timeout: number): buildConnector.connector {
 
 /** When a connection was last used, and how many bytes it had brought until then. */
 const lastUses = new WeakMap<Socket, { readonly read: number; readonly at: number }>();
-subscribe('undici:client:sendHeaders', (message) => {
+const SENDING = 'undici:client:sendHeaders';
+
+function noteUse(message: unknown): void {
   const { socket } = message as { socket: Socket };
   lastUses.set(socket, { read: socket.bytesRead, at: performance.now() });
-});
+}
 
 /** A code of the other side, not one of what it sent: that is no HTTP, or too much of it. */
 export function isStale(error: Error & { code?: string; reused?: boolean }): boolean {

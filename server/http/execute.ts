@@ -138,7 +138,8 @@ export function handleExecute(
 }
 
 function tooMany(most: number, retryAfterSeconds: number): Reply {
-  return problem(problemOf('caller_limited', `a caller may have ${most} tasks at a time`), {
+  const more = { retry_after_seconds: retryAfterSeconds };
+  return problem(problemOf('caller_limited', `a caller may have ${most} tasks at a time`, more), {
     'retry-after': String(retryAfterSeconds),
   });
 }

@@ -33,7 +33,7 @@ export function taskResult(executed: Executed | undefined): Attributes {
 
 export function callAttributes(
   call: TracedCall,
-  { url, protocol }: { readonly url: URL; readonly protocol: string },
+  { url, protocol, stream }: { readonly url: URL; readonly protocol: string; readonly stream: boolean },
 ): Attributes {
   return {
     'gen_ai.operation.name': 'chat',
@@ -41,7 +41,7 @@ export function callAttributes(
     'gen_ai.provider.name': protocol === 'chat_completions' ? 'openai' : 'model_gateway',
     'gen_ai.request.model': call.model,
     'gen_ai.request.max_tokens': call.maxOutputTokens,
-    'gen_ai.request.stream': true,
+    'gen_ai.request.stream': stream,
     'gen_ai.output.type': 'json',
     'server.address': url.hostname,
     'server.port': Number(url.port) || (url.protocol === 'https:' ? 443 : 80),

@@ -60,8 +60,8 @@ export function openTelemetry(
   });
   const tracer = provider.getTracer('worker-service', version);
   const endpoints: Endpoints = new Map(
-    Object.entries(config.endpoints).flatMap(([name, { url = gatewayUrl, protocol }]) =>
-      url === undefined ? [] : [[name, { url: new URL(url), protocol }]],
+    Object.entries(config.endpoints).flatMap(([name, { url = gatewayUrl, protocol, stream }]) =>
+      url === undefined ? [] : [[name, { url: new URL(url), protocol, stream }]],
     ),
   );
   return {
@@ -88,7 +88,7 @@ const BATCH_DELAY_MS = 1_000;
 const BATCH_SPANS = 128;
 const QUEUE_SPANS = 4_096;
 
-type Endpoints = ReadonlyMap<string, { readonly url: URL; readonly protocol: string }>;
+type Endpoints = ReadonlyMap<string, Parameters<typeof callAttributes>[1]>;
 
 class SpannedTask implements TaskTrace {
   readonly context: TraceContext;

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { failures } from '../../contracts/failures.js';
+import { answeringCodes, type FailureCode, failures } from '../../contracts/failures.js';
 
 /** Clients and operators rely on these: a code keeps its meaning for as long as there are releases. */
 const meanings: Readonly<Record<string, readonly [status: number, retryable: boolean, isOutcome: boolean]>> =
@@ -32,15 +32,11 @@ const meanings: Readonly<Record<string, readonly [status: number, retryable: boo
   };
 
 test('each code has its status, may be tried again or not, and makes a dead letter of its message or not', () => {
-  const found = Object.entries(failures).map(([code, { status, retryable, delivery }]) => [
+  const found = Object.entries(failures).map(([code, { status, retryable }]) => [
     code,
-    [status, retryable, delivery === 'ack'],
+    [status, retryable, answeringCodes.has(code as FailureCode)],
   ]);
   assert.equal(Object.fromEntries(found), meanings);
-});
-
-test('what fails for now goes back to the queue', () => {
-  for (const { retryable, delivery } of Object.values(failures)) assert.is(delivery === 'requeue', retryable);
 });
 
 test.run();

@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import { parse } from 'yaml';
 import { type PrometheusServer, prometheusCommand, startPrometheus } from '../../bench/servers/prometheus.js';
+import { loadConfig } from '../../config/load.js';
 import { failures } from '../../contracts/failures.js';
+import { domainNames } from '../../domains/registry.js';
 import { freshNames, rabbitmqSection } from '../events/at-broker.js';
 import { aTask, atService, type ServiceUnderTest, until } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
@@ -108,10 +110,9 @@ test('a real Prometheus scrapes the service and evaluates every rule', async () 
 });
 
 test('each tier of the shipped configuration has an alert at its limit, and each alert a section', () => {
-  const { queues } = parse(
-    readFileSync(new URL('../../../config/worker-service.yaml', import.meta.url), 'utf8'),
-  ) as { queues: Record<string, { timeout: number }> };
-  for (const [tier, { timeout }] of Object.entries(queues)) {
+  const { queues, tier_models } = loadConfig({ env: {}, domains: domainNames });
+  for (const tier of Object.keys(tier_models)) {
+    const { timeout } = queues[tier]!;
     const rule = rules.find(({ alert }) => alert === `TierSlow_${tier}`);
     assert.ok(rule?.expr.trim().endsWith(`> ${timeout}`), tier);
   }

@@ -32,6 +32,18 @@ test('a store that fails in the moment of the question leaves all other metrics'
     assert.match(text, new RegExp(`^\\S*${name} 0$`, 'm'));
 });
 
+test('without a broker no event waits for one, whatever a run with one has left behind', async () => {
+  const unpublished = async () => [{ finishedAt: Date.now() - 60_000 }];
+  const store = { state: () => ({ ok: true }), unpublished };
+  const names = ['outbox_depth', 'outbox_oldest_seconds'];
+  const valuesOf = async (more: object) => {
+    const text = await registryOf({ store, ...more }).metrics();
+    return names.map((name) => Math.round(Number(new RegExp(`^\\S*${name} (\\S+)$`, 'm').exec(text)![1])));
+  };
+  assert.deepEqual(await valuesOf({}), [1, 60]);
+  assert.deepEqual(await valuesOf({ events: () => undefined }), [0, 0]);
+});
+
 test('the delay of the event loop of a node is that of its worst worker', async () => {
   const name = 'nodejs_eventloop_lag_p99_seconds';
   const metrics = await registryOf().getMetricsAsJSON();

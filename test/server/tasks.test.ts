@@ -437,6 +437,7 @@ test('a fault of the service is told with its stack to the log, and without it t
         throw new Error('cannot go on\n    at somewhere');
       },
     },
+    onUsage: () => {},
     onFault: (taskId: string, { message }: Error) => faults.push([taskId, message]),
   } as unknown as ExecutionParts;
   const tasks = saturated({ record: async () => true }, { parts });

@@ -37,6 +37,24 @@ test('a task is counted with its tier, domain and outcome', async () => {
   assert.equal(await value('worker_service_first_token_seconds_count', { tier: 'small' }), 1);
 });
 
+test('tokens that the gateway counts can be held against our own count of them', async () => {
+  const of = (direction: string, counted_by: string) =>
+    value('worker_service_usage_tokens_total', { direction, counted_by });
+  const all = async () => [
+    await of('prompt', 'gateway'),
+    await of('completion', 'gateway'),
+    await of('prompt', 'tokenizer'),
+    await of('completion', 'tokenizer'),
+  ];
+  const before = await all();
+  await service.knobs({ output: '{"content": "pass", "language": "python"}' });
+  const { body } = await service.execute(aTask());
+  const after = await all();
+  const grown = after.map((count, at) => count - before[at]!);
+  assert.deepEqual(grown.slice(0, 2), [body.tokens.prompt, body.tokens.completion]);
+  assert.ok(grown[2]! > 100 && grown[3]! > 5, String(grown));
+});
+
 test('a failure is counted with its code, and each attempt with its kind', async () => {
   await service.knobs({ script: [{ status: 503 }, { refusal: 'no' }] });
   await service.execute(aTask());

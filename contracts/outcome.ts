@@ -100,7 +100,8 @@ export const outcomeFields = {
   execution_time_ms: Type.Optional(
     Type.Number({
       minimum: 0,
-      description: 'From admission until the outcome was made; writing it down comes after that.',
+      description:
+        'From acceptance, the wait for a slot included, until the outcome was made; writing it down comes after that.',
     }),
   ),
   timings: Type.Optional(Timings),

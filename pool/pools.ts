@@ -50,7 +50,7 @@ export interface Pools {
   utilization(tier: string): number;
   /** Jobs of a tier that no thread has taken yet. */
   waiting(tier: string): number;
-  /** Ends the threads of a tier; what they held is retried on fresh ones. For operators and fault tests. */
+  /** Ends the threads of a tier; what they held is retried on fresh ones. For fault tests. */
   killThreads(tier: string): Promise<void>;
   readonly events: EventEmitter<{ threadDied: [tier: string, error: Error] }>;
   close(): Promise<void>;

@@ -35,7 +35,7 @@ export interface Service {
   leave(): Promise<void>;
   /**
    * Stops in order: no new connections, what runs may end within the grace period, the rest is cancelled
-   * with `shutting_down`, the store is closed last.
+   * with `shutting_down`, the store is closed after all that writes to it.
    */
   close(): Promise<void>;
 }

@@ -12,19 +12,20 @@ export const Gateway = Type.Object(
       default: 3,
       minimum: 1,
       maximum: 100,
-      description: 'Calls to one endpoint for one prompt, the first included.',
+      description: 'Calls that fail before a task gives its tier up, those of repairs included.',
     }),
     backoff_base_ms: Type.Integer({
       default: 200,
       minimum: 0,
       maximum: 600_000,
-      description: 'Pause before the first retry, in milliseconds; it doubles each time, with jitter.',
+      description:
+        'Grows the pause before a retry, in milliseconds: the first is a random time up to twice this, and that limit doubles each time. Never less than 50 ms; a `Retry-After` is waited for whole, if the deadline allows it.',
     }),
     backoff_max_ms: Type.Integer({
       default: 5_000,
       minimum: 0,
       maximum: 600_000,
-      description: 'Longest pause before a retry, in milliseconds.',
+      description: 'Limit of the random pause before a retry, in milliseconds.',
     }),
     connect_timeout_ms: Type.Integer({
       default: 5_000,
@@ -63,7 +64,8 @@ export const Gateway = Type.Object(
       default: 60_000,
       minimum: 0,
       maximum: 3_600_000,
-      description: 'Longest pause of an endpoint that asks for one by `Retry-After`, in milliseconds.',
+      description:
+        'How long other calls leave an endpoint alone at most that asks for a pause by `Retry-After`, in milliseconds.',
     }),
     max_stream_bytes: Type.Integer({
       default: 128 * mib,

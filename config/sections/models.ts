@@ -40,7 +40,7 @@ const Model = Type.Object(
       minimum: 1,
       maximum: 100_000_000,
       description:
-        'Most output of one call, in tokens, less than the window. Default: 30% of `context_window`, rounded down.',
+        'Most output of one call, in tokens, less than the window. An answer that this cut off is asked for once more with up to twice as much, as far as 60% of `context_window` and never beyond the `max_output_tokens` of the task itself. Default: 30% of `context_window`, rounded down.',
     }),
     tokenizer: Type.Enum(['o200k_harmony', 'gemma3', 'qwen3', 'claude'], {
       description: 'Vocabulary that tokens are counted with. Default: by family, see the table.',

@@ -23,13 +23,15 @@ const Queue = Type.Object(
       default: 300,
       minimum: 0.001,
       maximum: 86_400,
-      description: 'Time from admission to outcome, repairs and retries included, in seconds.',
+      description:
+        'Time from acceptance to outcome, in seconds: the wait for a slot, retries and repairs included.',
     }),
     max_waiting: Type.Integer({
       default: 256,
       minimum: 0,
       maximum: 1_000_000,
-      description: 'Tasks that may wait for a slot; the next one is answered 429.',
+      description:
+        'Tasks of HTTP callers that may wait for a slot of the node, of which each worker has its share; the next one is answered 429. Tasks of the queue wait in the broker.',
     }),
     events_share: Type.Number({
       default: 0.2,

@@ -116,7 +116,7 @@ export const Rabbitmq = Type.Object(
       minimum: 1,
       maximum: 1_000,
       description:
-        'Times that a message may come back without an answer, because its process died, before its task fails and it is dead-lettered. An argument of the queues: to change it, delete them when they are empty.',
+        'Times that a message of the queue of suspects may come back without an answer, because its process died, before its task fails and it is dead-lettered; it comes there after two such returns to the queue of its tier, so the default lets a task end seven processes. An argument of the queues: to change it, delete them when they are empty.',
     }),
     max_message_bytes: Type.Integer({
       default: 9 * mib,

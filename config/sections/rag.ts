@@ -13,7 +13,8 @@ export const Rag = Type.Object(
       default: 2_000,
       minimum: 1,
       maximum: 600_000,
-      description: 'Longest time for one query, in milliseconds; then the task goes on without context.',
+      description:
+        'Longest time for one query, in milliseconds; then it is asked again (`retries`), and after the last one the task goes on without context.',
     }),
     retries: Type.Integer({
       default: 1,

@@ -7,7 +7,7 @@ export const Server = Type.Object(
       pattern: '^[^\\s/]+$',
       expected: 'an IP address or a host name',
       description:
-        'Address to listen on, an IP address or a host name. Default: all addresses with `tokens_file`, else this machine alone.',
+        'Address to listen on, an IP address or a host name. Default: all IPv4 addresses with `tokens_file`, else this machine alone.',
     }),
     tokens_file: Type.Optional(
       Type.String({

@@ -51,10 +51,10 @@ All queues but the last are durable quorum queues. Dead letters go by the fanout
 | queue | holds | messages leave it |
 |---|---|---|
 | \`worker.task.ready.{tier}\` | tasks | with an ack; after two returns without an answer to \`worker.task.suspect.{tier}\` |
-| \`worker.task.suspect.{tier}\` | tasks whose process died twice | with an ack, one by one; after \`rabbitmq.delivery_limit\` returns the task fails with \`internal_error\`, and the message goes to \`worker.task.dead\` |
+| \`worker.task.suspect.{tier}\` | tasks whose process died twice | with an ack, one by one; after more than \`rabbitmq.delivery_limit\` returns the task fails with \`internal_error\`, and the message goes to \`worker.task.dead\` |
 | \`worker.task.delay.{ms}\` | tasks between two attempts | after the time, back to their tier's queue |
 | \`worker.task.dead\` | what was given up | by \`npm run dead-letters\` |
-| \`worker.task.unrouted\` | outcomes that nobody had bound a queue for, tasks sent to a tier that does not exist | by whoever reads them |
+| \`worker.task.unrouted\` | whatever was sent to the exchange and nobody had bound a queue for: outcomes, tasks sent to a tier that does not exist, messages of others; without a limit | by whoever reads them |
 | \`worker.task.cancelled\` | cancellations; one consumer at a time | when they are noted; else after 7 days, or above 100,000 the oldest |
 | \`worker.task.cancelled.{id}\` | cancellations; classic, exclusive, one for each connection | with an ack |
 `;

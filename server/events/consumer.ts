@@ -43,7 +43,7 @@ interface Intake {
   readonly untilClosed?: boolean;
 }
 
-/** One channel a tier, with as many messages in hand as the tier has slots: the rest waits in the broker. */
+/** One channel a queue, with as many messages in hand as the process has slots of the tier: the rest waits in the broker. */
 export async function openConsumer({ parts, topology, name, processes }: ConsumerOptions): Promise<Consumer> {
   const { config, names, log } = parts;
   const intakes: Intake[] = Object.keys(config.tier_models).flatMap((tier) => [

@@ -6,7 +6,8 @@ import { send } from './reply.js';
 
 /**
  * `GET /live`: a snapshot of the node every second, as server-sent events (WHATWG HTML, 9.2). It is made once for
- * all who watch, and only while somebody does; who reads slowly misses some.
+ * all who watch, and only while somebody does; who reads slowly misses some, and who reads
+ * nothing for some 10 s is closed by uWebSockets.js.
  */
 export function openLive(parts: HttpParts) {
   /** Whether each of them has read what was written. */

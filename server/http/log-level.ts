@@ -7,7 +7,7 @@ import { bodyRefusal, readBody } from './body.js';
 import type { HttpParts } from './parts.js';
 import { json, problem, type Reply, refusal, send } from './reply.js';
 
-/** `PUT /log-level`: changes the least severity that is logged, in all processes of the node, until they end. */
+/** `PUT /log-level`: changes the least severity that is logged, in all processes of the node and those that replace them. */
 export function changeLogLevel(parts: HttpParts, res: HttpResponse, req: HttpRequest): void {
   const decision = authorize(parts.tokens, req, 'admin');
   const limits = {

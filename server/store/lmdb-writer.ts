@@ -95,7 +95,7 @@ export function startWriter(settings: WriterSettings, onCommit: () => void): Wri
     await ended;
   }
 
-  /** Hot path, held by `test/store/lmdb.test.ts`: main-thread CPU of a record. */
+  /** Hot path (bench: execute). */
   function commitNext(): void {
     scheduled = false;
     const batch = takeBatch(queue);

@@ -8,7 +8,7 @@ export interface TaskRecord {
   readonly taskId: string;
   /** SHA-256 of the request in canonical form; another body under the same task_id is a conflict. */
   readonly requestHash: string;
-  /** True when the outcome stands for good: completed, or failed with a code that is not retryable. */
+  /** True when the outcome stands for good: completed, failed with a code that is not retryable, or at the last attempt. */
   readonly final: boolean;
   readonly domain: string;
   /** Milliseconds since the epoch. */

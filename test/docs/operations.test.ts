@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import { parse } from 'yaml';
@@ -121,6 +122,26 @@ test('each tier of the shipped configuration has an alert at its limit, and each
   );
   for (const { alert, annotations } of rules)
     assert.ok(sections.includes(annotations.runbook.split('#')[1]!), alert);
+});
+
+test('each event of the log is in the list of events with its level, and no other', () => {
+  const directory = fileURLToPath(new URL('../../../server', import.meta.url));
+  const written = new Map<string, string>();
+  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts')) continue;
+    const source = readFileSync(join(directory, name), 'utf8');
+    for (const [, level, event] of source.matchAll(/\.(info|warn|error|fatal)\(\{\s*event: '(\w+)'/g))
+      written.set(event!, level!);
+  }
+  const listed = new Map<string, string>();
+  const rows = readFileSync(file('log.md'), 'utf8').matchAll(/^\| (`\w+`(?:, `\w+`)*) \| ([\w, ]+) \|/gm);
+  for (const [, names, levels] of rows) {
+    const each = levels!.split(', ');
+    for (const [at, name] of names!.split(', ').entries())
+      listed.set(name.replaceAll('`', ''), each[at] ?? each[0]!);
+  }
+  const sorted = (map: Map<string, string>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+  assert.deepEqual(sorted(listed), sorted(written));
 });
 
 test('each error code has a cause and a remedy', () => {

@@ -11,7 +11,8 @@ export const channels = {
     ),
     parameters: {
       tier: {
-        description: 'A tier of the configuration.',
+        description:
+          'A tier of the configuration. It is that of a task which names none; one that names another tier is executed in that one.',
         examples: ['tiny', 'small', 'large', 'coding', 'frontier'],
       },
     },

@@ -60,7 +60,11 @@ export const deadLetterHeaders = {
       description: 'The code of the failure. Missing when the broker gave the message up.',
     },
     'x-detail': Text,
-    'x-attempts': { type: 'integer', minimum: 1, description: 'Executions of the task.' },
+    'x-attempts': {
+      type: 'integer',
+      minimum: 1,
+      description: 'Attempts at the task; 1 also where it was never executed.',
+    },
     'x-queue': { ...Text, description: 'The queue that a replay goes to.' },
     'x-replay': receivedHeaders.properties['x-replay'],
     'x-expires-at': receivedHeaders.properties['x-expires-at'],

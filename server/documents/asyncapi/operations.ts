@@ -29,7 +29,7 @@ export const operations = {
     'send',
     'deadLetters',
     'Give up a message',
-    'At once when it is no task, else after the last attempt, beside `task.failed`; so it does when it came back too often without an answer, and by the broker where no process lives to see that.',
+    'At once, without an event, when it is too large, or when another body has its task_id; at once when it is no task, beside `task.failed` where it names a task_id; else after the last attempt, beside `task.failed`; so it does when it came back too often without an answer, and by the broker where no process lives to see that.',
     'DeadLetter',
   ),
   publishOutput: operation(

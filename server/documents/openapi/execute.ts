@@ -51,9 +51,17 @@ What is wrong with the request is answered with a problem document in either cas
     {
       name: 'traceparent',
       in: 'header',
-      description: 'W3C trace context; it comes back with the events of a task that is queued.',
+      description:
+        'W3C trace context; it goes on to the gateway and the RAG service, and comes back with the event of the outcome.',
       schema: { type: 'string' },
       example: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+    },
+    {
+      name: 'tracestate',
+      in: 'header',
+      description: 'Goes where `traceparent` goes.',
+      schema: { type: 'string' },
+      example: 'vendor=1',
     },
   ],
   requestBody: {

@@ -80,6 +80,8 @@ export type Assembled =
 
 export interface FittedContext {
   readonly tokens: number;
+  /** Not all of what the caller provided fits. */
+  readonly isCut?: true;
   readonly used: readonly ContextSource[];
   readonly dropped: readonly ContextSource[];
 }

@@ -28,8 +28,10 @@ export function fitContext(
   const parts: string[] = [];
   let left = budgetTokens;
   let onlyTokens = 0;
+  let isCut = false;
   for (const section of sections) {
     const part = left > 0 ? fitSection(section.text, left, tokenizer) : undefined;
+    if (section.isProvided && part?.text !== section.text) isCut = true;
     if (part === undefined) {
       dropped.push(...section.sources);
       continue;
@@ -40,7 +42,8 @@ export function fitContext(
     used.push(...sourcesOf(section, part.tokens));
   }
   const text = parts.join('\n\n');
-  return { text, tokens: parts.length === 1 ? onlyTokens : tokenizer.count(text), used, dropped };
+  const tokens = parts.length === 1 ? onlyTokens : tokenizer.count(text);
+  return { text, tokens, used, dropped, ...(isCut && { isCut }) };
 }
 
 /** All sections as they are, where together they have at most so many tokens: to add up bounds of each asks for more. */
@@ -65,12 +68,15 @@ function sourcesOf({ sources }: Section, tokens: number): readonly ContextSource
 
 interface Section {
   readonly text: string;
+  /** By the caller. */
+  readonly isProvided?: boolean;
   readonly sources: readonly ContextSource[];
 }
 
 function sectionsOf(provided: string | undefined, retrieved: RetrievedText | undefined): Section[] {
   const sections: Section[] = [];
-  if (provided !== undefined && provided.trim() !== '') sections.push({ text: provided, sources: [] });
+  if (provided !== undefined && provided.trim() !== '')
+    sections.push({ text: provided, isProvided: true, sources: [] });
   if (retrieved !== undefined) sections.push(...retrievedSections(retrieved));
   return sections;
 }

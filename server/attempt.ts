@@ -25,6 +25,8 @@ export type Called =
       readonly detail: string;
       readonly retryable: boolean;
       readonly retryAfterMs: number | undefined;
+      /** See CallStart. */
+      readonly isPaused?: boolean;
     };
 
 /** What a call needs of its execution. */

@@ -12,6 +12,8 @@ export interface TaskOutcome {
   readonly recordMs?: number;
   /** See TaskOrigin. */
   readonly attempts?: number;
+  /** See Executed; only of what this process has executed. */
+  readonly wasPaused?: boolean;
 }
 
 /** What is recorded of a task, as it is told. */
@@ -67,11 +69,6 @@ export interface Caller {
   setBehind(behind: boolean): void;
   /** The caller goes away. With the last one the task is cancelled. */
   leave(): void;
-}
-
-/** The life of a task, counted from 0: a new one begins when an operator replays it from the dead letters. */
-export function replayOf({ origin }: { readonly origin?: TaskOrigin | undefined }): number {
-  return origin?.replay ?? 0;
 }
 
 /** Somebody who came while it was open whether his body or another one is that of the task. */

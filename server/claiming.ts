@@ -1,9 +1,10 @@
-import { recorded, replayOf, type TaskOutcome } from './caller.js';
+import { recorded, type TaskOutcome } from './caller.js';
 import { HELD_POLL_MS, type Leases } from './leases.js';
 import type { Following, Peers } from './peers.js';
 import type { ResolvedTask } from './resolution.js';
 import { cancellation, type RunningTask } from './running-task.js';
 import { Conflict, standingOf } from './standing.js';
+import { replayOf } from './store/lives.js';
 import { type ArtifactStore, StoreUnavailable, type TaskRecord } from './store/store.js';
 import { storedOutput } from './store/stored-output.js';
 import { interruptedBefore } from './unrecorded.js';
@@ -117,13 +118,14 @@ export class Claiming {
    * Begins the new life of a task that failed for good. The event of the old one must be out before: its mark
    * would be taken for that of the new one.
    */
-  async #reopen({ resolved, deadline }: RunningTask): Promise<TaskOutcome | undefined> {
+  async #reopen(task: RunningTask): Promise<TaskOutcome | undefined> {
+    const { resolved, deadline } = task;
     const taskId = resolved.task.task_id;
     while (!(await this.#parts.store.isPublished(taskId))) {
       await deadline.sleep(HELD_POLL_MS);
       if (deadline.interruption !== undefined) return interruptedBefore(taskId, deadline.interruption);
     }
-    await this.#parts.store.reopen(taskId);
+    await this.#parts.store.reopen(taskId, replayOf(task));
     return undefined;
   }
 

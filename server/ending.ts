@@ -8,6 +8,7 @@ import type { Metrics } from './metrics.js';
 import { cancelledAfter, type Executed } from './outcome.js';
 import type { RecentTasks } from './recent-tasks.js';
 import { cancellation, type RunningTask } from './running-task.js';
+import { Conflict } from './standing.js';
 import { type ArtifactStore, type CompletedHead, StoreUnavailable, type TaskRecord } from './store/store.js';
 import { storedOutput } from './store/stored-output.js';
 
@@ -48,7 +49,10 @@ export class Ending {
     this.#stopping = true;
   }
 
-  /** @throws StoreUnavailable when the outcome is not durable. */
+  /**
+   * @throws StoreUnavailable when the outcome is not durable, or an execution in another life of the task goes on.
+   * @throws Conflict when another process has ended another body as the task meanwhile.
+   */
   async end(task: RunningTask, executed: Executed): Promise<TaskOutcome> {
     const { metrics, recent } = this.#parts;
     const since = performance.now();
@@ -61,7 +65,8 @@ export class Ending {
     recent.add(record);
     this.#tell(record, output, recordMs);
     if (!isKept) return this.#announced(await this.#standing(record, output));
-    return Object.assign(this.#announced({ record, output }), { recordMs });
+    const { wasPaused = false } = ended;
+    return Object.assign(this.#announced({ record, output }), { recordMs, wasPaused });
   }
 
   /** As it was executed; or as cancelled, when that was asked for and noted before this could be recorded. */
@@ -90,6 +95,9 @@ export class Ending {
     const { store } = this.#parts;
     const stored = await store.find(record.taskId);
     if (stored === undefined) return { record, output };
+    if (stored.requestHash !== record.requestHash) throw new Conflict();
+    if (!stored.final)
+      throw new StoreUnavailable('the task has begun anew: this execution of it does not count');
     return { record: stored, output: await storedOutput(store, stored) };
   }
 
@@ -149,10 +157,11 @@ export class Ending {
 
 const RECORD_RETRY_MS = 500;
 
-function recordOf(task: RunningTask, { outcome }: Executed): TaskRecord {
+function recordOf(task: RunningTask, { outcome, wasPaused = false }: Executed): TaskRecord {
   const { resolved, trace } = task;
-  const final = isFinal(outcome, task.isLastAttempt);
-  const attempts = outcome.status === 'completed' ? 0 : task.attemptsWith(!notAttempts.has(outcome.code));
+  const isAttempt = !wasPaused && !(outcome.status === 'failed' && notAttempts.has(outcome.code));
+  const final = isFinal(outcome, task.isLastAttempt && isAttempt);
+  const attempts = outcome.status === 'completed' ? 0 : task.attemptsWith(isAttempt);
   const origin = { ...task.origin, ...trace?.context, ...(attempts > 0 && { attempts }) };
   return {
     taskId: resolved.task.task_id,
@@ -172,8 +181,7 @@ function isCancelled({ final, outcome }: TaskRecord): boolean {
 
 /** The last attempt is final, but for one that was no attempt: stopped from outside, or never begun. */
 function isFinal(outcome: CompletedHead | Failed, lastAttempt: boolean): boolean {
-  if (outcome.status === 'completed' || !outcome.retryable) return true;
-  return lastAttempt && !notAttempts.has(outcome.code);
+  return outcome.status === 'completed' || !outcome.retryable || lastAttempt;
 }
 
 const notAttempts: ReadonlySet<Failed['code']> = new Set(['shutting_down', 'cancelled', 'tier_saturated']);

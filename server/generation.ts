@@ -74,6 +74,9 @@ export async function generate(generation: Generation): Promise<Generated> {
       }
       continue;
     }
+    // It is not the task that the gateway does not take, but what the repair asks for.
+    if (rejected !== undefined && !attempt.retryable && attempt.code === 'gateway_error')
+      return invalidOutput(rejected);
     failuresLeft--;
     const failure = gateway.max_attempts - failuresLeft;
     const waitMs = Math.max(attempt.retryAfterMs ?? 0, backoffMs(gateway, failure), FREE_AFTER_MS);
@@ -82,6 +85,7 @@ export async function generate(generation: Generation): Promise<Generated> {
         kind: 'failed',
         code: attempt.code,
         detail: attempt.detail,
+        ...(attempt.isPaused && { isPaused: true }),
         ...(attempt.retryAfterMs !== undefined && {
           retryAfterSeconds: Math.ceil(attempt.retryAfterMs / 1000),
         }),

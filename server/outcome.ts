@@ -4,7 +4,7 @@ import {
   type RefusalReason,
   type TaskFailureCode,
 } from '../contracts/failures.js';
-import { type Failed, outcomeFields, type Receipt, type Timings } from '../contracts/outcome.js';
+import { type Failed, type Note, outcomeFields, type Receipt, type Timings } from '../contracts/outcome.js';
 import type { Violation } from '../contracts/validator.js';
 import type { Interruption } from './deadline.js';
 import type { ExecutionParts } from './execution-parts.js';
@@ -26,6 +26,8 @@ export type Generated =
       readonly questions?: readonly string[];
       readonly errors?: readonly Violation[];
       readonly retryAfterSeconds?: number;
+      /** The endpoint had asked for a pause. */
+      readonly isPaused?: boolean;
     };
 
 /** An execution that has come to its end; nothing of it is durable yet. */
@@ -34,6 +36,8 @@ export interface Executed {
   /** JSON in UTF-8; present when completed. */
   readonly output: Uint8Array | undefined;
   readonly receipt: Receipt;
+  /** No endpoint was called, because the one of the task had asked for a pause: that was no attempt at it. */
+  readonly wasPaused?: boolean;
 }
 
 export function interrupted(interruption: Interruption): Generated {
@@ -71,6 +75,7 @@ export function conclude(course: Course, generated: Generated): Executed {
     ...(last !== undefined && { model: last.model, tokens: last.tokens }),
     ...(isSimulated(parts.config, tier) && { simulated: true }),
   };
+  if (journal.context.isCut) journal.notes.push(contextCut(journal.context.tokens));
   const outcome = outcomeOf(common, resolved, journal, generated);
   const receipt: Receipt = {
     task_id: task.task_id,
@@ -91,7 +96,20 @@ export function conclude(course: Course, generated: Generated): Executed {
     outcome:
       outcome.status === 'completed' ? { status: 'completed' } : { status: 'failed', code: outcome.code },
   };
-  return { outcome, output: generated.kind === 'completed' ? generated.output : undefined, receipt };
+  const output = generated.kind === 'completed' ? generated.output : undefined;
+  return isPaused(generated, journal)
+    ? { outcome, output, receipt, wasPaused: true }
+    : { outcome, output, receipt };
+}
+
+function isPaused(generated: Generated, { attempts }: Journal): boolean {
+  if (generated.kind !== 'failed' || generated.isPaused !== true) return false;
+  return attempts.every(({ ended }) => ended === 'not_called');
+}
+
+function contextCut(tokens: number): Note {
+  const message = `not all of the context of the task fits into the window of the model: ${tokens} tokens of context were used`;
+  return { code: 'context_cut', message };
 }
 
 /** What no stage has taken is `other`, so that the parts add up. */

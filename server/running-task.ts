@@ -1,15 +1,9 @@
 import { type TraceContext, traceContextOf } from '../contracts/trace-context.js';
-import {
-  type Caller,
-  type Entry,
-  type Retries,
-  replayOf,
-  type TaskEvent,
-  type TaskOutcome,
-} from './caller.js';
+import type { Caller, Entry, Retries, TaskEvent, TaskOutcome } from './caller.js';
 import { Deadline, Interruption } from './deadline.js';
 import type { ExecutionWatcher, ResetReason } from './execution-watcher.js';
 import type { ResolvedTask } from './resolution.js';
+import { replayOf } from './store/lives.js';
 import type { TaskOrigin } from './store/store.js';
 import type { TaskTrace } from './tracing/tracing.js';
 

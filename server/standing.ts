@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import { replayOf } from './caller.js';
 import type { RunningTask } from './running-task.js';
+import { replayOf } from './store/lives.js';
 import type { TaskRecord } from './store/store.js';
 
 /** The same task_id with another body. */

@@ -1,4 +1,4 @@
-import { type Caller, type Entry, PostponedCaller, replayOf, type TaskOutcome } from './caller.js';
+import { type Caller, type Entry, PostponedCaller, type TaskOutcome } from './caller.js';
 import { Claiming, type ClaimingParts } from './claiming.js';
 import { Interruption } from './deadline.js';
 import { Ending, type EndingParts } from './ending.js';
@@ -9,6 +9,7 @@ import { type Rejection, Rejections } from './rejections.js';
 import type { ResolvedTask } from './resolution.js';
 import { RunningTask } from './running-task.js';
 import { Conflict } from './standing.js';
+import { replayOf } from './store/lives.js';
 import { StoreUnavailable } from './store/store.js';
 import type { Tracing } from './tracing/tracing.js';
 import { failedWith, interruptedBefore } from './unrecorded.js';

@@ -101,7 +101,8 @@ export const Rabbitmq = Type.Object(
       default: 4,
       minimum: 1,
       maximum: 100,
-      description: 'Executions of one task, the first included, before it has failed for good.',
+      description:
+        'Executions of one task, the first included, before it has failed for good. One in which no endpoint was called, because it had asked for a pause, does not count.',
     }),
     retry_delays_ms: Type.Array(Type.Integer({ minimum: 1, maximum: 86_400_000 }), {
       default: [1_000, 10_000, 60_000],

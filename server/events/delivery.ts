@@ -101,7 +101,7 @@ async function conclude(
   parts: DeliveryParts,
   delivery: Delivery,
   { task, requestHash }: ResolvedTask,
-  { outcome, final, attempts: ofTask = 0 }: TaskOutcome,
+  { outcome, final, attempts: ofTask = 0, wasPaused = false }: TaskOutcome,
   { attempt: ofMessage, expiresAt }: { readonly attempt: number; readonly expiresAt: number | undefined },
 ): Promise<DeliveryVerdict> {
   const attempt = Math.max(ofMessage, ofTask);
@@ -135,9 +135,11 @@ async function conclude(
       }
       await noteWaiting(parts, task.task_id, requestHash);
       return retryLater(parts, delivery, attempt, { step: attempt });
-    default:
+    default: {
       await noteWaiting(parts, task.task_id, requestHash);
-      return retryLater(parts, delivery, attempt, waitAfter(outcome, attempt, expiresAt));
+      const made = wasPaused ? Math.max(ofMessage - 1, ofTask) : attempt;
+      return retryLater(parts, delivery, made, waitAfter(outcome, made + Number(wasPaused), expiresAt));
+    }
   }
 }
 

@@ -5,17 +5,17 @@ import { countIn, returnsOf } from './message.js';
 /**
  * Whether the message came back nearly too often: also a lost connection counts against what was delivered on it, and
  * the broker drops a message at the limit, whatever becomes of its task. One whose task runs here cannot have killed this
- * process.
+ * process, and one that waits for the store not either.
  */
 export function isWornOut(
-  { tasks }: DeliveryParts,
+  { tasks, store }: DeliveryParts,
   { suspect, message }: Delivery,
   { task }: ResolvedTask,
 ): boolean {
+  // While the store is away messages wait in hand, and the broker takes them back for that.
+  const isHere = tasks.isAwaited(task.task_id) || !store.state().ok;
   const deliveries = suspect ? WORN_OUT_SUSPECT_DELIVERIES : WORN_OUT_DELIVERIES;
-  return (
-    countIn(message.properties.headers, 'x-delivery-count') >= deliveries && tasks.isAwaited(task.task_id)
-  );
+  return isHere && countIn(message.properties.headers, 'x-delivery-count') >= deliveries;
 }
 
 const WORN_OUT_DELIVERIES = 8;

@@ -115,9 +115,9 @@ export function topologyOf(config: Config): Topology {
         arguments: { ...deadLettering, 'x-dead-letter-exchange': '', 'x-message-ttl': ms },
       })),
     ],
+    // That of what nobody takes is the last one: until there are the others, tasks come back to their senders.
     bindings: [
       { queue: names.dead, exchange: names.deadLetters, key: '' },
-      { queue: names.unrouted, exchange: names.alternate, key: '' },
       { queue: names.cancelled, exchange: names.exchange, key: names.routing.cancelled },
       ...tiers.map((tier) => ({
         queue: names.ready(tier),
@@ -125,6 +125,7 @@ export function topologyOf(config: Config): Topology {
         key: names.routing.ready(tier),
       })),
       ...delays.map((ms) => ({ queue: names.delay(ms), exchange: names.delay(ms), key: '' })),
+      { queue: names.unrouted, exchange: names.alternate, key: '' },
     ],
   };
 }

@@ -14,6 +14,8 @@ export type CallStart =
       readonly retryAfterMs: number | undefined;
       /** Whether it says that the endpoint is down, rather than busy or asked wrongly. */
       readonly unhealthy: boolean;
+      /** The endpoint had asked for a pause: it is neither down nor busy with this task. */
+      readonly isPaused?: boolean;
       /** See GatewayError. */
       readonly about?: GatewayError['about'];
       /** The parameter that says how to stream was not taken. */

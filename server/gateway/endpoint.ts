@@ -9,7 +9,7 @@ import {
 } from 'cockatiel';
 import type { Config } from '../../config/schema.js';
 import type { Deadline } from '../deadline.js';
-import type { CallStart } from './call-start.js';
+import type { CallStart, Failure } from './call-start.js';
 
 export interface EndpointState {
   readonly breaker: 'closed' | 'half_open' | 'open';
@@ -66,7 +66,8 @@ export class Endpoint {
     for (;;) {
       const pauseMs = this.#pausedUntil - Date.now();
       if (pauseMs > 0) {
-        if (!mayWait || pauseMs >= deadline.left) return this.#refused('asked for a pause', pauseMs);
+        if (!mayWait || pauseMs >= deadline.left)
+          return { ...this.#refused('asked for a pause', pauseMs), isPaused: true };
         await deadline.sleep(pauseMs);
       } else if (this.#isHalfOpen()) {
         if (!mayWait) return this.#refused('is being tried', 0);
@@ -97,7 +98,7 @@ export class Endpoint {
     return this.#policy.state === CircuitState.HalfOpen;
   }
 
-  #refused(why: string, retryAfterMs: number): CallStart {
+  #refused(why: string, retryAfterMs: number): Failure {
     return {
       kind: 'failed',
       ended: 'not_called',

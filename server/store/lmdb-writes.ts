@@ -1,3 +1,4 @@
+import { reopened, replayOf } from './lives.js';
 import { dropNote, dropNotesBefore, findNotes, putNote } from './lmdb-notes.js';
 import { type AgeKey, headOf, type NoteKind, receiptOf, recordOf, type Tables } from './lmdb-tables.js';
 import type { TaskRecord } from './store.js';
@@ -5,7 +6,7 @@ import type { TaskRecord } from './store.js';
 /** One call's part of a transaction, as it is posted to the writing thread. */
 export type Write =
   | RecordWrite
-  | { readonly kind: 'reopen'; readonly taskId: string }
+  | { readonly kind: 'reopen'; readonly taskId: string; readonly replay: number }
   | { readonly kind: 'published'; readonly ages: readonly AgeKey[] }
   | {
       readonly kind: 'prune';
@@ -34,6 +35,8 @@ export interface RecordWrite {
   readonly marked: boolean;
   readonly unlessCancelled: boolean;
   readonly finishedAt: number;
+  /** See TaskOrigin. */
+  readonly replay: number;
   /** What the table of tasks holds of it. */
   readonly stored: string;
   readonly artifact: NewArtifact | undefined;
@@ -58,7 +61,7 @@ export function apply(tables: Tables, write: Write): Applied {
     case 'record':
       return applyRecord(tables, write);
     case 'reopen':
-      return applyReopen(tables, write.taskId);
+      return applyReopen(tables, write);
     case 'published':
       return applyPublished(tables, write.ages);
     case 'prune':
@@ -80,7 +83,7 @@ function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>):
   const { taskId, artifact } = write;
   const age: AgeKey = [write.finishedAt, taskId];
   const earlier = find(tables, taskId);
-  if (earlier?.final) return { changed: 0 };
+  if (earlier !== undefined && (earlier.final || replayOf(earlier) > write.replay)) return { changed: 0 };
   if (write.unlessCancelled && findNotes(tables, taskId)?.cancelReason !== undefined) return { changed: 0 };
   if (earlier) drop(tables, earlier);
   tables.tasks.put(taskId, write.stored);
@@ -97,12 +100,12 @@ function applyRecord(tables: Tables, write: Extract<Write, { kind: 'record' }>):
   return { changed: 1 };
 }
 
-function applyReopen(tables: Tables, taskId: string): Applied {
+function applyReopen(tables: Tables, { taskId, replay }: Extract<Write, { kind: 'reopen' }>): Applied {
   const stored = tables.tasks.get(taskId);
   const record = recordOf(stored);
   if (!record?.final || record.outcome.status !== 'failed') return { changed: 0 };
-  const reopened = JSON.stringify({ ...record, final: false } satisfies TaskRecord);
-  tables.tasks.put(taskId, `${reopened}\n${JSON.stringify(receiptOf(stored))}`);
+  const open = JSON.stringify(reopened(record, replay));
+  tables.tasks.put(taskId, `${open}\n${JSON.stringify(receiptOf(stored))}`);
   tables.unpublished.removeSync([record.finishedAt, taskId]);
   return { changed: 1 };
 }

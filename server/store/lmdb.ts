@@ -2,6 +2,7 @@ import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from '
 import { join } from 'node:path';
 import { recordJson } from '../outcome-json.js';
 import { requireKey } from './key.js';
+import { replayOf } from './lives.js';
 import { findNotes } from './lmdb-notes.js';
 import {
   type AgeKey,
@@ -88,6 +89,7 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
         marked: record.final && outbox,
         unlessCancelled,
         finishedAt: record.finishedAt,
+        replay: replayOf(record),
         stored: `${recordJson(record)}\n${JSON.stringify(receipt)}`,
         artifact: newArtifact(record, output),
       });
@@ -134,9 +136,9 @@ export async function openLmdbStore(options: LmdbOptions): Promise<ArtifactStore
       });
     },
 
-    async reopen(taskId) {
+    async reopen(taskId, replay = 0) {
       refuseWhenClosed();
-      return (await writer.write({ kind: 'reopen', taskId: requireKey(taskId) })).changed > 0;
+      return (await writer.write({ kind: 'reopen', taskId: requireKey(taskId), replay })).changed > 0;
     },
 
     async markPublished(records) {

@@ -61,6 +61,10 @@ const migrations: readonly string[] = [
   create table probe (id integer primary key, filler bytea not null);
   alter table probe alter filler set storage external;
   `,
+  `
+  -- The life of the task, so that what an execution of an earlier one comes to is not recorded in it.
+  alter table tasks add column replay integer not null default 0;
+  `,
 ];
 
 /** The version that this release reads and writes. */

@@ -2,6 +2,7 @@ import type { PendingQuery, Sql } from 'postgres';
 import type { Receipt } from '../../contracts/outcome.js';
 import { recordJson } from '../outcome-json.js';
 import { isKey, requireKey } from './key.js';
+import { reopened, replayOf } from './lives.js';
 import { type DatabaseOptions, openDatabase } from './postgres-database.js';
 import { readOutput, type SentOutput, sendOutput } from './postgres-outputs.js';
 import { pruneDatabase } from './postgres-prune.js';
@@ -119,16 +120,16 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       return rows.length > 0;
     },
 
-    async reopen(taskId) {
+    async reopen(taskId, replay = 0) {
       const stored = await find(taskId);
       if (stored?.final !== true || stored.outcome.status !== 'failed') return false;
-      const record = JSON.stringify({ ...stored, final: false });
+      const record = JSON.stringify(reopened(stored, replay));
       // Only the end that was read: another process may have reopened the task, and ended it again. What notes
       // there are came while that end was written, and would hold for the new life.
-      const reopened = await run(
+      const rows = await run(
         (sql) => sql`
           with reopened as (
-            update tasks set final = false, record = ${record}
+            update tasks set final = false, record = ${record}, replay = ${replay}::integer
             where task_id = ${taskId} and final and finished_at = ${stored.finishedAt} and artifact_id is null
             returning task_id
           ), unmarked as (
@@ -138,7 +139,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
           )
           select from reopened`,
       );
-      return reopened.length > 0;
+      return rows.length > 0;
     },
 
     async markPublished(records) {
@@ -192,17 +193,17 @@ function recording(
   const { outputId = null, first = null, bytes = 0 } = output ?? {};
   return (sql) => sql`
     with kept as (
-      insert into tasks (task_id, final, finished_at, record, receipt, artifact_id, output_id, output_bytes)
+      insert into tasks (task_id, final, finished_at, record, receipt, artifact_id, output_id, output_bytes, replay)
       select ${taskId}, ${final}::boolean, ${finishedAt}::bigint, ${recordJson(record)}, ${JSON.stringify(receipt)},
-        ${artifactId}, ${outputId}::uuid, ${bytes}::bigint
+        ${artifactId}, ${outputId}::uuid, ${bytes}::bigint, ${replayOf(record)}::integer
       where not (${unlessCancelled} and exists (
         select from notes where task_id = ${taskId} and kind = 'cancelled'
       ))
       on conflict (task_id) do update set
         final = excluded.final, finished_at = excluded.finished_at, record = excluded.record,
         receipt = excluded.receipt, artifact_id = excluded.artifact_id, output_id = excluded.output_id,
-        output_bytes = excluded.output_bytes
-      where not tasks.final
+        output_bytes = excluded.output_bytes, replay = excluded.replay
+      where not tasks.final and tasks.replay <= excluded.replay
       returning task_id, finished_at, final, output_id
     ), stored as (
       insert into outputs (output_id, part, bytes)

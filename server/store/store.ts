@@ -96,8 +96,10 @@ export interface ArtifactStore {
   /**
    * Makes a final failure not final, so that the task may be executed again; its mark is cleared. False, and
    * without effect, when the task did not fail for good.
+   * @param replay the life that begins, see TaskOrigin: what an execution of an earlier one comes to is not recorded any
+   * more. @default 0
    */
-  reopen(taskId: string): Promise<boolean>;
+  reopen(taskId: string, replay?: number): Promise<boolean>;
   /** Clears the marks of records; idempotent. */
   markPublished(records: readonly MarkedRecord[]): Promise<void>;
   /**

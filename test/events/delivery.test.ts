@@ -435,4 +435,22 @@ test('at the end every queue is empty', async () => {
   await queuesAreEmpty(rabbit, under);
 });
 
+test('tasks that meet a pause of the endpoint wait for its end, and none is given up without a call', async () => {
+  const paused = await atBroker(rabbit, {
+    yaml: 'gateway: {max_attempts: 1, pause_max_ms: 2000}\nqueues: {tiny: {concurrency: 2, timeout: 1}}',
+    rabbitmq: ['max_attempts: 2'],
+  });
+  try {
+    await paused.knobs({ script: [{ status: 429, retryAfterSeconds: 60 }] });
+    const tasks = Array.from({ length: 10 }, () => aTinyTask());
+    for (const task of tasks) await paused.orchestrator.ready(task);
+    const outcomes = await paused.orchestrator.outcomes(tasks.length);
+    for (const { task_id } of tasks)
+      assert.equal(outcomes.get(task_id)![0]!.event.data.status, 'completed', task_id);
+    await queuesAreEmpty(rabbit, paused);
+  } finally {
+    await paused.close();
+  }
+});
+
 test.run();

@@ -28,6 +28,8 @@ interface Given {
   readonly code?: FailureCode | undefined;
   readonly detail?: string;
   readonly retryAfterSeconds?: number;
+  /** The endpoint had asked for a pause. */
+  readonly wasPaused?: boolean;
   /** Over all messages of the task. */
   readonly attempts?: number;
   readonly final?: boolean;
@@ -75,7 +77,9 @@ async function delivered(given: Given) {
         done.push('execute');
         submitted = caller;
         const away = { outcome: { ...failed, code: 'store_unavailable' }, final: false };
-        const ended = storeIsAway ? away : { outcome, final, attempts: given.attempts };
+        const ended = storeIsAway
+          ? away
+          : { outcome, final, attempts: given.attempts, wasPaused: given.wasPaused };
         if (code === 'store_unavailable' && !storeIsAway)
           ended.outcome = { ...failed, code: 'gateway_error' };
         storeIsAway = false;
@@ -222,6 +226,14 @@ test('what asks for time gets the first delay from its step on that is as long, 
     const own = { 'x-attempts': before + 1 };
     assert.deepEqual(published, [[names.delay(delay), names.ready('tiny'), own]]);
   }
+  // An endpoint that had asked for a pause was not called.
+  const paused = await delivered({
+    code,
+    retryAfterSeconds: 1,
+    wasPaused: true,
+    headers: { 'x-attempts': 2 },
+  });
+  assert.deepEqual(paused.published, [[names.delay(4000), names.ready('tiny'), { 'x-attempts': 2 }]]);
   // Nobody wants it any longer by then: it is tried once more within its time.
   for (const [expirytime, delay] of [
     [new Date(Date.now() + 3000).toISOString(), 10],

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { type ChannelModel, connect } from 'amqplib';
 import { suite } from 'uvu';
 import { freePort } from '../../bench/servers/processes.js';
 import { terminalEventId } from '../../server/events/outcome-event.js';
-import { aTinyTask, freshNames } from '../events/at-broker.js';
+import { aReadyEvent, aTinyTask, freshNames } from '../events/at-broker.js';
 import { startProxy } from '../servers/proxy.js';
 import { onlyTiny } from '../service/at-service.js';
 import { type SharedRabbit, sharedRabbit } from '../shared-rabbit.js';
@@ -92,6 +93,35 @@ test('an exchange with an alternate of another service is shared, and outcomes f
   );
   await under.stop();
   assert.equal(await orchestrator.depth(under.queue('ready.tiny')), 0);
+});
+
+test('tasks that are sent while the service starts for the first time are executed, or come back to their sender', async () => {
+  const names = freshNames();
+  const orchestrator = await aSteadyOrchestrator(rabbit.url, names);
+  const channel = await operator.createConfirmChannel();
+  const returned = new Set<string>();
+  channel.on('return', ({ properties }) => returned.add(properties.messageId));
+  const send = async (task: object) => {
+    const content = Buffer.from(JSON.stringify(aReadyEvent(task)));
+    for (;;) {
+      const messageId = randomUUID();
+      const options = { mandatory: true, messageId, contentType: 'application/cloudevents+json' };
+      await new Promise<void>((resolve, reject) => {
+        channel.publish(names.exchange, 'task.ready.tiny', content, options, (error) =>
+          error ? reject(error) : resolve(),
+        );
+      });
+      if (!returned.has(messageId)) return;
+    }
+  };
+  const tasks = tinyTasks(20);
+  const sent = Promise.all(tasks.map(send));
+  const under = await atFaults(rabbit, { names, orchestrator });
+  await sent;
+  assert.ok(returned.size > 0);
+  await orchestrator.outcomes(tasks.length);
+  assert.equal(await orchestrator.depth(under.queue('unrouted')), 0);
+  await channel.close();
 });
 
 test('queues deleted while the service runs are declared again, and consumed again', async () => {

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Receipt } from '../../contracts/outcome.js';
-import { type ArtifactStore, StoreUnavailable, type TaskRecord } from '../../server/store/store.js';
+import {
+  type ArtifactStore,
+  StoreUnavailable,
+  type TaskOrigin,
+  type TaskRecord,
+} from '../../server/store/store.js';
 
 export interface OpenedStore {
   readonly store: ArtifactStore;
@@ -75,6 +80,26 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
     assert.equal((await store.find('again'))?.outcome.status, 'completed');
     assert.equal(await store.isPublished('again'), false);
   });
+
+  behaviour(
+    'what an execution of an earlier life comes to is not recorded in the one after it',
+    async (store) => {
+      const first = aFailed({ taskId: 'fenced', finishedAt: 1_000, origin: { attempts: 3 } });
+      await store.record(first, aReceipt(first), undefined);
+      assert.equal(await store.reopen('fenced', 2), true);
+      assert.deepEqual((await store.find('fenced'))?.origin, { replay: 2 });
+      for (const origin of [undefined, { replay: 1 }]) {
+        const late = aFailed({ taskId: 'fenced', finishedAt: 2_000, origin });
+        assert.equal(await store.record(late, aReceipt(late), undefined), false);
+        const completed = aCompleted({ taskId: 'fenced', finishedAt: 2_000, origin });
+        assert.equal(await store.record(completed, aReceipt(completed), anOutput('{}')), false);
+      }
+      assert.equal((await store.find('fenced'))?.final, false);
+      const second = aCompleted({ taskId: 'fenced', finishedAt: 3_000, origin: { replay: 2 } });
+      assert.equal(await store.record(second, aReceipt(second), anOutput('{}')), true);
+      assert.deepEqual(await store.find('fenced'), second);
+    },
+  );
 
   behaviour('the late confirm of a failure clears no mark of the life that came after it', async (store) => {
     const first = aFailed({ taskId: 'lives', finishedAt: 1_000 });
@@ -444,8 +469,12 @@ export function storeCases(name: string, open: () => Promise<OpenedStore>): void
 }
 
 /** A task that completed; its artifact is `art-{taskId}`. */
-export function aCompleted(given: { taskId: string; finishedAt?: number }): TaskRecord {
-  const { taskId, finishedAt = 1_700_000_000_000 } = given;
+export function aCompleted(given: {
+  taskId: string;
+  finishedAt?: number;
+  origin?: TaskOrigin | undefined;
+}): TaskRecord {
+  const { taskId, finishedAt = 1_700_000_000_000, origin } = given;
   return {
     taskId,
     requestHash: `sha256-${taskId}-${finishedAt}`,
@@ -459,6 +488,7 @@ export function aCompleted(given: { taskId: string; finishedAt?: number }): Task
       tokens_used: 42,
       attempts: 1,
     },
+    ...(origin !== undefined && { origin }),
   };
 }
 
@@ -467,8 +497,9 @@ export function aFailed(given: {
   finishedAt?: number;
   final?: boolean;
   detail?: string;
+  origin?: TaskOrigin | undefined;
 }): TaskRecord {
-  const { taskId, finishedAt = 1_700_000_000_000, final = true, detail = 'no answer' } = given;
+  const { taskId, finishedAt = 1_700_000_000_000, final = true, detail = 'no answer', origin } = given;
   return {
     taskId,
     requestHash: `sha256-${taskId}-${finishedAt}`,
@@ -483,6 +514,7 @@ export function aFailed(given: {
       retryable: !final,
       tokens_used: 0,
     },
+    ...(origin !== undefined && { origin }),
   };
 }
 

@@ -83,10 +83,14 @@ const LENGTH_CODES = new Set([
   'context_length_exceeded',
   'exceed_context_size_error',
   'model_max_prompt_tokens_exceeded',
+  'tokens_limit_reached',
 ]);
-/** OpenAI, vLLM, Groq; llama.cpp, Ollama; Anthropic, Mistral; text-generation-inference; Gemini, Bedrock. */
+/**
+ * OpenAI, vLLM, SGLang, Groq; llama.cpp, Ollama, LM Studio; Anthropic, Mistral; text-generation-inference; Gemini, Bedrock;
+ * xAI, DashScope, Moonshot, Zhipu, Cohere.
+ */
 const LENGTH_WORDS =
-  /maximum context length|context[ _](?:length|window|size)\b.{0,60}\bexceed|exceeds?\b.{0,60}\bcontext[ _](?:length|window|size|limit)|prompt is too long|prompt\b.{0,60}\btoo (?:long|large)|too many (?:input )?tokens in the (?:prompt|request)|input (?:is|was) too long|input length\b.{0,80}\bexceed|`max_new_tokens` must be <=|inputs?` must have less than|input token count\b.{0,80}\bexceeds|reduce the length of the (?:messages|prompt|input)|too large for model with \d+ maximum context/i;
+  /maximum context length|(?:longer|greater) than (?:the |its )?(?:model['’]s |maximum )*(?:context|model) (?:length|window)|context (?:the )?overflows|maximum prompt length is|range of input length should be|exceeded model token limit|prompt exceeds max length|too many tokens: size limit exceeded|context[ _](?:length|window|size)\b.{0,60}\bexceed|exceeds?\b.{0,60}\bcontext[ _](?:length|window|size|limit)|prompt is too long|prompt\b.{0,60}\btoo (?:long|large)|too many (?:input )?tokens in the (?:prompt|request)|input (?:is|was) too long|input length\b.{0,80}\bexceed|`max_new_tokens` must be <=|inputs?` must have less than|input token count\b.{0,80}\bexceeds|reduce the length of the (?:messages|prompt|input)|too large for model with \d+ maximum context/i;
 const RATE_WORDS = /per (?:minute|hour|day|second)|rate limit|quota/i;
 
 /** The words in which somebody tells what is wrong; they stand in many places. */

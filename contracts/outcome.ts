@@ -5,10 +5,11 @@ import Type, { type Static } from './typebox.js';
 export const ArtifactId = Type.String({ minLength: 1, maxLength: 128, pattern: idPattern });
 
 /**
- * A path inside the artifact: relative, forward slashes, no way out of its folder. No line separators either, beyond which
+ * A path inside the artifact: relative, forward slashes, no drive, no way out of its folder. No line separators either, beyond which
  * `.*` would not look.
  */
-export const artifactPathPattern = '^(?!/)(?!.*(^|/)\\.\\.?(/|$))[^\\\\\\u0000-\\u001f\\u2028\\u2029]+$';
+export const artifactPathPattern =
+  '^(?!/)(?![A-Za-z]:)(?!.*(^|/)\\.\\.?(/|$))[^\\\\\\u0000-\\u001f\\u2028\\u2029]+$';
 
 /** One of the files that an output consists of. */
 export const OutputArtifact = Type.Object(

@@ -223,9 +223,9 @@ export class StreamReader {
       const violation = { path: '', message: `must have at most ${this.#job.maxOutputBytes} bytes` };
       return { kind: 'judged', verdict: { ...invalid('too_large', '', [violation]), early: true } };
     }
-    if (this.#overLimit() && !this.#isOver(ended)) {
-      return { kind: 'judged', verdict: { ...cutOff(scanner.text), early: true } };
-    }
+    // Also when it has ended: whether more had come before anybody looked must not decide.
+    if (this.#overLimit())
+      return { kind: 'judged', verdict: { ...cutOff(scanner.text), early: !this.#isOver(ended) } };
     if (!this.#isOver(ended)) return { kind: 'broken', detail: 'the stream ended before the answer did' };
     const verdict = this.#judgeAnswer(scanner);
     const misplaced = this.#misplaced;

@@ -191,9 +191,22 @@ function judgeText(domain: Domain, text: string): Verdict {
     const isData = !embedded.hasStatus && verdict.kind === 'valid' && verdict.notes.some(isRemoval);
     if (!isData && (verdict.kind !== 'invalid' || embedded.isMeant)) return verdict;
   }
+  if (ODD_ENVELOPE.test(text) && OBJECT_END.test(text)) {
+    const message =
+      'must be the JSON object that was asked for: one object, keys and texts in double quotes, no comments';
+    return invalid('wrong_shape', text, [{ path: '', message }]);
+  }
   const { content, artifacts, notes } = readFreeText(text, domain.kind, domain.language ?? 'text');
   return judgeOutput(domain, artifacts.length > 0 ? { content, artifacts } : { content }, notes, text);
 }
+
+/**
+ * The object that was asked for as the whole answer, but not as JSON: keys in other quotes or in none, a comment, a list
+ * around it, or itself in a string. Its text is nobody's program.
+ */
+const ODD_ENVELOPE =
+  /^[\s\u200b\ufeff]*(?:```(?:json[5c]?)?[ \t]*\r?\n\s*)?(?:\[\s*|")?\{(?:\s|\/\/[^\n]*\n|\/\*[^*]*\*\/|\\n)*(?:\\?["']?status\\?["']?\s*:\s*\\?["'](?:completed?|refus(?:ed|al)|needs[_ -]clarification)|\\?["']?content\\?["']?\s*:\s*\\?["'`])/i;
+const OBJECT_END = /[}\]"]\s*(?:```\s*)?$/;
 
 /** Behind an object: the end of its fence, and what some models end everything with. */
 const NOTHING = /^(?:```)?\s*(?:<\|[\w▁]{1,32}\|>\s*)*$/;

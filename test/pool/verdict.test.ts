@@ -8,6 +8,15 @@ import { fieldChecker, judge } from '../../pool/verdict.js';
 
 const test = suite('verdict');
 
+interface Output {
+  readonly content: string;
+  readonly artifacts: readonly {
+    readonly language: string;
+    readonly path: string;
+    readonly content: string;
+  }[];
+}
+
 test('the object that was asked for is valid', () => {
   assert.deepEqual(outputOf(verdictOn('{"status":"completed","content":"x = 1"}')), { content: 'x = 1' });
 });
@@ -53,6 +62,7 @@ test('a leading ./ is taken off a path, a way out of the folder is not accepted'
   );
   assert.equal(at('../a.c').kind, 'invalid');
   assert.equal(at('/etc/passwd').kind, 'invalid');
+  for (const path of ['C:/x.c', 'C:\\x.c']) assert.equal(at(path).kind, 'invalid', path);
 });
 
 test('an object of another shape is invalid and says where', () => {
@@ -77,6 +87,77 @@ test('fences that name paths are files', () => {
       ['toml', 'pyproject.toml'],
     ],
   );
+});
+
+test('a fence that is indented, as in a list, loses its indentation, and a deeper one in it does not end it', () => {
+  const code = 'def f():\n    return 1\n';
+  for (const indent of ['', '  ', '   ', '      ']) {
+    const fence = `\`\`\`python src/a.py\n${code}\`\`\``.replace(/^(?=.)/gm, indent);
+    const { content, artifacts } = outputOf(verdictOn(`1. Create the file:\n\n${fence}\n`)) as Output;
+    assert.deepEqual([content, artifacts[0]!.content], [code, code], JSON.stringify(indent));
+  }
+  const documented = 'def f():\n    """\n    - see\n        ```\n        x\n        ```\n    """\n';
+  assert.equal((outputOf(verdictOn(`\`\`\`python\n${documented}\`\`\`\n`)) as Output).content, documented);
+  const program = 'def f():\n    x = """\n    ```\n    a\n    ```\n    """';
+  assert.equal((outputOf(verdictOn(program)) as Output).content, program);
+});
+
+test('a fence names a file by any name that files have, and by no attribute', () => {
+  const fileOf = (info: string) => {
+    const [file] = (outputOf(verdictOn(`\`\`\`${info}\nx\n\`\`\`\n`)) as Output).artifacts ?? [];
+    return file && [file.language, file.path];
+  };
+  for (const path of [
+    'Dockerfile',
+    'Makefile',
+    'LICENSE',
+    '.gitignore',
+    '.env',
+    'app/[id]/page.tsx',
+    'src/routes/+page.svelte',
+    'src/$lib/a.js',
+    'app/(auth)/page.tsx',
+    'src/é.py',
+    'src/bin/tool',
+  ])
+    assert.deepEqual(fileOf(`text ${path}`), ['text', path]);
+  assert.deepEqual(fileOf('python "my file.py"'), ['python', 'my file.py']);
+  assert.deepEqual(fileOf('python src\\a.py'), ['python', 'src/a.py']);
+  assert.deepEqual(fileOf('python:src/a.py'), ['python', 'src/a.py']);
+  assert.deepEqual(fileOf('{.python filename=src/a.py}'), ['python', 'src/a.py']);
+  assert.deepEqual(fileOf('python title="src/a b.py"'), ['python', 'src/a b.py']);
+  for (const info of [
+    'python',
+    'python linenums',
+    'js {1,3-5}',
+    'python {linenos=true}',
+    'c++',
+    'text "what it prints"',
+  ])
+    assert.equal(fileOf(info), undefined, info);
+});
+
+test('the object that was asked for, but not as JSON, is of the wrong shape and no result', () => {
+  for (const said of [
+    "{'status': 'completed', 'content': 'x = 1'}",
+    "```json\n{'status': 'completed', 'content': 'x = 1'}\n```",
+    "{status: 'completed', content: 'x'}",
+    '{\n  // what you asked for\n  "status": "completed", "content": "x"}',
+    '{ /* here */ "content": "x"}',
+    '[{"status":"completed","content":"x"}]',
+    '```json\n{\\"status\\": \\"completed\\", \\"content\\": \\"x\\"}\n```',
+    JSON.stringify('{"status": "completed", "content": "x"}'),
+    '\u200b{"status":"completed","content":"x"}',
+  ])
+    for (const domain of ['code-general', 'documentation']) {
+      const verdict = verdictOn(said, domain);
+      assert.ok(verdict.kind === 'invalid' && verdict.fault === 'wrong_shape', said);
+    }
+  for (const said of [
+    "```js\nconst a = {status: 'completed', content: 'x'};\n```",
+    "{status: 'on', level: 3}",
+  ])
+    assert.equal(verdictOn(said).kind, 'valid', said);
 });
 
 test('Markdown in a fence may have fences of its own, where that comes out even', () => {
@@ -248,6 +329,16 @@ test('prose keeps its fences', () => {
   assert.deepEqual(outputOf(verdictOn(text, 'documentation')), { content: text });
 });
 
+test('a document in a fence is taken out of it, and of the chatter around it', () => {
+  const document = '# Runbook\n\nStop it.\n';
+  const fence = `\`\`\`markdown\n${document}\`\`\``;
+  const led = `Below is the runbook you asked for.\n\n${fence}`;
+  for (const said of [fence, led, `${fence}\n\nLet me know if you need more.`])
+    assert.deepEqual(outputOf(verdictOn(said, 'documentation')), { content: document }, said);
+  const text = `The format:\n\n${fence}\n\nIt has two parts.`;
+  assert.deepEqual(outputOf(verdictOn(text, 'documentation')), { content: text });
+});
+
 test('an answer that the limit cut off is cut off, in JSON and in text', () => {
   for (const text of ['{"content":"abc', 'def f(', '']) {
     const verdict = verdictOn(text, 'code-general', 'length');
@@ -302,6 +393,17 @@ test('a refusal in the words of the model is one, not the result', () => {
     "I'm sorry, but I can't create code that does harm.",
     "I can't create that for you.",
     'I cannot provide code that does harm.',
+    'I cannot write a keylogger.',
+    'I cannot create malware.',
+    'I can’t provide information or guidance on illegal or harmful activities, including keyloggers.',
+    'I am programmed to be a safe and helpful AI assistant. Therefore, I cannot fulfill your request to write one.',
+    'I understand that you want to test your own network. However, I cannot fulfill this request.',
+    "I'm sorry, but as an AI language model, I can't help with that.",
+    'I need to decline this request.',
+    'I must respectfully decline.',
+    "I'm not going to help with this.",
+    "**I'm sorry, but I can't help with that.**",
+    '"I cannot assist with that."',
   ])
     assert.equal(verdictOn(said).kind, 'refused', said);
 });
@@ -315,6 +417,10 @@ test('a result that sounds like a refusal, or explains one, is a result', () => 
     ["I can't help but admire it.", 'documentation'],
     ['I cannot provide the key by mail: ask for it at the desk.', 'documentation'],
     ["I can't believe it works", 'code-general'],
+    ['I cannot write to the disk here, so it returns the text:\n\ndef f():\n    return 1', 'code-general'],
+    ['# I cannot create files here. However, I cannot help with it.\nx = 1', 'code-general'],
+    ['We met. However, I cannot fulfill this request before May.', 'documentation'],
+    ['I cannot make it on Monday.', 'documentation'],
     ['{"status":"completed","content":"I\'m sorry, but I can\'t help with that."}', 'documentation'],
   ] as const) {
     assert.equal(verdictOn(said, domain).kind, 'valid', said);

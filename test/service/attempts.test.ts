@@ -88,6 +88,16 @@ test('an answer cut off by the limit is asked for again with a higher limit', as
 const aLongTask = () =>
   aTask({ tier: 'tiny', context: '', context_mode: 'provided', description: 'word '.repeat(1760) });
 
+test('a context of the caller that does not fit is cut, and a note says so', async () => {
+  const context = 'The queue holds what waits for a slot. '.repeat(1000);
+  const { status, body } = await service.execute(aTask({ tier: 'tiny', context }));
+  assert.equal(status, 200);
+  const [note] = body.notes.filter(({ code }: { code: string }) => code === 'context_cut');
+  assert.match(note.message, new RegExp(`${body.context_tokens} tokens of context were used`));
+  const whole = await service.execute(aTask({ tier: 'tiny', context: context.slice(0, 400) }));
+  assert.deepEqual([whole.status, whole.body.notes], [200, undefined]);
+});
+
 test('a repair that has no room in the window is none: the output is invalid, and not the task too long', async () => {
   await service.knobs({ output: `{"content": "${'word '.repeat(300)}", "summary": 5}` });
   const { status, body } = await service.execute(aLongTask());

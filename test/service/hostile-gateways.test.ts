@@ -28,7 +28,8 @@ test.before(async () => {
   service = await atService(
     `
 gateway: {backoff_base_ms: 5, backoff_max_ms: 20, idle_timeout_ms: 1000, max_attempts: 2, max_stream_bytes: 8000000, pause_max_ms: 200}
-output: {max_bytes: 6000000}`,
+output: {max_bytes: 6000000}
+models: {openai/gpt-oss-20b: {context_window: 20000000, max_output_tokens: 10000000}}`,
     { MODEL_GATEWAY_URL: `http://127.0.0.1:${port}/v1` },
   );
 });
@@ -552,6 +553,19 @@ for (const [name, how, status, code, attempts] of refused) {
   });
 }
 
+/** Of SGLang, vLLM, LM Studio, xAI, DashScope, Moonshot, Zhipu, Cohere, GitHub Models. */
+const tooLong = [
+  "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+  'The decoder prompt (length 5000) is longer than the maximum model length of 4096.',
+  'The number of tokens to keep from the initial prompt is greater than the context length.',
+  'Trying to keep the first 5000 tokens when context the overflows.',
+  "This model's maximum prompt length is 4096 but the request contains 5000 tokens.",
+  'Range of input length should be [1, 4096]',
+  'Invalid request: Your request exceeded model token limit: 4096',
+  'Prompt exceeds max length',
+  'too many tokens: size limit exceeded by 904 tokens',
+];
+
 /** What a gateway says of the task, as a status or in its stream. */
 const ofTheTask: [name: string, play: typeof play, reason: string][] = [
   ...[
@@ -582,6 +596,17 @@ const ofTheTask: [name: string, play: typeof play, reason: string][] = [
       'context_overflow',
     ],
   ]),
+  ...tooLong.map((message): [string, typeof play, string] => [
+    message,
+    (res) => document(res, { error: { message } }, 400),
+    'context_overflow',
+  ]),
+  [
+    'GitHub Models: a body too large',
+    (res) =>
+      document(res, { error: { code: 'tokens_limit_reached', message: 'Request body too large' } }, 413),
+    'context_overflow',
+  ],
   [
     'Azure: a filtered prompt',
     (res) => document(res, { error: { code: 'content_filter', status: 400, message: 'no' } }, 400),
@@ -719,10 +744,51 @@ test('retry-after-ms is kept', async () => {
 test('a chunk of 5 MB without a line break is read', async () => {
   const content = 'x y '.repeat(1_250_000);
   play = (res) => streamed(res, frames([JSON.stringify({ content })]));
-  const { status, body, text } = await service.execute(aTask());
+  const { status, body, text } = await service.execute(aTask({ tier: 'large' }));
   assert.equal(status, 200, text.slice(0, 300));
   assert.ok(body.output.content === content);
   assert.equal((await service.ask('GET', '/health/ready')).status, 200);
+});
+
+test('an answer beyond the limit of output tokens is cut off however it comes: at once, in parts, as a document', async () => {
+  const content = 'x y '.repeat(1000);
+  const stream = frames([`{"content": "${content.slice(0, 2000)}`, `${content.slice(2000)}"}`]);
+  const plays: (typeof play)[] = [
+    (res) => streamed(res, stream),
+    async (res) => {
+      begin(res);
+      for (const part of stream.split(/(?<=\n\n)/)) {
+        res.write(part);
+        await sleep(30);
+      }
+      res.end();
+    },
+    (res) =>
+      document(res, {
+        choices: [{ message: { content: JSON.stringify({ content }) }, finish_reason: 'stop' }],
+        usage: { prompt_tokens: 10, completion_tokens: 2010 },
+      }),
+  ];
+  for (const how of plays) {
+    play = how;
+    const { status, body } = await service.execute(aTask({ max_output_tokens: 50 }));
+    assert.deepEqual([status, body.code], [502, 'output_invalid']);
+    assert.match(body.detail, /cut off by the limit/);
+  }
+});
+
+test('an answer that a provider cuts off is told of as that, also where it refuses to give more', async () => {
+  const asked: number[] = [];
+  play = (res) => {
+    const { max_tokens } = JSON.parse(bodies.at(-1)!) as { max_tokens: number };
+    asked.push(max_tokens);
+    const message = `max_tokens: ${max_tokens} > 1000, which is the maximum allowed number of output tokens`;
+    if (asked.length > 1) return document(res, { error: { type: 'invalid_request_error', message } }, 400);
+    streamed(res, frames(['{"content": "x'], 'length'));
+  };
+  const { status, body } = await service.execute(aTask({ tier: 'large' }));
+  assert.deepEqual([status, body.code, asked.length], [502, 'output_invalid', 2]);
+  assert.match(body.detail, /cut off by the limit/);
 });
 
 test('Retry-After may be a date', async () => {
@@ -758,7 +824,7 @@ test('however many models a gateway names, the metrics know the configured one',
   }
   const { text } = await service.ask('GET', '/metrics');
   const models = new Set(text.match(/(?<=model=")[^"]*/g));
-  assert.deepEqual([...models].sort(), ['gemma3:12b']);
+  assert.deepEqual([...models].sort(), ['gemma3:12b', 'openai/gpt-oss-20b']);
 });
 
 test('a character that is cut between two messages is put together again, in the deltas too', async () => {

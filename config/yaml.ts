@@ -27,6 +27,12 @@ export function parseYaml(text: string): { readonly value: unknown } | { readonl
     at(error.pos[0], messageOf(error), expectedFor[error.code]),
   );
   visit(document, {
+    Node: (_, { tag, range }) => {
+      if (tag === undefined || problems.length > 0) return;
+      // The range of a node begins behind its tag.
+      const before = text.slice(0, range?.[0]);
+      problems.push(at(/!\S*\s*$/.exec(before)?.index ?? range?.[0], 'a tag'));
+    },
     Alias: (_, alias) => {
       problems.push(at(alias.range?.[0], 'an alias'));
     },

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { execute, type Target } from './client.js';
 import { exitCodes } from './exit-codes.js';
@@ -71,6 +71,8 @@ export async function runExecute(
 }
 
 function mustBeWritable(file: string): void {
+  if (file === '') throw new Error('the name of the output file is empty');
+  if (existsSync(file) && statSync(file).isDirectory()) throw new Error(`${file} is a directory`);
   accessSync(existsSync(file) ? file : dirname(file), constants.W_OK);
 }
 

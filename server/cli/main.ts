@@ -106,6 +106,11 @@ program
     process.stdout.write(completionScript(program));
   });
 
+// A reader that has seen enough, or a disk that is full, is no fault of the program.
+process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+  if (code !== 'EPIPE') process.stderr.write(`${message}\n`);
+  process.exit(exitCodes.failed);
+});
 try {
   await program.parseAsync();
 } catch (error) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type StdioOptions, spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,11 +84,48 @@ test('a file that cannot be written is told of before the task is executed, or w
   assert.equal(nowhere.code, 2);
   assert.match(nowhere.stderr, /^ENOENT.*nowhere/);
   assert.equal((await service.stats()).calls, before);
-  // That it is a directory shows only when it is written.
-  const late = await run([...execute, directory, '--task-id', 'unwritten']);
+  for (const [file, said] of [
+    [directory, /is a directory/],
+    ['', /is empty/],
+  ] as const) {
+    const early = await run([...execute, file]);
+    assert.equal(early.code, 2);
+    assert.match(early.stderr, said);
+  }
+  assert.equal((await service.stats()).calls, before);
+  // That a disk is full shows only when it is written.
+  const late = await run([...execute, '/dev/full', '--task-id', 'unwritten']);
   assert.equal(late.code, 2);
-  assert.match(late.stderr, /^unwritten is completed, but not written: EISDIR.*`tasks get unwritten`/);
+  assert.match(late.stderr, /^unwritten is completed, but not written: ENOSPC.*`tasks get unwritten`/);
   assert.equal((await run(['tasks', 'get', 'unwritten'])).code, 0);
+});
+
+test('a reader that goes away, or a disk that is full, ends it without a stack', async () => {
+  const args = ['execute', '--domain', 'code-general', 'a function'];
+  const spawned = (stdio: StdioOptions) => {
+    const child = spawn(process.execPath, [main, ...args], {
+      env: { ...process.env, WORKER_SERVICE_URL: service.url, WORKER_SERVICE_TOKEN: token },
+      stdio,
+    });
+    let stderr = '';
+    child.stderr!.on('data', (text) => {
+      stderr += text;
+    });
+    child.stdout?.destroy();
+    return new Promise<[number | null, string]>((resolve) =>
+      child.on('close', (code) => resolve([code, stderr])),
+    );
+  };
+  const full = openSync('/dev/full', 'w');
+  for (const [stdio, said] of [
+    [['ignore', 'pipe', 'pipe'], /^(?!.*EPIPE)/s],
+    [['ignore', full, 'pipe'], /ENOSPC/],
+  ] as const) {
+    const [code, stderr] = await spawned([...stdio]);
+    assert.deepEqual([code, /\n {4}at /.test(stderr)], [1, false], stderr);
+    assert.match(stderr, said);
+  }
+  closeSync(full);
 });
 
 test('each end has its exit code', async () => {

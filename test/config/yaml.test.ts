@@ -32,6 +32,10 @@ test('no tag is resolved', () => {
     '!!binary aGk=',
     '!!set {a}',
     '!!timestamp 2020-01-01',
+    '!!str x',
+    '!!int "5"',
+    '!!map {a: 1}',
+    '!!seq [a]',
   ]) {
     assert.equal(pathsOf(`server:\n  host: ${value}\n`), ['line 2, column 9'], value);
   }

@@ -167,9 +167,13 @@ export class Tasks {
       return await this.#execute(task);
     } catch (error) {
       if (error instanceof Conflict) throw error;
-      this.#parts.log.error({ event: 'task_error', task_id: taskId, error: (error as Error).stack });
-      const code = error instanceof StoreUnavailable ? 'store_unavailable' : 'internal_error';
-      return failedWith(taskId, code, (error as Error).message);
+      const { message, stack } = error as Error;
+      if (error instanceof StoreUnavailable) {
+        this.#parts.log.warn({ event: 'task_not_recorded', task_id: taskId, error: message });
+        return failedWith(taskId, 'store_unavailable', message);
+      }
+      this.#parts.log.error({ event: 'task_error', task_id: taskId, error: stack });
+      return failedWith(taskId, 'internal_error', message);
     } finally {
       deadline.clear();
       await this.#parts.leases.release(taskId);

@@ -171,7 +171,7 @@ function quoted(info: string): string | undefined {
 /** A name with an ending or in a folder, or one that files without either have; no attribute of a fence. */
 function isPath(word: string): boolean {
   if (/[=`"',:{}]|^[[(]/.test(word)) return false;
-  return /\.[\p{L}\d]|[^/\\][/\\]./u.test(word) || BARE_FILE.test(word);
+  return /\.[\p{L}\d][^.\s]*$|[^/\\][/\\]./u.test(word) || BARE_FILE.test(word);
 }
 
 const BARE_FILE =

@@ -133,6 +133,7 @@ test('a fence names a file by any name that files have, and by no attribute', ()
     'python {linenos=true}',
     'c++',
     'text "what it prints"',
+    'text e.g.',
   ])
     assert.equal(fileOf(info), undefined, info);
 });

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -43,9 +44,15 @@ export function openTemplates(config: Config, log: Log): Templates {
   };
 }
 
+function textOf(file: string): string {
+  const bytes = readFileSync(file);
+  if (!isUtf8(bytes)) throw new Error(`${file}: must be UTF-8`);
+  return bytes.toString();
+}
+
 /** @throws {Error} when it is missing or broken. */
 export function readTemplate(file: string, name: string): Template {
-  const text = readFileSync(file, 'utf8');
+  const text = textOf(file);
   const parts = /^<!-- system -->[ \t]*\r?\n([\s\S]*?)^<!-- user -->[ \t]*\r?\n([\s\S]*)$/m.exec(text);
   if (parts === null)
     throw new Error(`${file}: must have a part <!-- system --> and after it a part <!-- user -->`);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -85,6 +85,16 @@ test('a directory of templates that is missing is one problem', () => {
     problemsOf('', { PROMPTS_DIR: at('nowhere') }).map(({ path }) => path),
     ['PROMPTS_DIR'],
   );
+});
+
+test('a template that is not UTF-8 is found', () => {
+  const file = at('prompts/latin1.md');
+  const text = readFileSync(new URL('../../../prompts/workers/code_general.md', import.meta.url), 'utf8');
+  writeFileSync(file, Buffer.concat([Buffer.from(text), Buffer.from([0xe4, 0x0a])]));
+  const [problem] = problemsOf('workers: {code-general: {prompt_template: latin1.md}}', {
+    PROMPTS_DIR: at('prompts'),
+  });
+  assert.match(problem!.found, /latin1\.md: must be UTF-8/);
 });
 
 test('a key that is not that of the certificate is found', () => {

@@ -158,7 +158,7 @@ function artifactOf(fence: Fence, defaultLanguage: string): OutputArtifact[] {
 }
 
 function pathNamed(info: string): string | undefined {
-  const named = /(?:^|\s)(?:path|file|filename|title)=(?:"([^"]+)"|'([^']+)'|([^"'\s]+))/.exec(info);
+  const named = /(?:^|\s)(?:path|file|filename|title)=(?:"([^"]+)"|'([^']+)'|([^"'\s}]+))/.exec(info);
   return named?.[1] ?? named?.[2] ?? named?.[3];
 }
 
@@ -170,7 +170,7 @@ function quoted(info: string): string | undefined {
 
 /** A name with an ending or in a folder, or one that files without either have; no attribute of a fence. */
 function isPath(word: string): boolean {
-  if (/[=`"',:{}]|^[[(]/.test(word)) return false;
+  if (/[=`"',:*{}]|^[[(]/.test(word)) return false;
   return /\.[\p{L}\d][^.\s]*$|[^/\\][/\\]./u.test(word) || BARE_FILE.test(word);
 }
 

@@ -125,6 +125,7 @@ test('a fence names a file by any name that files have, and by no attribute', ()
   assert.deepEqual(fileOf('python src\\a.py'), ['python', 'src/a.py']);
   assert.deepEqual(fileOf('python:src/a.py'), ['python', 'src/a.py']);
   assert.deepEqual(fileOf('{.python filename=src/a.py}'), ['python', 'src/a.py']);
+  assert.deepEqual(fileOf('python {.python filename=src/a.py}'), ['python', 'src/a.py']);
   assert.deepEqual(fileOf('python title="src/a b.py"'), ['python', 'src/a b.py']);
   for (const info of [
     'python',
@@ -134,6 +135,7 @@ test('a fence names a file by any name that files have, and by no attribute', ()
     'c++',
     'text "what it prints"',
     'text e.g.',
+    'text **src/a.py**',
   ])
     assert.equal(fileOf(info), undefined, info);
 });

@@ -236,7 +236,10 @@ function observe(
       self.set(events()?.underWay ?? 0);
     },
   );
-  /** None without a broker, for nobody waits for them; none while the store is away, which the state may not know yet: the other metrics are wanted most then. */
+  /**
+   * None without a broker, for nobody waits for them; none while the store is away, which the state may not know yet: the
+   * other metrics are wanted most then.
+   */
   const unpublished = async (most: number) => {
     if (events() === undefined) return [];
     try {

@@ -7,14 +7,18 @@ import { Conflict } from '../../server/standing.js';
 
 const test = suite('the end of a task');
 
-test('what has failed for good does not say when to come again', async () => {
-  const ending = new Ending({
+function endingOn(store: object): Ending {
+  return new Ending({
     config: { level: 'info', prompts: false },
-    store: { record: async () => true },
+    store,
     log: { info() {} },
     metrics: { ended() {} },
     recent: { add() {} },
   } as unknown as EndingParts);
+}
+
+test('what has failed for good does not say when to come again', async () => {
+  const ending = endingOn({ record: async () => true });
   const { outcome, ...rest } = unexecuted('task-1', 'hash', 'gateway_unavailable', 'busy');
   const executed = { ...rest, outcome: { ...outcome, retryable: true, retry_after_seconds: 60 } };
   const task = { resolved: { task: { task_id: 'task-1' } }, patient: false, attemptsWith: () => 0 };
@@ -28,13 +32,7 @@ test('what has failed for good does not say when to come again', async () => {
 test('what another process has ended is told by its outcome, unless it is another body or another life', async () => {
   const { outcome, ...rest } = unexecuted('task-1', 'hash', 'gateway_unavailable', 'busy');
   const endingWith = (stored: object) =>
-    new Ending({
-      config: { level: 'info', prompts: false },
-      store: { record: async () => false, pending: async () => undefined, find: async () => stored },
-      log: { info() {} },
-      metrics: { ended() {} },
-      recent: { add() {} },
-    } as unknown as EndingParts).end(
+    endingOn({ record: async () => false, pending: async () => undefined, find: async () => stored }).end(
       {
         resolved: { task: { task_id: 'task-1' }, requestHash: 'hash' },
         patient: false,
@@ -54,18 +52,12 @@ test('where the endpoint had asked for a pause, there was no attempt', async () 
   const { outcome, ...rest } = unexecuted('task-1', 'hash', 'gateway_unavailable', 'busy');
   const recordedAs: (readonly [final: boolean, isAttempt: boolean])[] = [];
   let isAttempt = false;
-  const ending = new Ending({
-    config: { level: 'info', prompts: false },
-    store: {
-      record: async ({ final }: { final: boolean }) => {
-        recordedAs.push([final, isAttempt]);
-        return true;
-      },
+  const ending = endingOn({
+    record: async ({ final }: { final: boolean }) => {
+      recordedAs.push([final, isAttempt]);
+      return true;
     },
-    log: { info() {} },
-    metrics: { ended() {} },
-    recent: { add() {} },
-  } as unknown as EndingParts);
+  });
   const attemptsWith = (is: boolean) => {
     isAttempt = is;
     return 1;
